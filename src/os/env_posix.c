@@ -322,8 +322,7 @@ static int open_flags(enum file_mode mode)
 	case FILE_CREATE: return O_RDWR | O_CREAT;
 	case FILE_CREATE_NEW: return O_RDWR | O_CREAT | O_EXCL;
 	}
-	ASSERT(!"file mode");
-	return O_RDONLY;
+	bug_("file mode", __FILE__, __LINE__);
 }
 
 /* Like open(2), but EINTR is tried again and the descriptor is none of the first three. */
