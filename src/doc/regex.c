@@ -139,8 +139,9 @@ size_t regex_groups(const struct regex *r)
 
 /* ---- matching ---- */
 
-static void scratch_free(struct scratch *s)
+static void scratch_free(void *p)
 {
+	struct scratch *s = p;
 	if (!s)
 		return;
 	pcre2_match_data_free(s->data);
@@ -173,8 +174,9 @@ static struct scratch *scratch_for(const struct regex *r, struct eval *ev)
 	struct scratch *s = ev->regex_data;
 	if (likely(s && s->groups >= r->groups))
 		return s;
-	regex_eval_done(ev);
+	scratch_free(s);
 	ev->regex_data = scratch_new(r->groups);
+	ev->regex_free = scratch_free;
 	return ev->regex_data;
 }
 
@@ -215,8 +217,9 @@ int regex_find(const struct regex *r, struct eval *ev, struct slice subject, siz
 		static_assert(PCRE2_UNSET == REGEX_NONE, "no capture");
 		*found = (struct regex_found){
 			.n = r->groups,
-			.group = (const struct regex_group *)(const void *)
-				pcre2_get_ovector_pointer(s->data),
+			.group =
+				(const struct regex_group *)(const void *)pcre2_get_ovector_pointer(
+					s->data),
 		};
 	}
 	return 1;
@@ -225,10 +228,4 @@ int regex_find(const struct regex *r, struct eval *ev, struct slice subject, siz
 int regex_matches(const struct regex *r, struct eval *ev, struct slice subject, struct err *e)
 {
 	return regex_find(r, ev, subject, 0, NULL, e);
-}
-
-void regex_eval_done(struct eval *ev)
-{
-	scratch_free(ev->regex_data);
-	ev->regex_data = NULL;
 }

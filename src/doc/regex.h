@@ -17,9 +17,9 @@
 
 #include "doc/eval.h"
 
-#define REGEX_PATTERN_MAX 32764       /* bytes */
-#define REGEX_MATCH_LIMIT 1000000     /* steps of backtracking of one match */
-#define REGEX_DEPTH_LIMIT 100000      /* nested backtracking points */
+#define REGEX_PATTERN_MAX    32764       /* bytes */
+#define REGEX_MATCH_LIMIT    1000000     /* steps of backtracking of one match */
+#define REGEX_DEPTH_LIMIT    100000      /* nested backtracking points */
 #define REGEX_HEAP_LIMIT_KIB (16 * 1024) /* memory for them */
 
 struct regex;
@@ -37,8 +37,8 @@ struct regex_group {
 #define REGEX_NONE SIZE_MAX
 
 struct regex_found {
-	size_t n;                         /* groups, the whole match (0) included: regex_groups() */
-	const struct regex_group *group;  /* lives in the eval until the next match */
+	size_t n;                        /* groups, the whole match (0) included: regex_groups() */
+	const struct regex_group *group; /* lives in the eval until the next match */
 };
 
 size_t regex_groups(const struct regex *r);
@@ -50,8 +50,5 @@ int regex_find(const struct regex *r, struct eval *ev, struct slice subject, siz
 
 /* Whether it matches anywhere. */
 int regex_matches(const struct regex *r, struct eval *ev, struct slice subject, struct err *e);
-
-/* Releases ev->regex_data; eval_done calls it. */
-void regex_eval_done(struct eval *ev);
 
 #endif
