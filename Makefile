@@ -127,7 +127,140 @@ $(B)/replay/%: $(B)/fuzz/%_fuzz.o $(B)/fuzz/replay.o $(OBJ)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
+# ---- what people run ----
+
+deps:
+	@echo $(DEPS_BUILD)
+
+install-deps:
+	@tools/install-deps $(DEPS_BUILD)
+
+install-deps-test:
+	@tools/install-deps $(DEPS_BUILD) $(DEPS_TEST)
+
+demo: install-deps
+	@$(MAKE) --no-print-directory -s all
+	@PATH="$(abspath $(B)):$$PATH" examples/demo
+
+check: install-deps-test
+	@$(MAKE) --no-print-directory check-run
+
+# Builds and runs everything that can say ok or not ok.
+check-run: all $(TESTS) $(EXAMPLES) $(BENCH)
+	@WEIR=$(abspath $(B)/weir) WEIR_BUILD=$(abspath $(B)) tools/test-all $(B)/logs \
+		$(TESTS) $(wildcard tests/cli/*.sh)
+
+check-summary:
+	@cat $(B)/logs/*.count | awk '{p += $$1; f += $$2; s += $$3} \
+		END {printf "%d passed, %d failed", p, f; if (s) printf ", %d skipped", s; print ""; exit f > 0}'
+
+SAN_OPTIONS = ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	TSAN_OPTIONS=halt_on_error=0:exitcode=66
+
+asan: install-deps-test
+	@$(SAN_OPTIONS) WEIR_SANITIZED=1 $(MAKE) --no-print-directory check-run B=build/asan OPT="-O1 -g" \
+		SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+
+tsan: install-deps-test
+	@$(SAN_OPTIONS) WEIR_SANITIZED=1 $(MAKE) --no-print-directory check-run B=build/tsan OPT="-O1 -g" \
+		SAN="-fsanitize=thread"
+
+valgrind: install-deps-test
+	@tools/install-deps valgrind
+	@$(MAKE) --no-print-directory $(TESTS)
+	@for t in $(TESTS); do echo "$$t"; \
+		WEIR_SANITIZED=1 valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+			$$t >/dev/null 2>$(B)/valgrind.log || { cat $(B)/valgrind.log; exit 1; }; done
+
+# The long forms of the crash and fault tests.
+torture: install-deps-test
+	@$(MAKE) --no-print-directory all $(TESTS)
+	@WEIR_TORTURE=1 WEIR_TEST_SECONDS=7200 WEIR=$(abspath $(B)/weir) WEIR_BUILD=$(abspath $(B)) \
+		tools/test-all $(B)/torture-logs $(TORTURE_TESTS)
+TORTURE_TESTS = $(foreach w,sim faults kill chaos,$(filter %_$(w),$(TESTS)))
+
+bench: install-deps
+	@tools/install-deps $(DEPS_TEST) $(DEPS_BENCH)
+	@$(MAKE) --no-print-directory -s bench-run
+
+bench-run: $(BENCH)
+	@for b in $(BENCH); do echo "== $$(basename $$b)"; $$b || exit 1; done
+
+# ---- fuzzing ----
+
+FUZZ_SECONDS ?= 60
+FUZZ_SAN := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+
+fuzz: install-deps
+	@tools/install-deps clang libclang-rt-14-dev
+	@for f in $(FUZZ); do \
+		$(MAKE) --no-print-directory -s CC=clang B=build/fuzz OPT="-O1 -g" SAN="$(FUZZ_SAN)" build/fuzz/fuzzer/$$f || exit 1; \
+		mkdir -p build/fuzz/found/$$f; \
+		echo "== $$f: $(FUZZ_SECONDS) s"; \
+		build/fuzz/fuzzer/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/found/$$f/ build/fuzz/found/$$f fuzz/corpus/$$f 2>&1 | \
+			grep -E 'ERROR|SUMMARY|Test unit|stat::(number_of_executed_units|average_exec)' ; \
+		[ $${PIPESTATUS[0]} -eq 0 ] || exit 1; done
+
+$(B)/fuzzer/%: $(B)/fuzz/%_fuzz.o $(OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+fuzz-replay: install-deps
+	@$(MAKE) --no-print-directory -s B=build/asan OPT="-O1 -g" \
+		SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
+		$(FUZZ:%=build/asan/replay/%)
+	@for f in $(FUZZ); do build/asan/replay/$$f fuzz/corpus/$$f || exit 1; done
+
+# ---- habits ----
+
+lint: all
+	@tools/lint $(B)
+
+format:
+	@cf=$$(command -v clang-format-14 || command -v clang-format) || \
+		{ echo "clang-format is not installed"; exit 1; }; \
+	$$cf -i $(wildcard src/*/*.c tests/*.c tests/*.h tests/unit/*.c bench/*.c bench/*.h fuzz/*.c examples/*.c)
+
+# ---- installing ----
+
+$(B)/weir.pc: $(B)/settings Makefile
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
+		'Name: weir' 'Description: change streams, a durable log and stream processing' \
+		'Version: $(VERSION)' 'Requires.private: $(PKGS_BUILD)' \
+		'Libs: -L$${libdir} -lweir' 'Libs.private: -lm -pthread' 'Cflags: -I$${includedir}' > $@
+
+$(B)/weir.1: $(B)/weir
+	@$(B)/weir help --man > $@
+
+D = $(DESTDIR)$(PREFIX)
+install: all $(B)/weir.pc $(B)/weir.1
+	install -d $(D)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(D)/include/weir $(D)/share/man/man1 \
+		$(D)/share/bash-completion/completions $(D)/share/zsh/site-functions $(D)/share/fish/vendor_completions.d
+	install -m 755 $(B)/weir $(D)/bin/weir
+	install -m 644 $(B)/libweir.a $(DESTDIR)$(LIBDIR)/libweir.a
+	install -m 755 $(B)/libweir.so $(DESTDIR)$(LIBDIR)/libweir.so.$(VERSION)
+	ln -sf libweir.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libweir.so.$(SOVERSION)
+	ln -sf libweir.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libweir.so
+	install -m 644 include/weir/*.h $(D)/include/weir
+	install -m 644 $(B)/weir.pc $(DESTDIR)$(LIBDIR)/pkgconfig/weir.pc
+	install -m 644 $(B)/weir.1 $(D)/share/man/man1/weir.1
+	$(B)/weir completion bash > $(D)/share/bash-completion/completions/weir
+	$(B)/weir completion zsh > $(D)/share/zsh/site-functions/_weir
+	$(B)/weir completion fish > $(D)/share/fish/vendor_completions.d/weir.fish
+
+uninstall:
+	rm -f $(D)/bin/weir $(DESTDIR)$(LIBDIR)/libweir.a $(DESTDIR)$(LIBDIR)/libweir.so* \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/weir.pc $(D)/share/man/man1/weir.1 \
+		$(D)/share/bash-completion/completions/weir $(D)/share/zsh/site-functions/_weir \
+		$(D)/share/fish/vendor_completions.d/weir.fish
+	rm -rf $(D)/include/weir
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
 clean:
 	rm -rf build
 
-.PHONY: all clean FORCE
+.PHONY: all deps install-deps install-deps-test demo check check-run check-summary asan tsan valgrind torture \
+	bench bench-run fuzz fuzz-replay lint format install uninstall help clean FORCE

@@ -15,11 +15,15 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define BSON_DEPTH_MAX 200             /* nested documents and arrays */
-#define BSON_DOC_MAX   (256u << 20)    /* bytes of one document inside weir; outer limits are lower */
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define BSON_DEPTH_MAX 200          /* nested documents and arrays */
+#define BSON_DOC_MAX   (256u << 20) /* bytes of one document inside weir; outer limits are lower */
 
 enum bson_type {
-	BSON_MISSING = 0x00,           /* no value: the field is not there (never on disk) */
+	BSON_MISSING = 0x00, /* no value: the field is not there (never on disk) */
 	BSON_DOUBLE = 0x01,
 	BSON_STRING = 0x02,
 	BSON_DOCUMENT = 0x03,
@@ -44,18 +48,19 @@ enum bson_type {
 };
 
 struct dec128 {
-	uint64_t lo, hi;               /* IEEE 754-2008 BID, as stored */
+	uint64_t lo, hi; /* IEEE 754-2008 BID, as stored */
 };
 
 struct value {
-	uint8_t type;                  /* enum bson_type */
-	uint8_t subtype;               /* BSON_BINARY */
-	uint32_t len;                  /* bytes at p */
+	uint8_t type;    /* enum bson_type */
+	uint8_t subtype; /* BSON_BINARY */
+	uint32_t len;    /* bytes at p */
 	union {
-		int64_t i64;           /* INT32 (sign-extended), INT64, DATE (ms), BOOL (0 or 1), TIMESTAMP (seconds << 32 | increment) */
+		int64_t i64; /* INT32 (sign-extended), INT64, DATE (ms), BOOL (0 or 1), TIMESTAMP (seconds << 32 | increment) */
 		double f64;
 		struct dec128 dec;
-		const uint8_t *p;      /* STRING, SYMBOL, CODE: text without its NUL; DOCUMENT, ARRAY: the whole document;
+		const uint8_t *
+			p; /* STRING, SYMBOL, CODE: text without its NUL; DOCUMENT, ARRAY: the whole document;
 		                          BINARY: data (subtype 2: without the inner length); OID: 12 bytes;
 		                          REGEX: pattern NUL options NUL; DBPOINTER, CODE_W_SCOPE: the raw value bytes */
 	};
@@ -64,11 +69,26 @@ struct value {
 #define VALUE_MISSING ((struct value){ .type = BSON_MISSING })
 #define VALUE_NULL    ((struct value){ .type = BSON_NULL })
 
-static inline struct value value_int32(int32_t v) { return (struct value){ .type = BSON_INT32, .i64 = v }; }
-static inline struct value value_int64(int64_t v) { return (struct value){ .type = BSON_INT64, .i64 = v }; }
-static inline struct value value_double(double v) { return (struct value){ .type = BSON_DOUBLE, .f64 = v }; }
-static inline struct value value_bool(bool v) { return (struct value){ .type = BSON_BOOL, .i64 = v }; }
-static inline struct value value_date(int64_t ms) { return (struct value){ .type = BSON_DATE, .i64 = ms }; }
+static inline struct value value_int32(int32_t v)
+{
+	return (struct value){ .type = BSON_INT32, .i64 = v };
+}
+static inline struct value value_int64(int64_t v)
+{
+	return (struct value){ .type = BSON_INT64, .i64 = v };
+}
+static inline struct value value_double(double v)
+{
+	return (struct value){ .type = BSON_DOUBLE, .f64 = v };
+}
+static inline struct value value_bool(bool v)
+{
+	return (struct value){ .type = BSON_BOOL, .i64 = v };
+}
+static inline struct value value_date(int64_t ms)
+{
+	return (struct value){ .type = BSON_DATE, .i64 = ms };
+}
 static inline struct value value_timestamp(uint32_t s, uint32_t inc)
 {
 	return (struct value){ .type = BSON_TIMESTAMP, .i64 = (int64_t)((uint64_t)s << 32 | inc) };
@@ -85,43 +105,139 @@ static inline struct value value_array(struct slice d)
 {
 	return (struct value){ .type = BSON_ARRAY, .len = (uint32_t)d.len, .p = d.p };
 }
-static inline struct slice value_slice(struct value v) { return (struct slice){ v.p, v.len }; }
+static inline struct slice value_slice(struct value v)
+{
+	return (struct slice){ v.p, v.len };
+}
 static inline bool value_is_number(struct value v)
 {
-	return v.type == BSON_DOUBLE || v.type == BSON_INT32 || v.type == BSON_INT64 || v.type == BSON_DECIMAL128;
+	return v.type == BSON_DOUBLE || v.type == BSON_INT32 || v.type == BSON_INT64 ||
+	       v.type == BSON_DECIMAL128;
 }
 
-/* ---- reading (validated bytes) ---- */
+/* ---- reading (validated bytes) ----
+ *
+ * These are the hot path of everything that reads documents, hence inline. Skipping a value is one
+ * table look-up: its fixed size, or a base that the leading int32 is added to.
+ */
+
+enum { BSON_SIZE_PLUS_INT32 = 0x20, BSON_SIZE_REGEX = 0x40 };
+extern const uint8_t bson_size_[256];
+size_t bson_regex_size_(const uint8_t *p);
+struct value bson_value_rare_(uint8_t type, const uint8_t *p);
+
+/* Bytes of a raw value of the given type at p (validated). */
+static inline size_t bson_value_size(uint8_t type, const uint8_t *p)
+{
+	uint8_t s = bson_size_[type];
+	if (s < BSON_SIZE_PLUS_INT32)
+		return s;
+	if (likely(s < BSON_SIZE_REGEX))
+		return (size_t)(s & (BSON_SIZE_PLUS_INT32 - 1)) + get_le32(p);
+	return bson_regex_size_(p);
+}
+
+static inline struct value bson_value_at(uint8_t type, const uint8_t *p)
+{
+	struct value v;
+	v.type = type;
+	v.subtype = 0;
+	v.len = 0;
+	switch (type) {
+	case BSON_STRING:
+		v.len = get_le32(p) - 1;
+		v.p = p + 4;
+		return v;
+	case BSON_DOCUMENT:
+	case BSON_ARRAY:
+		v.len = get_le32(p);
+		v.p = p;
+		return v;
+	case BSON_INT32: v.i64 = (int32_t)get_le32(p); return v;
+	case BSON_DOUBLE:
+	case BSON_INT64:
+	case BSON_DATE:
+	case BSON_TIMESTAMP: v.i64 = (int64_t)get_le64(p); return v;
+	case BSON_BOOL: v.i64 = p[0]; return v;
+	default: return bson_value_rare_(type, p);
+	}
+}
+
+/* Length of the NUL-terminated name at p; last is the address of the document's final byte. */
+static inline size_t bson_key_len(const uint8_t *p, const uint8_t *last)
+{
+	const uint8_t *at = p;
+#ifdef __SSE2__
+	while (likely(last - at >= 15)) {
+		__m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
+		int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_setzero_si128()));
+		if (likely(mask))
+			return (size_t)(at - p) + (size_t)__builtin_ctz((unsigned)mask);
+		at += 16;
+	}
+#endif
+	while (*at)
+		at++;
+	return (size_t)(at - p);
+}
 
 /* struct bson_iter it; bson_iter_init(&it, doc);
  * while (bson_next(&it)) use it.key, it.value */
 struct bson_iter {
-	const uint8_t *at, *end;
+	const uint8_t *at, *end; /* next element; the document's final byte */
 	struct slice key;
 	struct value value;
-	struct slice raw;              /* the whole element: type byte, name, value */
+	struct slice raw; /* the whole element: type byte, name, value */
 };
 
-void bson_iter_init(struct bson_iter *it, struct slice doc);
-bool bson_next(struct bson_iter *it);
+static inline void bson_iter_init(struct bson_iter *it, struct slice doc)
+{
+	it->at = doc.p + 4;
+	it->end = doc.p + doc.len - 1;
+}
+
+static inline bool bson_next(struct bson_iter *it)
+{
+	const uint8_t *p = it->at;
+	if (p >= it->end)
+		return false;
+	uint8_t type = p[0];
+	it->key.p = p + 1;
+	it->key.len = bson_key_len(p + 1, it->end);
+	const uint8_t *v = p + it->key.len + 2;
+	it->value = bson_value_at(type, v);
+	it->at = v + bson_value_size(type, v);
+	it->raw.p = p;
+	it->raw.len = (size_t)(it->at - p);
+	return true;
+}
 
 /* The named top-level field; BSON_MISSING when it is not there. The first wins where names repeat. */
-struct value bson_get(struct slice doc, struct slice key);
+static inline struct value bson_get(struct slice doc, struct slice key)
+{
+	const uint8_t *p = doc.p + 4, *last = doc.p + doc.len - 1;
+	while (p < last) {
+		uint8_t type = p[0];
+		size_t n = bson_key_len(p + 1, last);
+		const uint8_t *v = p + n + 2;
+		if (n == key.len && memcmp(p + 1, key.p, n) == 0)
+			return bson_value_at(type, v);
+		p = v + bson_value_size(type, v);
+	}
+	return VALUE_MISSING;
+}
+
 static inline struct value bson_get_str(struct slice doc, const char *key)
 {
 	return bson_get(doc, slice_str(key));
 }
 
-/* Bytes of a raw value of the given type at p (validated). */
-size_t bson_value_size(uint8_t type, const uint8_t *p);
-struct value bson_value_at(uint8_t type, const uint8_t *p);
-
 /* The empty document, 5 bytes. */
 extern const uint8_t bson_empty[5];
 #define BSON_EMPTY ((struct slice){ bson_empty, 5 })
 
-const char *bson_type_name(uint8_t type);      /* "double", "string", "object", ... "missing"; MongoDB's aliases */
-int bson_type_of_name(struct slice alias);     /* the byte, or -1 */
+const char *bson_type_name(uint8_t type);  /* "double", "string", "object", ... "missing" */
+int bson_type_of_name(struct slice alias); /* the byte, or -1 */
 struct slice value_regex_pattern(struct value v);
 struct slice value_regex_options(struct value v);
 
@@ -145,11 +261,11 @@ int bson_validate(struct slice bytes, struct err *e);
  */
 struct bson_writer {
 	struct buf *out;
-	int rc;                        /* 0 or the first failure */
+	int rc; /* 0 or the first failure */
 	uint32_t depth;
 	struct {
-		size_t start;          /* of the document's length field in out */
-		uint32_t index;        /* next array index */
+		size_t start;   /* of the document's length field in out */
+		uint32_t index; /* next array index */
 		bool array;
 	} open[BSON_DEPTH_MAX + 1];
 };
@@ -160,8 +276,10 @@ void bson_begin_array(struct bson_writer *w, struct slice key);
 void bson_end(struct bson_writer *w);
 int bson_finish(struct bson_writer *w, struct err *e);
 
-void bson_put(struct bson_writer *w, struct slice key, struct value v);   /* BSON_MISSING puts nothing */
-void bson_put_raw(struct bson_writer *w, struct slice element);           /* a whole element, as in bson_iter.raw; not in arrays */
+void bson_put(struct bson_writer *w, struct slice key,
+	      struct value v); /* BSON_MISSING puts nothing */
+void bson_put_raw(struct bson_writer *w,
+		  struct slice element); /* a whole element, as in bson_iter.raw; not in arrays */
 void bson_put_int32(struct bson_writer *w, struct slice key, int32_t v);
 void bson_put_int64(struct bson_writer *w, struct slice key, int64_t v);
 void bson_put_double(struct bson_writer *w, struct slice key, double v);
@@ -169,7 +287,8 @@ void bson_put_bool(struct bson_writer *w, struct slice key, bool v);
 void bson_put_null(struct bson_writer *w, struct slice key);
 void bson_put_string(struct bson_writer *w, struct slice key, struct slice s);
 void bson_put_date(struct bson_writer *w, struct slice key, int64_t ms);
-void bson_put_timestamp(struct bson_writer *w, struct slice key, uint32_t seconds, uint32_t increment);
+void bson_put_timestamp(struct bson_writer *w, struct slice key, uint32_t seconds,
+			uint32_t increment);
 void bson_put_oid(struct bson_writer *w, struct slice key, const uint8_t oid[12]);
 void bson_put_binary(struct bson_writer *w, struct slice key, uint8_t subtype, struct slice data);
 void bson_put_doc(struct bson_writer *w, struct slice key, struct slice doc);

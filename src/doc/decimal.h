@@ -9,28 +9,33 @@
 
 #define DECIMAL_STRING_MAX 48
 
-int dec_from_string(struct slice s, struct dec128 *out, bool *inexact); /* 0, ERR_FORMAT; rounds half to even past 34 digits */
-size_t dec_to_string(struct dec128 d, char out[DECIMAL_STRING_MAX]);     /* length; NUL-terminated */
+int dec_from_string(struct slice s, struct dec128 *out,
+		    bool *inexact); /* 0, ERR_FORMAT; rounds half to even past 34 digits */
+size_t dec_to_string(struct dec128 d, char out[DECIMAL_STRING_MAX]); /* length; NUL-terminated */
 struct dec128 dec_from_int64(int64_t v);
-struct dec128 dec_from_double(double v);            /* 15 significant digits, zero-padded, as MongoDB converts */
-struct dec128 dec_from_double_exact(double v);      /* the exact value, rounded to 34 digits */
-double dec_to_double(struct dec128 d);              /* nearest */
-bool dec_to_int64(struct dec128 d, int64_t *out);   /* truncates; false when out of range or not a number */
+struct dec128
+dec_from_double(double v); /* 15 significant digits, zero-padded, as MongoDB converts */
+struct dec128 dec_from_double_exact(double v); /* the exact value, rounded to 34 digits */
+double dec_to_double(struct dec128 d);         /* nearest */
+bool dec_to_int64(struct dec128 d,
+		  int64_t *out); /* truncates; false when out of range or not a number */
 bool dec_is_nan(struct dec128 d);
 bool dec_is_inf(struct dec128 d);
 bool dec_is_negative(struct dec128 d);
 bool dec_is_zero(struct dec128 d);
-int dec_compare(struct dec128 a, struct dec128 b);            /* NaN = NaN, NaN least */
-int dec_compare_double(struct dec128 a, double b);            /* exact */
+struct dec128 dec_reduce(struct dec128 d);         /* the same value without trailing zeros */
+int dec_compare(struct dec128 a, struct dec128 b); /* NaN = NaN, NaN least */
+int dec_compare_double(struct dec128 a, double b); /* exact */
 
 struct dec128 dec_add(struct dec128 a, struct dec128 b);
 struct dec128 dec_sub(struct dec128 a, struct dec128 b);
 struct dec128 dec_mul(struct dec128 a, struct dec128 b);
 struct dec128 dec_div(struct dec128 a, struct dec128 b);
-struct dec128 dec_mod(struct dec128 a, struct dec128 b);      /* truncated, sign of a */
+struct dec128 dec_mod(struct dec128 a, struct dec128 b); /* truncated, sign of a */
 struct dec128 dec_neg(struct dec128 a);
 struct dec128 dec_abs(struct dec128 a);
-struct dec128 dec_quantize(struct dec128 a, int places, bool truncate); /* $round (half even), $trunc; places may be negative */
+struct dec128 dec_quantize(struct dec128 a, int places,
+			   bool truncate); /* $round (half even), $trunc; places may be negative */
 struct dec128 dec_floor(struct dec128 a);
 struct dec128 dec_ceil(struct dec128 a);
 struct dec128 dec_sqrt(struct dec128 a);

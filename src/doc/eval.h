@@ -5,7 +5,7 @@
  *
  *	struct eval ev;
  *	eval_init(&ev);
- *	for each document { arena_reset(&ev.arena); match_doc(m, &ev, doc, e); }
+ *	for each document { eval_reset(&ev); match_doc(m, &ev, doc, e); }
  *	eval_done(&ev);
  */
 #ifndef DOC_EVAL_H
@@ -13,21 +13,23 @@
 
 #include "doc/bson.h"
 
-#define EVAL_MEMORY_DEFAULT (100u << 20)  /* bytes one evaluation may hold in the arena */
-#define EVAL_STEPS_DEFAULT  50000000u     /* operator evaluations of one document */
+#define EVAL_MEMORY_DEFAULT (100u << 20) /* bytes one evaluation may hold in the arena */
+#define EVAL_STEPS_DEFAULT  50000000u    /* operator evaluations of one document */
 
 struct eval {
 	struct arena arena;
-	int64_t now_ms;                   /* $$NOW, in ms since 1970; 0: the operators that need it raise ERR_UNSUPPORTED */
-	uint64_t rand;                    /* state of $rand, $sampleRate; never 0 */
-	uint64_t steps, steps_max;        /* beyond it: ERR_LIMIT */
-	void *regex_data;                 /* owned by regex.c */
-	void *vars;                       /* owned by expr.c */
-	struct buf scratch;               /* for whoever is at work; empty between calls */
+	int64_t now_ms; /* $$NOW, in ms since 1970; 0: the operators that need it raise ERR_UNSUPPORTED */
+	uint64_t rand;             /* state of $rand, $sampleRate; never 0 */
+	uint64_t steps, steps_max; /* beyond it: ERR_LIMIT */
+	void *regex_data;          /* owned by regex.c, which sets regex_free with it */
+	void (*regex_free)(void *);
+	void *vars; /* owned by expr.c, which sets vars_free with it */
+	void (*vars_free)(void *);
+	struct buf scratch; /* for whoever is at work; empty between calls */
 };
 
 void eval_init(struct eval *ev);
-void eval_reset(struct eval *ev);         /* before each document: forgets values, counts steps anew */
+void eval_reset(struct eval *ev); /* before each document: forgets values, counts steps anew */
 void eval_done(struct eval *ev);
 
 #endif

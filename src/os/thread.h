@@ -23,7 +23,7 @@ static inline void mutex_unlock(struct mutex *m) { ASSERT(pthread_mutex_unlock(&
 void cond_init(struct cond *c);
 void cond_done(struct cond *c);
 void cond_wait(struct cond *c, struct mutex *m);
-int cond_wait_until(struct cond *c, struct mutex *m, nsec deadline); /* mono clock; 1 woken, 0 time-out */
+int cond_wait_until(struct cond *c, struct mutex *m, nsec deadline); /* mono clock, -1 none; 1 woken, 0 time-out */
 void cond_signal(struct cond *c);
 void cond_broadcast(struct cond *c);
 

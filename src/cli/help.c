@@ -1,0 +1,113 @@
+/* help.c: what people read: the overview, a group, one command. All of it comes from the tables. */
+#include "cli/cli.h"
+
+#include "weir/version.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static void name_of(const struct command *c, char *out, size_t cap)
+{
+	if (c->group)
+		snprintf(out, cap, "%s %s", c->group, c->name);
+	else
+		snprintf(out, cap, "%s", c->name);
+}
+
+int usage_error(const struct command *c, const char *fmt, ...)
+{
+	char name[64];
+	va_list ap;
+	va_start(ap, fmt);
+	fputs("weir: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	if (c) {
+		name_of(c, name, sizeof(name));
+		fprintf(stderr, "\nusage: weir %s [OPTION...]%s%s\ntry 'weir %s --help'\n", name,
+			*c->operands ? " " : "", c->operands, name);
+	} else {
+		fputs("\ntry 'weir help'\n", stderr);
+	}
+	return EXIT_USAGE;
+}
+
+static void summaries(const char *group, FILE *out)
+{
+	for (int i = 0; commands[i]; i++) {
+		const struct command *c = commands[i];
+		char name[64];
+		if (group && (!c->group || strcmp(c->group, group) != 0))
+			continue;
+		name_of(c, name, sizeof(name));
+		fprintf(out, "  %-22s %s\n", name, c->summary);
+	}
+}
+
+void help_overview(FILE *out)
+{
+	fprintf(out,
+		"weir %s: a durable change log, change streams over it, and a language to filter "
+		"them\n\n"
+		"usage: weir COMMAND [OPTION...] [OPERAND...]\n\n",
+		WEIR_VERSION);
+	summaries(NULL, out);
+	fputs("\nA first look:\n"
+	      "  weir oplog append ./log shop.orders insert '{\"_id\": 1, \"qty\": 2}'\n"
+	      "  weir watch ./log shop.orders --from oldest\n"
+	      "\n'weir COMMAND --help' tells more; 'weir help --exit-codes' lists the exit "
+	      "codes.\n",
+	      out);
+}
+
+void help_group(const char *group, FILE *out)
+{
+	fprintf(out, "usage: weir %s COMMAND [OPTION...] [OPERAND...]\n\n", group);
+	summaries(group, out);
+	fprintf(out, "\n'weir %s COMMAND --help' tells more.\n", group);
+}
+
+static void option_line(const struct option_row *o, FILE *out)
+{
+	char left[64], letter[8] = "    ";
+	if (o->letter)
+		snprintf(letter, sizeof(letter), "-%c, ", o->letter);
+	snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->arg ? " " : "",
+		 o->arg ? o->arg : "");
+	if (strlen(left) > 30)
+		fprintf(out, "  %s\n  %-30s %s", left, "", o->help);
+	else
+		fprintf(out, "  %-30s %s", left, o->help);
+	if (o->choices)
+		fprintf(out, " (%s)", o->choices);
+	if (o->def)
+		fprintf(out, " [%s]", o->def);
+	fputc('\n', out);
+}
+
+void help_command(const struct command *c, FILE *out)
+{
+	char name[64];
+	name_of(c, name, sizeof(name));
+	fprintf(out, "weir %s: %s\n\nusage: weir %s%s%s%s\n", name, c->summary, name,
+		c->options[0].name ? " [OPTION...]" : "", *c->operands ? " " : "", c->operands);
+	if (c->details)
+		fprintf(out, "\n%s\n", c->details);
+	if (c->options[0].name)
+		fputs("\noptions:\n", out);
+	for (int i = 0; c->options[i].name; i++)
+		option_line(&c->options[i], out);
+	if (!c->examples)
+		return;
+	fputs("\nexamples:\n", out);
+	for (const char *p = c->examples; *p;) {
+		size_t line = strcspn(p, "\n"), tab = strcspn(p, "\t");
+		if (tab < line) {
+			fprintf(out, "  # %.*s\n", (int)(line - tab - 1), p + tab + 1);
+			fprintf(out, "  %.*s\n", (int)tab, p);
+		} else {
+			fprintf(out, "  %.*s\n", (int)line, p);
+		}
+		p += line + (p[line] == '\n');
+	}
+}
