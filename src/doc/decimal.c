@@ -9,6 +9,9 @@
  */
 #include "doc/decimal.h"
 
+#include "doc/big.h"
+#include "doc/number.h"
+
 #include <math.h>
 
 typedef unsigned __int128 u128;
@@ -194,59 +197,6 @@ int dec_compare(struct dec128 a, struct dec128 b)
 	return x.negative ? -c : c;
 }
 
-/* A natural number big enough for any finite double beside any decimal of its magnitude. */
-enum { BIG_WORDS = 80 };
-
-struct big {
-	int n;
-	uint32_t w[BIG_WORDS];
-};
-
-static void big_set(struct big *b, u128 v)
-{
-	b->n = 0;
-	for (; v; v >>= 32)
-		b->w[b->n++] = (uint32_t)v;
-}
-
-static void big_mul(struct big *b, uint32_t by)
-{
-	uint64_t carry = 0;
-	for (int i = 0; i < b->n; i++) {
-		carry += (uint64_t)b->w[i] * by;
-		b->w[i] = (uint32_t)carry;
-		carry >>= 32;
-	}
-	if (carry) {
-		ASSERT(b->n < BIG_WORDS);
-		b->w[b->n++] = (uint32_t)carry;
-	}
-}
-
-static void big_mul_pow10(struct big *b, int n)
-{
-	for (; n >= 9; n -= 9)
-		big_mul(b, 1000000000);
-	big_mul(b, (uint32_t)pow10_64[n]);
-}
-
-static void big_mul_pow2(struct big *b, int n)
-{
-	for (; n >= 31; n -= 31)
-		big_mul(b, UINT32_C(1) << 31);
-	big_mul(b, UINT32_C(1) << n);
-}
-
-static int big_compare(const struct big *a, const struct big *b)
-{
-	if (a->n != b->n)
-		return a->n < b->n ? -1 : 1;
-	for (int i = a->n - 1; i >= 0; i--)
-		if (a->w[i] != b->w[i])
-			return a->w[i] < b->w[i] ? -1 : 1;
-	return 0;
-}
-
 /* |x| against d > 0, both finite, x not zero: as whole numbers after clearing denominators. */
 static int compare_magnitude_double(const struct dec *x, double d)
 {
@@ -292,16 +242,212 @@ int dec_compare_double(struct dec128 a, double b)
 
 /* ---- to double ---- */
 
-/* A first guess by floating point, then steps to a neighbour while that is nearer, exactly. */
 double dec_to_double(struct dec128 d)
 {
 	struct dec x = unpack(d);
+	double r = 0;
 	if (x.kind == DEC_NAN)
 		return NAN;
 	if (x.kind == DEC_INF)
-		return x.negative ? -INFINITY : INFINITY;
-	if (x.coefficient == 0)
-		return x.negative ? -0.0 : 0.0;
-	double r = (double)x.coefficient * pow(10, x.exponent);
+		r = INFINITY;
+	else if (x.coefficient >> 64 == 0)
+		r = num_scale((uint64_t)x.coefficient, x.exponent);
+	else {
+		char text[DECIMAL_STRING_MAX];
+		size_t n = dec_to_string(dec_abs(d), text);
+		(void)num_parse_double(slice_of(text, n), &r);
+	}
 	return x.negative ? -r : r;
+}
+
+struct dec128 dec_abs(struct dec128 d)
+{
+	d.hi &= ~(UINT64_C(1) << 63);
+	return d;
+}
+
+/* ---- text ---- */
+
+/* Cuts digits off the end, rounding half to even; `more`: something not zero lay below already. */
+static u128 drop_digits(u128 c, int n, bool more)
+{
+	if (n <= 0)
+		return c;
+	if (n > 38)
+		return 0;
+	u128 unit = pow10_128(n), rest = c % unit, half = unit / 2;
+	c /= unit;
+	if (rest > half || (rest == half && (more || (c & 1))))
+		c++;
+	return c;
+}
+
+/* Brings a coefficient below 10^38 and any exponent into the format's range, rounding half to even where digits
+ * must go. `more`: the exact value lies a little above the coefficient. */
+static struct dec128 round_pack(bool negative, u128 c, int64_t exponent, bool more, bool *inexact)
+{
+	int digits = digits_of(c);
+	int64_t drop = MAX((int64_t)digits - DIGITS_MAX, EXPONENT_MIN - exponent);
+	*inexact = more;
+	if (drop > 0) {
+		int n = (int)MIN(drop, 40);
+		*inexact = more || n > 38 ? c != 0 || more : c % pow10_128(n) != 0;
+		c = drop_digits(c, n, more);
+		exponent += drop;
+		if (c == pow10_128(DIGITS_MAX)) {
+			c /= 10;
+			exponent++;
+		}
+	}
+	if (exponent > EXPONENT_MAX) {
+		if (c == 0) {
+			exponent = EXPONENT_MAX;
+		} else if (exponent - EXPONENT_MAX <= DIGITS_MAX - digits_of(c)) {
+			c *= pow10_128((int)(exponent - EXPONENT_MAX));
+			exponent = EXPONENT_MAX;
+		} else {
+			*inexact = true;
+			return (struct dec128){ 0, (uint64_t)negative << 63 |
+							   UINT64_C(0x7800000000000000) };
+		}
+	}
+	return pack(negative, c, (int)exponent);
+}
+
+static bool is_word(struct slice s, const char *word)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if ((s.p[i] | 0x20) != (uint8_t)word[i] || !word[i])
+			return false;
+	return word[s.len] == 0;
+}
+
+/* The digits of a decimal's text: those that fit into the coefficient, and what became of the others. */
+struct digits {
+	u128 coefficient;
+	int used; /* digits in the coefficient, from the first that is not zero */
+	int64_t exponent;
+	bool more; /* a digit left out was not zero */
+};
+
+enum { COEFFICIENT_DIGITS = 37 };
+
+static void add_digit(struct digits *d, int digit, bool after_point)
+{
+	if (d->used < COEFFICIENT_DIGITS) {
+		d->coefficient = d->coefficient * 10 + (unsigned)digit;
+		d->used += d->coefficient != 0;
+		d->exponent -= after_point;
+	} else {
+		d->more = d->more || digit != 0;
+		d->exponent += !after_point;
+	}
+}
+
+int dec_from_string(struct slice s, struct dec128 *out, bool *inexact)
+{
+	const uint8_t *p = s.p, *end = s.p + s.len;
+	bool negative = false, any = false, point = false;
+	*inexact = false;
+	if (p < end && (*p == '-' || *p == '+'))
+		negative = *p++ == '-';
+	struct slice word = slice_of(p, (size_t)(end - p));
+	uint64_t sign = (uint64_t)negative << 63;
+	if (is_word(word, "nan")) {
+		*out = (struct dec128){ 0, UINT64_C(0x7c00000000000000) };
+		return 0;
+	}
+	if (is_word(word, "inf") || is_word(word, "infinity")) {
+		*out = (struct dec128){ 0, sign | UINT64_C(0x7800000000000000) };
+		return 0;
+	}
+	struct digits d = { 0 };
+	for (; p < end; p++) {
+		if (*p == '.' && !point) {
+			point = true;
+		} else if (*p >= '0' && *p <= '9') {
+			add_digit(&d, *p - '0', point);
+			any = true;
+		} else {
+			break;
+		}
+	}
+	if (!any)
+		return ERR_FORMAT;
+	if (p < end && (*p == 'e' || *p == 'E')) {
+		p++;
+		bool minus = false;
+		int64_t v = 0;
+		if (p < end && (*p == '-' || *p == '+'))
+			minus = *p++ == '-';
+		if (p == end)
+			return ERR_FORMAT;
+		for (; p < end && *p >= '0' && *p <= '9'; p++)
+			if (v < INT64_C(1000000000000))
+				v = v * 10 + (*p - '0');
+		d.exponent += minus ? -v : v;
+	}
+	if (p != end)
+		return ERR_FORMAT;
+	*out = round_pack(negative, d.coefficient, d.exponent, d.more, inexact);
+	return 0;
+}
+
+static size_t put_digits(char *out, u128 c)
+{
+	uint64_t unit = pow10_64[17];
+	uint64_t high = (uint64_t)(c / unit), low = (uint64_t)(c % unit); /* 34 digits: 17 and 17 */
+	if (high == 0)
+		return num_print_uint64(low, out);
+	size_t n = num_print_uint64(high, out);
+	(void)num_print_uint64(low + unit, out + n); /* with a leading 1 that keeps the zeros ... */
+	memmove(out + n, out + n + 1, 17);           /* ... and goes */
+	return n + 17;
+}
+
+size_t dec_to_string(struct dec128 v, char out[DECIMAL_STRING_MAX])
+{
+	struct dec x = unpack(v);
+	char *p = out, digits[40];
+	if (x.kind == DEC_NAN) {
+		memcpy(out, "NaN", 4);
+		return 3;
+	}
+	if (x.negative)
+		*p++ = '-';
+	if (x.kind == DEC_INF) {
+		memcpy(p, "Infinity", 9);
+		return (size_t)(p - out) + 8;
+	}
+	int n = (int)put_digits(digits, x.coefficient);
+	int top = x.exponent + n - 1; /* exponent of the first digit */
+	if (x.exponent > 0 || top < -6) {
+		*p++ = digits[0];
+		if (n > 1) {
+			*p++ = '.';
+			memcpy(p, digits + 1, (size_t)n - 1);
+			p += n - 1;
+		}
+		*p++ = 'E';
+		*p++ = top < 0 ? '-' : '+';
+		p += num_print_uint64((uint64_t)(top < 0 ? -top : top), p);
+	} else if (top < 0) {
+		*p++ = '0';
+		*p++ = '.';
+		for (int i = -1; i > top; i--)
+			*p++ = '0';
+		memcpy(p, digits, (size_t)n);
+		p += n;
+	} else {
+		int whole = top + 1;
+		memcpy(p, digits, (size_t)whole);
+		p += whole;
+		if (whole < n) {
+			*p++ = '.';
+			memcpy(p, digits + whole, (size_t)(n - whole));
+			p += n - whole;
+		}
+	}
+	*p = 0;
+	return (size_t)(p - out);
 }
