@@ -327,6 +327,8 @@ static int scan(struct watch *w, nsec deadline, bool *expired, struct event *ev,
 			return 0;
 		if (rc < 0) {
 			w->fault = rc == ERR_CORRUPT ? FAULT_DAMAGE : FAULT_NONE;
+			if (rc == ERR_HISTORY_LOST && e)
+				e->number = 286;
 			return rc;
 		}
 		rc = consider(w, &rec, ev, e);
