@@ -102,6 +102,7 @@ int oplog_seek_wall_time(struct oplog *o, int64_t wall_ms, uint64_t *offset, str
 /* Whole segments below offset or, with offset 0, whose entries are all older than time_ms; never the newest entry. */
 int oplog_trim(struct oplog *o, uint64_t offset, int64_t time_ms, uint64_t *oldest, struct err *e);
 int oplog_retain(struct oplog *o, const struct log_retention *r, struct err *e);
+struct log_retention oplog_retention(struct oplog *o);
 
 int history_lost(struct err *e, struct log_range range, const char *fmt, ...) PRINTF(3, 4);
 
