@@ -7,6 +7,7 @@
 
 #define CLEAR_BY_HAND (256u << 10) /* larger images are given back to the kernel instead */
 #define COMPARE_BYTES 4096u        /* compared at once before single sectors are */
+#define SIM_DEPTH     64           /* directories in one another */
 
 /* ---- images ---- */
 
@@ -227,7 +228,8 @@ static bool next_component(const char **path, char name[SIM_NAME_BYTES])
 int disk_walk(struct disk *d, const char *path, struct node **dir, char name[SIM_NAME_BYTES],
 	      struct node **out)
 {
-	struct node *at = d->root, *above = NULL;
+	struct node *above[SIM_DEPTH], *at = d->root;
+	size_t depth = 0;
 	char part[SIM_NAME_BYTES];
 	name[0] = '\0';
 	while (next_component(&path, part)) {
@@ -235,12 +237,18 @@ int disk_walk(struct disk *d, const char *path, struct node **dir, char name[SIM
 			return ERR_NOTFOUND;
 		if (!at->is_dir)
 			return ERR_INVALID;
-		above = at;
+		if (strcmp(part, "..") == 0) { /* the root is its own parent */
+			at = depth ? above[--depth] : at;
+			name[0] = '\0';
+			continue;
+		}
+		ASSERT(depth < SIM_DEPTH);
+		above[depth++] = at;
 		struct name *found = table_find(&at->live, part);
 		at = found ? found->node : NULL;
 		memcpy(name, part, SIM_NAME_BYTES);
 	}
-	*dir = above;
+	*dir = name[0] ? above[depth - 1] : NULL;
 	*out = at;
 	return 0;
 }

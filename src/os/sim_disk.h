@@ -82,7 +82,7 @@ void node_ref(struct node *n);
 void node_unref(struct disk *d, struct node *n);
 
 /* Finds the directory a path ends in and its last name; the node of that name, or NULL. 0, or ERR_NOTFOUND /
- * ERR_INVALID for a directory above it. The root has no name: *dir is NULL then. */
+ * ERR_INVALID for a directory above it. A path that ends in the root or in ".." has no last name: *dir is NULL then. */
 int disk_walk(struct disk *d, const char *path, struct node **dir, char name[SIM_NAME_BYTES],
 	      struct node **out);
 

@@ -108,6 +108,10 @@ static void directories_and_open_modes_behave_as_on_posix(void **state)
 	file_close(create(w, "d/a", "12345"));
 	assert_int_equal(env_open(w->env, "d/a", FILE_CREATE_NEW, &f, &e), ERR_EXISTS);
 	assert_int_equal(env_open(w->env, "d/a/b", FILE_CREATE, &f, &e), ERR_INVALID);
+	assert_ok(env_stat(w->env, "d/../d/./../../d/a", &st, &e), &e);
+	assert_true(st.is_regular);
+	assert_int_equal(env_stat(w->env, "e/../d", &st, &e), ERR_NOTFOUND);
+	assert_true(env_rmdir(w->env, "d/..", &e) < 0);
 	file_close(create(w, "d/b", ""));
 	assert_ok(env_rename(w->env, "d/a", "d/b", &e), &e);
 	assert_int_equal(env_rename(w->env, "d/a", "d/b", &e), ERR_NOTFOUND);
