@@ -3,7 +3,9 @@
  *	struct disk ── root ── node (directory) ── table of names ── node (file)
  *	                        live    names as everybody sees them     cached   bytes as everybody sees them
  *	                        durable names after the last sync_dir    durable  bytes after the last sync
- *	                        pending creates, renames, unlinks since  dropped  bytes that a failed sync gave up
+ *	                        pending creates, renames, unlinks since  dropped  bytes that a failed sync gave up:
+ *	                                                                          a sector that still equals them
+ *	                                                                          counts as clean
  *
  * A writable map is a pointer into `cached`, which therefore never moves: every image is a reservation of address
  * space as large as the largest file.
@@ -96,7 +98,10 @@ int file_resize(struct disk *d, struct node *n, uint64_t size);
 int file_make_durable(struct disk *d, struct node *n);
 int file_give_up_dirty(struct disk *d, struct node *n);
 
+/* Bytes were written, be they the same as before: the pages they lie in are dirty again. */
+void file_written(struct node *n, uint64_t off, uint64_t len);
+
 void disk_writeback(struct disk *d, struct sim_rng *r);
-int disk_crash(struct disk *from, struct sim_rng *r, struct disk *into);
+int disk_crash(struct disk *from, struct sim_rng *r, bool lossy, struct disk *into);
 
 #endif
