@@ -270,7 +270,12 @@ int log_topic_list(struct log *l, int (*each)(void *arg, const char *name, uint3
 	for (size_t at = 0; rc == 0 && at < x.names.len;) {
 		const char *name = (const char *)x.names.p + at;
 		struct topic_meta m;
+		struct file_stat st;
 		rc = topic_dir(l, name, dir, e);
+		if (rc == 0)
+			rc = env_stat(l->env, dir, &st, e);
+		if (rc == 0 && !st.is_dir)
+			rc = ERR_NOTFOUND; /* a file of somebody else's */
 		if (rc == 0)
 			rc = topic_meta_read(l->env, dir, &m, e);
 		if (rc == 0)
