@@ -16,13 +16,16 @@
 
 /* ---- errors ---- */
 
-enum { PLACE_MAX = 200, COST_CLASSES = 4 };
+enum { PLACE_MAX = 256, PLACE_PARTS = 12, COST_CLASSES = 4 };
 
-static size_t write_place(const struct match_place *at, char *out, size_t cap)
+/* The last parts of the way, the first ones as "...". Returns the length. */
+static size_t write_place(const struct match_place *at, unsigned parts, char *out, size_t cap)
 {
 	if (!at)
 		return 0;
-	size_t n = write_place(at->up, out, cap);
+	if (parts == 0)
+		return (size_t)snprintf(out, cap, "...");
+	size_t n = write_place(at->up, parts - 1, out, cap);
 	if (n + 1 >= cap)
 		return n;
 	int k = at->name.p ? snprintf(out + n, cap - n, "%s" SLICE_FMT, n ? "." : "",
@@ -34,7 +37,7 @@ static size_t write_place(const struct match_place *at, char *out, size_t cap)
 int match_fail_in(struct match_compiler *c, const struct match_place *at, int rc)
 {
 	char place[PLACE_MAX];
-	if (rc == ERR_NOMEM || write_place(at, place, sizeof(place)) == 0)
+	if (rc == ERR_NOMEM || write_place(at, PLACE_PARTS, place, sizeof(place)) == 0)
 		return rc;
 	return err_in(c->e, rc, "%s", place);
 }
@@ -452,9 +455,12 @@ static int compile_value(struct match_compiler *c, struct value spec, const stru
 {
 	struct match_nodes list = { 0 };
 	uint32_t field;
-	int rc = field_of(c, slice_str(value_root[0]), at, &field);
+	int rc = match_enter(c, at);
+	if (rc == 0)
+		rc = field_of(c, slice_str(value_root[0]), at, &field);
 	if (rc == 0)
 		rc = match_compile_condition(c, field, spec, at, &list);
+	match_leave(c);
 	return rc < 0 ? rc : match_join(c, NODE_AND, &list, out);
 }
 
@@ -472,16 +478,13 @@ int match_compile_inner(struct match_compiler *c, struct slice doc, bool of_valu
 		.whole = of_values,
 		.inner = true,
 	};
-	int rc = match_enter(c, at);
-	if (rc == 0)
-		rc = build_init(c, &b);
+	int rc = build_init(c, &b);
 	if (rc == 0 && of_values)
 		rc = compile_value(c, value_doc(doc), at, &p->top);
 	else if (rc == 0)
 		rc = match_compile_query(c, doc, at, &p->top);
 	if (rc == 0)
 		rc = finish_groups(c);
-	match_leave(c);
 	c->b = outer;
 	*out = p;
 	return rc;
