@@ -40,7 +40,7 @@ DEPS_BENCH := liblmdb-dev libsqlite3-dev librocksdb-dev
 PKGS_BUILD := libpcre2-8 libcrypto
 PKGS_TEST  := cmocka libbson-1.0
 
-WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Wundef \
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Wundef -Wno-missing-field-initializers \
           -Wconversion -Wno-sign-conversion -Wswitch $(if $(WERROR),-Werror)
 HARDEN := -fstack-protector-strong -fstack-clash-protection $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
 FORTIFY := $(if $(SAN),,-D_FORTIFY_SOURCE=2)
