@@ -5,6 +5,7 @@
 #include "doc/json.h"
 #include "doc/pipeline.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct slice parse(struct buf *b, const char *json)
