@@ -148,7 +148,7 @@ static int apply_update(struct lookup *l, uint64_t offset, struct err *e)
 static int build_image(struct lookup *l, uint64_t offset, struct buf *image, struct err *e)
 {
 	uint64_t updates[ENTRY_CHAIN_MAX];
-	size_t n;
+	size_t n = 0;
 	int rc = walk_back(l, offset, updates, &n, e);
 	while (rc == 0 && n > 0)
 		rc = apply_update(l, updates[--n], e);
@@ -281,12 +281,12 @@ static int open_tail(struct lookup *l, struct err *e)
 /* Reads what was appended since the last time; at least up to `upto`. */
 static int catch_up(struct lookup *l, uint64_t upto, struct err *e)
 {
+	struct err why = ERR_INIT;
 	int rc = l->tail ? 0 : open_tail(l, e);
 	while (rc == 0) {
 		if (l->latest.full)
 			return 0;
 		uint64_t position = log_reader_position(l->tail);
-		struct err why = ERR_INIT;
 		struct log_record rec;
 		struct entry n;
 		rc = log_reader_next(l->tail, &rec, &why);
@@ -314,7 +314,7 @@ static int catch_up(struct lookup *l, uint64_t upto, struct err *e)
 				*e = why;
 		}
 	}
-	return err_in(e, rc, "looking up a document");
+	return rc < 0 ? err_in(e, rc, "looking up a document") : 0;
 }
 
 static int find_latest(struct lookup *l, struct slice db, struct slice coll, struct value id,
