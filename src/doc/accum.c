@@ -702,7 +702,7 @@ static int finish_list(const struct accum *a, struct expr_env *env, struct value
 	size_t n = a->list.n, from = 0;
 	if (a->spec->op->id == ACCUM_LAST_N && n > a->spec->n)
 		from = n - a->spec->n;
-	return build_array(env, a->list.v + from, n - from, out, e);
+	return build_array(env, from ? a->list.v + from : a->list.v, n - from, out, e);
 }
 
 /* The state stays as it is: a copy of the entries is sorted. */
