@@ -653,6 +653,44 @@ static void knows_when_it_accepts_everything(void **state)
 	match_free(m);
 }
 
+static void explains_itself(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct match *m;
+	assert_int_equal(
+		compile_json(
+			"{'a.b': {'$gte': 4.5, '$ne': null}, 'c': {'$in': [1, null, 'x', 2, 3]},"
+			" '$nor': [{'d': {'$elemMatch': {'$lt': 3}}}, {'e': {'$type': 'number'}}]}",
+			&m, NULL),
+		0);
+	match_explain(m, &text);
+	assert_string_equal(buf_cstr(&text), "all of\n"
+					     "  a.b >= 4.5\n"
+					     "  not a.b = null\n"
+					     "  c in [null, 1, 2, ... 5 values]\n"
+					     "  not any of\n"
+					     "    e of type double or int or long or decimal\n"
+					     "    d has an element with\n"
+					     "      value < 3\n");
+	match_free(m);
+}
+
+static int check_listed(void *arg, const char *name, const char *group, const char *help)
+{
+	assert_true(name[0] == '$' && group[0] && help[0]);
+	++*(int *)arg;
+	return strcmp(name, "$size") == 0 ? 7 : 0;
+}
+
+static void lists_its_operators_until_told_to_stop(void **state)
+{
+	(void)state;
+	int n = 0;
+	assert_int_equal(match_operators(check_listed, &n), 7);
+	assert_true(n > 20);
+}
+
 /* ---- memory ---- */
 
 static long allocations, fail_at;
@@ -757,6 +795,8 @@ int main(void)
 		cmocka_unit_test(a_single_value_matches_like_a_field),
 		cmocka_unit_test(filters_on_very_many_fields_work),
 		cmocka_unit_test(knows_when_it_accepts_everything),
+		cmocka_unit_test(explains_itself),
+		cmocka_unit_test(lists_its_operators_until_told_to_stop),
 		cmocka_unit_test(a_warm_match_allocates_nothing),
 		cmocka_unit_test(every_failed_allocation_is_an_error),
 	};
