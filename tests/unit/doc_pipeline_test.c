@@ -437,9 +437,9 @@ static void explain_shows_the_compiled_stages(void **state)
 		  &e);
 	pipeline_explain(p, &text);
 	const char *t = buf_cstr(&text);
-	if (!strstr(t, "0 $project include a, b{c}, _id;\n    x = ") ||
-	    !strstr(t, "\n1 $unset exclude q, r{s};\n") ||
-	    !strstr(t, "\n2 $unwind a.b, index in i\n"))
+	if (!strstr(t, "0 $project\n    include a, b{c}, _id\n    x = ") ||
+	    !strstr(t, "\n1 $unset\n    exclude q, r{s}\n") ||
+	    !strstr(t, "\n2 $unwind\n    a.b, index in i\n"))
 		fail_msg("%s", t);
 	pipeline_free(p);
 }
