@@ -364,6 +364,26 @@ static void regular_expressions(void **state)
 	check_rows(rows, ARRAY_LEN(rows));
 }
 
+static void expressions_and_schemas(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+		{ "{'$expr': {'$gt': ['$a', '$b']}}", "{'a': 2, 'b': 1}", 1 },
+		{ "{'$expr': {'$gt': ['$a', '$b']}}", "{'a': 'x', 'b': 1}", 1 },
+		{ "{'$expr': {'$lt': ['$missing', null]}}", "{}", 1 },
+		{ "{'$expr': '$a'}", "{'a': 0}", 0 },
+		{ "{'$expr': {'$eq': ['$a.b', [1, 2]]}}", "{'a': [{'b': 1}, {'b': 2}]}", 1 },
+		{ "{'$or': [{'$expr': {'$eq': ['$a', 1]}}, {'b': 1}]}", "{'a': 2, 'b': 1}", 1 },
+		{ "{'$nor': [{'$expr': {'$eq': ['$a', 1]}}]}", "{'a': 1}", 0 },
+		{ "{'$expr': {'$lt': [{'$rand': {}}, 1]}}", "{}", 1 },
+		{ "{'$jsonSchema': {'required': ['a']}}", "{'a': 1}", 1 },
+		{ "{'$jsonSchema': {'properties': {'a': {'bsonType': 'string'}}}}", "{'a': 1}", 0 },
+		{ "{'$nor': [{'$jsonSchema': {'required': ['a']}}]}", "{}", 1 },
+	};
+	check_rows(rows, ARRAY_LEN(rows));
+	assert_true(matches("{'$expr': {'$divide': ['$a', '$b']}}", "{'a': 1, 'b': 0}") < 0);
+}
+
 /* ---- errors ---- */
 
 static void errors_name_the_place_and_the_cure(void **state)
@@ -435,6 +455,13 @@ static void errors_name_the_place_and_the_cure(void **state)
 		{ "{'a': {'$bitsAllSet': 'x'}}", ERR_INVALID, 9, "not string" },
 		{ "{'$alwaysTrue': 0}", ERR_INVALID, 9, "must be 1" },
 		{ "{'$sampleRate': 1.5}", ERR_INVALID, 2, "between" },
+		{ "{'a': {'$elemMatch': {'$expr': '$b'}}}", ERR_INVALID, 2,
+		  "a.$elemMatch.$expr: " },
+		{ "{'a': {'$elemMatch': {'$jsonSchema': {}}}}", ERR_INVALID, 2, "$jsonSchema" },
+		{ "{'$jsonSchema': {'properties': {'a': {'minumum': 1}}}}", ERR_INVALID, 9,
+		  "$jsonSchema: properties.a: unknown keyword: minumum; did you mean minimum?" },
+		{ "{'$jsonSchema': 1}", ERR_INVALID, 14, "$jsonSchema: " },
+		{ "{'$or': [{'$expr': {'$addd': [1, 2]}}]}", ERR_INVALID, 168, "$or[0].$expr" },
 		{ "{'$where': 'x'}", ERR_UNSUPPORTED, 0, "$expr" },
 		{ "{'$text': {'$search': 'x'}}", ERR_UNSUPPORTED, 0, "$text" },
 		{ "{'a': {'$near': [1, 2]}}", ERR_UNSUPPORTED, 0, "a.$near: " },
@@ -533,6 +560,9 @@ static void virtual_roots_match_like_documents(void **state)
 		{ "{'nothing': 1}", 0, 0 },
 		{ "{'$or': [{'op': 'delete'}, {'ns.coll': {'$in': ['a', 'c']}}]}", 1, 3 },
 		{ "{'fullDocument': {'$exists': true}}", 1, 4 },
+		{ "{'$expr': {'$eq': ['$ns.coll', 'c']}}", 1, 2 },
+		{ "{'$jsonSchema': {'required': ['op', 'fullDocument'], 'maxProperties': 3}}", 1,
+		  UINT64_MAX },
 	};
 	AUTO(buf) struct buf ns = BUF_INIT, full = BUF_INIT, spec = BUF_INIT;
 	const struct value v[3] = {
@@ -621,6 +651,44 @@ static void knows_when_it_accepts_everything(void **state)
 	assert_int_equal(compile_json("{'a': 1}", &m, NULL), 0);
 	assert_false(match_is_all(m));
 	match_free(m);
+}
+
+static void explains_itself(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct match *m;
+	assert_int_equal(
+		compile_json(
+			"{'a.b': {'$gte': 4.5, '$ne': null}, 'c': {'$in': [1, null, 'x', 2, 3]},"
+			" '$nor': [{'d': {'$elemMatch': {'$lt': 3}}}, {'e': {'$type': 'number'}}]}",
+			&m, NULL),
+		0);
+	match_explain(m, &text);
+	assert_string_equal(buf_cstr(&text), "all of\n"
+					     "  a.b >= 4.5\n"
+					     "  not a.b = null\n"
+					     "  c in [null, 1, 2, ... 5 values]\n"
+					     "  not any of\n"
+					     "    e of type double or int or long or decimal\n"
+					     "    d has an element with\n"
+					     "      value < 3\n");
+	match_free(m);
+}
+
+static int check_listed(void *arg, const char *name, const char *group, const char *help)
+{
+	assert_true(name[0] == '$' && group[0] && help[0]);
+	++*(int *)arg;
+	return strcmp(name, "$size") == 0 ? 7 : 0;
+}
+
+static void lists_its_operators_until_told_to_stop(void **state)
+{
+	(void)state;
+	int n = 0;
+	assert_int_equal(match_operators(check_listed, &n), 7);
+	assert_true(n > 20);
 }
 
 /* ---- memory ---- */
@@ -718,6 +786,7 @@ int main(void)
 		cmocka_unit_test(array_operators),
 		cmocka_unit_test(arithmetic_and_bit_operators),
 		cmocka_unit_test(regular_expressions),
+		cmocka_unit_test(expressions_and_schemas),
 		cmocka_unit_test(errors_name_the_place_and_the_cure),
 		cmocka_unit_test(nesting_ends_in_a_limit),
 		cmocka_unit_test(a_catastrophic_pattern_ends_in_a_limit),
@@ -726,6 +795,8 @@ int main(void)
 		cmocka_unit_test(a_single_value_matches_like_a_field),
 		cmocka_unit_test(filters_on_very_many_fields_work),
 		cmocka_unit_test(knows_when_it_accepts_everything),
+		cmocka_unit_test(explains_itself),
+		cmocka_unit_test(lists_its_operators_until_told_to_stop),
 		cmocka_unit_test(a_warm_match_allocates_nothing),
 		cmocka_unit_test(every_failed_allocation_is_an_error),
 	};
