@@ -40,7 +40,7 @@ DEPS_BENCH := liblmdb-dev libsqlite3-dev librocksdb-dev
 PKGS_BUILD := libpcre2-8 libcrypto
 PKGS_TEST  := cmocka libbson-1.0
 
-WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Wundef \
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Wundef -Wno-missing-field-initializers \
           -Wconversion -Wno-sign-conversion -Wswitch $(if $(WERROR),-Werror)
 HARDEN := -fstack-protector-strong -fstack-clash-protection $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
 FORTIFY := $(if $(SAN),,-D_FORTIFY_SOURCE=2)
@@ -102,17 +102,20 @@ $(B)/weir: $(CLI_OBJ) $(B)/libweir.a
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
-# Unit tests link the plain objects: they may call what the library hides.
-$(B)/tests/%: $(B)/tests/unit/%_test.o $(TEST_SUPPORT) $(OBJ)
+# Tests and benchmarks link the plain objects, as an archive: they may call what the library hides.
+$(B)/inside.a: $(OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/tests/%: $(B)/tests/unit/%_test.o $(TEST_SUPPORT) $(B)/inside.a
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(TEST_LIBS) $(LIBS)
 
-$(B)/torture/%: $(B)/tests/torture/%.o $(TEST_SUPPORT) $(OBJ)
+$(B)/torture/%: $(B)/tests/torture/%.o $(TEST_SUPPORT) $(B)/inside.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(TEST_LIBS) $(LIBS)
 
-$(B)/bench/%: $(B)/bench/%_bench.o $(OBJ)
+$(B)/bench/%: $(B)/bench/%_bench.o $(B)/inside.a
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(TEST_LIBS) $(BENCH_LIBS) $(LIBS)
 
@@ -123,7 +126,7 @@ $(B)/examples/%: examples/%.c $(B)/libweir.a
 	$(Q)$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L -O2 -g -Wall -Wextra $(SAN) -Iinclude -pthread -o $@ $^ $(LIBS)
 
 # fuzz/NAME_fuzz.c defines LLVMFuzzerTestOneInput; fuzz/replay.c is a main() that feeds it files.
-$(B)/replay/%: $(B)/fuzz/%_fuzz.o $(B)/fuzz/replay.o $(OBJ)
+$(B)/replay/%: $(B)/fuzz/%_fuzz.o $(B)/fuzz/replay.o $(B)/inside.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -202,7 +205,7 @@ fuzz: install-deps
 			grep -E 'ERROR|SUMMARY|Test unit|stat::(number_of_executed_units|average_exec)' ; \
 		[ $${PIPESTATUS[0]} -eq 0 ] || exit 1; done
 
-$(B)/fuzzer/%: $(B)/fuzz/%_fuzz.o $(OBJ)
+$(B)/fuzzer/%: $(B)/fuzz/%_fuzz.o $(B)/inside.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 

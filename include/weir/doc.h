@@ -25,7 +25,8 @@ extern "C" {
 
 enum weir_form {
 	WEIR_FORM_BSON,
-	WEIR_FORM_JSON /* MongoDB Extended JSON v2, canonical or relaxed, or plain JSON */
+	WEIR_FORM_JSON, /* MongoDB Extended JSON v2, canonical or relaxed, or plain JSON */
+	WEIR_FORM_ARRAY /* BSON bytes of an array: where a pipeline is meant */
 };
 
 /* A borrowed document; { NULL, 0, 0 } is "none". */
@@ -44,6 +45,12 @@ static inline weir_doc weir_none(void)
 static inline weir_doc weir_bson(const void *data, size_t len)
 {
 	weir_doc d = { data, len, WEIR_FORM_BSON };
+	return d;
+}
+
+static inline weir_doc weir_bson_array(const void *data, size_t len)
+{
+	weir_doc d = { data, len, WEIR_FORM_ARRAY };
 	return d;
 }
 
@@ -155,7 +162,7 @@ WEIR_API int weir_get_date(weir_doc doc, const char *path, int64_t *ms); /* ms s
 WEIR_API int weir_get_doc(weir_doc doc, const char *path,
 			  weir_doc *out); /* a document or an array */
 
-/* Walks the fields of a document or array:
+/* Walks the fields of a document or array (none of JSON text):
  *
  *	weir_iter it;
  *	weir_iter_init(&it, doc);

@@ -77,7 +77,7 @@ WEIR_API int weir_oplog_open(const char *dir, const weir_oplog_options *options,
  * durable is safe, the rest may be lost). NULL is fine. */
 WEIR_API int weir_oplog_close(weir_oplog *o, weir_error *e);
 
-/* 32 hex digits that name this log, as resume tokens do. Lives as long as o. */
+/* 16 hex digits that name this log, as resume tokens do. Lives as long as o. */
 WEIR_API const char *weir_oplog_name(const weir_oplog *o);
 
 /* ---- appending ----

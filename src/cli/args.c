@@ -16,7 +16,8 @@
 static int row_of(const struct command *c, const char *name, size_t len)
 {
 	for (int i = 0; c->options[i].name; i++)
-		if (strlen(c->options[i].name) == len && strncmp(c->options[i].name, name, len) == 0)
+		if (strlen(c->options[i].name) == len &&
+		    strncmp(c->options[i].name, name, len) == 0)
 			return i;
 	return -1;
 }
@@ -69,7 +70,9 @@ bool parse_duration_ms(const char *text, int64_t *out)
 	static const struct {
 		const char *unit;
 		int64_t ms;
-	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
+	} units[] = {
+		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }
+	};
 	if (!isdigit((unsigned char)*text))
 		return false;
 	char *end;
@@ -130,7 +133,8 @@ bool parse_time_ms(const char *text, int64_t *out)
 	const char *p = text + n;
 	if (*p == 'T' || *p == 't' || *p == ' ') {
 		n = 0;
-		if (sscanf(p + 1, "%2d:%2d:%2d%n", &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &n) != 3 || n != 8)
+		if (sscanf(p + 1, "%2d:%2d:%2d%n", &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &n) != 3 ||
+		    n != 8)
 			return false;
 		p += 1 + n;
 		if (*p == '.') {
@@ -143,8 +147,8 @@ bool parse_time_ms(const char *text, int64_t *out)
 	} else if (*p) {
 		return false;
 	}
-	if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-	    tm.tm_min > 59 || tm.tm_sec > 60)
+	if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+	    tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
 		return false;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
@@ -172,20 +176,21 @@ static const char *text_fault(const struct option_row *o, const char *text)
 	switch (o->kind) {
 	case OPTION_FLAG:
 	case OPTION_TEXT:
-	case OPTION_FILE:
-		return *text || o->kind == OPTION_TEXT ? NULL : "must not be empty";
+	case OPTION_FILE: return *text || o->kind == OPTION_TEXT ? NULL : "must not be empty";
 	case OPTION_COUNT: {
 		char *end;
 		errno = 0;
 		(void)strtoull(text, &end, 10);
-		return isdigit((unsigned char)*text) && !*end && !errno ? NULL : "must be a whole number";
+		return isdigit((unsigned char)*text) && !*end && !errno ? NULL
+									: "must be a whole number";
 	}
 	case OPTION_SIZE:
 		return parse_size(text, &u) ? NULL : "must be a size such as 65536, 64KiB or 10MB";
 	case OPTION_DURATION:
-		return parse_duration_ms(text, &ms) ? NULL : "must be a duration such as 250ms, 30s, 5m, 12h or 7d";
-	case OPTION_CHOICE:
-		return choice_ok(o->choices, text) ? NULL : "must be one of";
+		return parse_duration_ms(text, &ms)
+			       ? NULL
+			       : "must be a duration such as 250ms, 30s, 5m, 12h or 7d";
+	case OPTION_CHOICE: return choice_ok(o->choices, text) ? NULL : "must be one of";
 	}
 	return NULL;
 }
@@ -195,7 +200,8 @@ static int set(struct args *a, int row, const char *text)
 	const struct option_row *o = &a->command->options[row];
 	const char *fault = o->kind == OPTION_FLAG ? NULL : text_fault(o, text);
 	if (fault && o->kind == OPTION_CHOICE)
-		return usage_error(a->command, "--%s %s one of %s, not '%s'", o->name, "must be", o->choices, text);
+		return usage_error(a->command, "--%s %s one of %s, not '%s'", o->name, "must be",
+				   o->choices, text);
 	if (fault)
 		return usage_error(a->command, "--%s %s, not '%s'", o->name, fault, text);
 	if (a->given[row])
@@ -231,7 +237,8 @@ static int parse_long(struct args *a, int argc, const char *const *argv, int *i)
 		return unknown(a->command, word, len);
 	const struct option_row *o = &a->command->options[row];
 	if (o->kind == OPTION_FLAG)
-		return word[len] ? usage_error(a->command, "--%s takes no argument", o->name) : set(a, row, "yes");
+		return word[len] ? usage_error(a->command, "--%s takes no argument", o->name)
+				 : set(a, row, "yes");
 	if (word[len] == '=')
 		return set(a, row, word + len + 1);
 	if (*i + 1 >= argc)
@@ -265,7 +272,8 @@ static int parse_letters(struct args *a, int argc, const char *const *argv, int 
 	return EXIT_OK;
 }
 
-int args_parse(const struct command *c, int argc, const char *const *argv, struct args *out, bool *help)
+int args_parse(const struct command *c, int argc, const char *const *argv, struct args *out,
+	       bool *help)
 {
 	static const char *operand[1024];
 	*out = (struct args){ .command = c, .operand = operand };
@@ -296,7 +304,9 @@ int args_parse(const struct command *c, int argc, const char *const *argv, struc
 			return rc;
 	}
 	if (out->n_operands < c->operands_min)
-		return usage_error(c, "%s", c->operands_min == 1 ? "an operand is missing" : "operands are missing");
+		return usage_error(c, "%s",
+				   c->operands_min == 1 ? "an operand is missing"
+							: "operands are missing");
 	if (c->operands_max >= 0 && out->n_operands > c->operands_max)
 		return usage_error(c, "one operand too many: '%s'", operand[c->operands_max]);
 	return EXIT_OK;

@@ -15,11 +15,13 @@ static int run_help(const struct args *a)
 		man_page(stdout);
 	} else if (args_flag(a, "exit-codes")) {
 		fputs("0  done\n1  failed\n2  wrong usage or bad input\n3  not found\n"
-		      "4  not authenticated, or not allowed\n5  history lost: the position no longer exists\n"
+		      "4  not authenticated, or not allowed\n5  history lost: the position no "
+		      "longer exists\n"
 		      "6  damaged data was found\n7  timed out\n",
 		      stdout);
 	} else {
-		return show_help(a->n_operands > 0 ? a->operand[0] : NULL, a->n_operands > 1 ? a->operand[1] : NULL);
+		return show_help(a->n_operands > 0 ? a->operand[0] : NULL,
+				 a->n_operands > 1 ? a->operand[1] : NULL);
 	}
 	return out_finish();
 }
@@ -53,7 +55,8 @@ const struct command version_command = {
 static int run_completion(const struct args *a)
 {
 	if (!completion_script(a->operand[0], stdout))
-		return usage_error(a->command, "no completion for '%s': bash, zsh or fish", a->operand[0]);
+		return usage_error(a->command, "no completion for '%s': bash, zsh or fish",
+				   a->operand[0]);
 	return out_finish();
 }
 

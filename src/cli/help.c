@@ -47,14 +47,16 @@ static void summaries(const char *group, FILE *out)
 void help_overview(FILE *out)
 {
 	fprintf(out,
-		"weir %s: a durable change log, change streams over it, and a language to filter them\n\n"
+		"weir %s: a durable change log, change streams over it, and a language to filter "
+		"them\n\n"
 		"usage: weir COMMAND [OPTION...] [OPERAND...]\n\n",
 		WEIR_VERSION);
 	summaries(NULL, out);
 	fputs("\nA first look:\n"
 	      "  weir oplog append ./log shop.orders insert '{\"_id\": 1, \"qty\": 2}'\n"
 	      "  weir watch ./log shop.orders --from oldest\n"
-	      "\n'weir COMMAND --help' tells more; 'weir help --exit-codes' lists the exit codes.\n",
+	      "\n'weir COMMAND --help' tells more; 'weir help --exit-codes' lists the exit "
+	      "codes.\n",
 	      out);
 }
 
@@ -70,7 +72,8 @@ static void option_line(const struct option_row *o, FILE *out)
 	char left[64], letter[8] = "    ";
 	if (o->letter)
 		snprintf(letter, sizeof(letter), "-%c, ", o->letter);
-	snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+	snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->arg ? " " : "",
+		 o->arg ? o->arg : "");
 	if (strlen(left) > 30)
 		fprintf(out, "  %s\n  %-30s %s", left, "", o->help);
 	else

@@ -9,18 +9,9 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-	&oplog_append_command,
-	&oplog_import_command,
-	&oplog_dump_command,
-	&oplog_stat_command,
-	&oplog_verify_command,
-	&oplog_repair_command,
-	&oplog_trim_command,
-	&watch_command,
-	&completion_command,
-	&version_command,
-	&help_command_,
-	NULL,
+	&oplog_append_command, &oplog_import_command, &oplog_dump_command, &oplog_stat_command,
+	&oplog_verify_command, &oplog_repair_command, &oplog_trim_command, &watch_command,
+	&completion_command,   &version_command,      &help_command_,      NULL,
 };
 
 static bool is_group(const char *word)
@@ -65,8 +56,8 @@ static int no_such(const char *group, const char *word)
 	if (!group)
 		group = "";
 	if (near)
-		return usage_error(NULL, "no command '%s%s%s'; did you mean '%s%s%s'?", group, space, word, group,
-				   space, near);
+		return usage_error(NULL, "no command '%s%s%s'; did you mean '%s%s%s'?", group,
+				   space, word, group, space, near);
 	return usage_error(NULL, "no command '%s%s%s'", group, space, word);
 }
 
@@ -101,7 +92,7 @@ int main(int argc, char **argv)
 	const char *const *word = (const char *const *)argv + 1;
 	int words = argc - 1;
 	if (strcmp(word[0], "--version") == 0)
-		word = (const char *const[]){ "version" };
+		return version_command.run(NULL);
 	if (asks_for_help(word[0]) && (words < 2 || word[1][0] != '-'))
 		return show_help(words > 1 ? word[1] : NULL, words > 2 ? word[2] : NULL);
 	const char *group = NULL;
@@ -118,7 +109,8 @@ int main(int argc, char **argv)
 	}
 	const struct command *c = find(group, word[0]);
 	if (!c)
-		return word[0][0] == '-' ? usage_error(NULL, "unknown option %s", word[0]) : no_such(group, word[0]);
+		return word[0][0] == '-' ? usage_error(NULL, "unknown option %s", word[0])
+					 : no_such(group, word[0]);
 	struct args a;
 	bool help;
 	int rc = args_parse(c, words - 1, word + 1, &a, &help);

@@ -102,10 +102,12 @@ static void command(const struct command *c, FILE *out)
 void man_page(FILE *out)
 {
 	fprintf(out, ".TH WEIR 1 \"\" \"weir %s\" \"User Commands\"\n", WEIR_VERSION);
-	fputs(".SH NAME\nweir \\- a durable change log, change streams over it, and a language to filter them\n"
+	fputs(".SH NAME\nweir \\- a durable change log, change streams over it, and a language to "
+	      "filter them\n"
 	      ".SH SYNOPSIS\n.B weir\n.I COMMAND\n[OPTION...] [OPERAND...]\n"
 	      ".SH DESCRIPTION\n"
-	      "weir appends changes to an embedded, durable log (the oplog) and watches them as resumable, filtered\n"
+	      "weir appends changes to an embedded, durable log (the oplog) and watches them as "
+	      "resumable, filtered\n"
 	      "change streams. Data goes to standard output, everything else to standard error.\n"
 	      ".SH COMMANDS\n",
 	      out);

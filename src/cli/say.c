@@ -58,7 +58,8 @@ void progress_step(struct progress *p, uint64_t done_bytes, uint64_t done_units)
 		bar(done, p->total_bytes);
 		fprintf(stderr, "%3d%%  ", (int)(done * 100 / p->total_bytes));
 	}
-	fprintf(stderr, "%" PRIu64 " %s, %.0f/s", done_units, p->unit, (double)done_units / seconds);
+	fprintf(stderr, "%" PRIu64 " %s, %.0f/s", done_units, p->unit,
+		(double)done_units / seconds);
 	if (p->total_bytes && done_bytes && done_bytes < p->total_bytes) {
 		double left = seconds * (double)(p->total_bytes - done_bytes) / (double)done_bytes;
 		fprintf(stderr, ", %.0f s left", left + 0.5);

@@ -18,6 +18,7 @@
 #include "doc/eval.h"
 
 #define MATCH_DEPTH_MAX 100   /* nesting of operators in a spec */
+#define MATCH_BITS_MAX  (1 << 20) /* bit positions of one $bits operator */
 
 struct match;
 
@@ -46,5 +47,8 @@ uint64_t match_roots_used(const struct match *m);
 
 /* The compiled form as text, for `--explain`. */
 void match_explain(const struct match *m, struct buf *out);
+
+/* Every operator by group, for help and the manual. A non-zero return of each stops and is returned. */
+int match_operators(int (*each)(void *arg, const char *name, const char *group, const char *help), void *arg);
 
 #endif

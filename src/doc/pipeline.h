@@ -34,6 +34,12 @@ int pipeline_run(const struct pipeline *p, struct eval *ev, struct slice doc, pi
  * before it builds the document: the filter's spec is {$and: [...]} or the single spec. Borrowed. */
 struct slice pipeline_leading_match(const struct pipeline *p);
 
+/* A stateless stage of this name exists. */
+bool pipeline_stage_known(struct slice name);
+
+/* Every stage, for help and the manual. A non-zero return of each stops and is returned. */
+int pipeline_stages(int (*each)(void *arg, const char *name, const char *group, const char *help), void *arg);
+
 size_t pipeline_stage_count(const struct pipeline *p);
 void pipeline_explain(const struct pipeline *p, struct buf *out);
 

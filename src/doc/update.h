@@ -23,4 +23,7 @@ bool update_is_replacement(const struct update *u);
 int update_apply(const struct update *u, struct eval *ev, struct slice before, bool upsert_insert, struct buf *out,
 		 struct err *e);
 
+/* Every update operator, for help and the manual. A non-zero return of each stops and is returned. */
+int update_operators(int (*each)(void *arg, const char *name, const char *group, const char *help), void *arg);
+
 #endif

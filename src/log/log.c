@@ -310,6 +310,14 @@ int log_topic_set_retention(struct log_topic *t, const struct log_retention *r, 
 	return rc;
 }
 
+struct log_retention log_topic_retention(struct log_topic *t)
+{
+	mutex_lock(&t->log->lock);
+	struct log_retention r = t->meta.retention;
+	mutex_unlock(&t->log->lock);
+	return r;
+}
+
 /* ---- opening the log ---- */
 
 static int only_ours(void *arg, const char *name)

@@ -228,8 +228,8 @@ static int finish(struct scan *s, bool clean, struct err *e)
 	r->sealed = s->sealed;
 	r->marked = s->marked;
 	r->max_time_ms = s->x.max_time_ms;
-	if (r->durable_next > r->next)
-		r->durable_next = r->next;
+	r->claimed = r->durable_next;
+	r->durable_next = MIN(r->durable_next, r->next);
 	/* The index ends where the data do, so that the next open starts there. */
 	if (!r->sealed && (r->n_index == 0 || r->index[r->n_index - 1].byte < s->x.byte))
 		return add_index(r, &s->x, e);

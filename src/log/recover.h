@@ -38,6 +38,8 @@ struct recovered {
 	size_t scanned_from;   /* first segment scanned: from there on nothing was known durable */
 	uint64_t durable_next; /* known durable, and */
 	uint64_t durable_position; /* where that is: base position + byte */
+	uint64_t
+		claimed; /* the highest offset anything says was durable: beyond next when it was cut off */
 	struct index_entry *index; /* of the last segment: what its index file should hold */
 	size_t n_index, cap_index;
 	uint64_t index_valid_bytes; /* as much of the file agrees already */

@@ -1,0 +1,377 @@
+/* lookup.c: two readers on the oplog's topic: `tail` feeds the index, `seek` reads single entries.
+ *
+ *	 log  ───────────────────────────────▶ tail ──▶ latest (hash → offset)
+ *	      ◀── seek: is the entry at this offset the document? its image? the one before?
+ *
+ * An image:
+ *
+ *	insert  ◀──prev── update ◀──prev── update          whole image, then differences applied in order;
+ *	{whole}           {diff}           {diff}          at most ENTRY_CHAIN_MAX steps back
+ */
+#include "change/lookup.h"
+
+#include <inttypes.h>
+
+#include "base/mem.h"
+#include "change/latest.h"
+#include "doc/compare.h"
+#include "doc/diff.h"
+#include "os/thread.h"
+
+#define TAIL_BUFFER_BYTES (256u << 10)
+#define SEEK_BUFFER_BYTES (32u << 10)
+
+struct lookup {
+	struct mutex lock; /* guards everything below */
+	struct log_topic *topic;
+	struct log_reader *tail, *seek; /* opened at the first use */
+	struct latest latest;
+	uint64_t seed;           /* of hashes of _id */
+	struct buf image, after; /* scratch of chains */
+};
+
+int lookup_new(struct log_topic *topic, struct env *env, const char *const *patterns,
+	       size_t bytes_max, struct lookup **out, struct err *e)
+{
+	uint64_t seed;
+	int rc = env_random(env, &seed, sizeof(seed), e);
+	if (rc < 0)
+		return rc;
+	struct lookup *l = mem_try(sizeof(*l));
+	if (!l)
+		return err_nomem(e);
+	l->topic = topic;
+	l->seed = seed;
+	mutex_init(&l->lock);
+	latest_init(&l->latest, patterns, bytes_max);
+	*out = l;
+	return 0;
+}
+
+void lookup_free(struct lookup *l)
+{
+	if (!l)
+		return;
+	log_reader_close(l->tail);
+	log_reader_close(l->seek);
+	latest_done(&l->latest);
+	buf_done(&l->image);
+	buf_done(&l->after);
+	mutex_done(&l->lock);
+	mem_free(l);
+}
+
+/* ---- single entries ---- */
+
+/* The entry at offset, borrowed until the next read. ERR_HISTORY_LOST, ERR_NOTFOUND beyond the end. */
+static int read_at(struct lookup *l, uint64_t offset, struct entry *n, struct log_record *rec,
+		   struct err *e)
+{
+	if (!l->seek) {
+		const struct log_reader_options o = { .buffer_bytes = SEEK_BUFFER_BYTES };
+		int rc = log_reader_open(l->topic, 0, offset, &o, &l->seek, e);
+		if (rc < 0)
+			return rc;
+	}
+	log_reader_seek(l->seek, offset);
+	int rc = log_reader_next(l->seek, rec, e);
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return err_set(e, ERR_NOTFOUND, "there is no entry %" PRIu64, offset);
+	ASSERT(rec->offset == offset);
+	return entry_open(n, rec, e);
+}
+
+static int no_image(struct err *e, uint64_t offset, const char *why)
+{
+	return err_number(e, ERR_NO_IMAGE, 47,
+			  "the document as entry %" PRIu64 " left it cannot be built: %s", offset,
+			  why);
+}
+
+/* Walks back from *offset to the entry with a whole image, noting the updates on the way. */
+static int walk_back(struct lookup *l, uint64_t offset, uint64_t updates[ENTRY_CHAIN_MAX],
+		     size_t *count, struct err *e)
+{
+	const uint64_t start = offset;
+	for (size_t n = 0;; n++) {
+		struct entry entry;
+		struct log_record rec;
+		int rc = read_at(l, offset, &entry, &rec, e);
+		if (rc == ERR_HISTORY_LOST)
+			return no_image(e, start, "an entry before it was trimmed away");
+		if (rc < 0)
+			return rc;
+		struct slice image = entry_image(&entry);
+		if (image.len) {
+			buf_reset(&l->image);
+			buf_add_slice(&l->image, image);
+			*count = n;
+			return buf_check(&l->image, e);
+		}
+		if (entry.op != CHANGE_UPDATE || entry.prev == ENTRY_PREV_NONE ||
+		    entry.prev >= offset)
+			return no_image(e, start, "the log holds no whole image before it");
+		if (n == ENTRY_CHAIN_MAX)
+			return err_set(e, ERR_CORRUPT,
+				       "entry %" PRIu64 ": more than %d updates without an image",
+				       start, ENTRY_CHAIN_MAX);
+		updates[n] = offset;
+		offset = entry.prev;
+	}
+}
+
+static int apply_update(struct lookup *l, uint64_t offset, struct err *e)
+{
+	struct entry entry;
+	struct log_record rec;
+	int rc = read_at(l, offset, &entry, &rec, e);
+	if (rc == ERR_HISTORY_LOST)
+		return no_image(e, offset, "it was trimmed away");
+	if (rc < 0)
+		return rc;
+	struct value v = bson_get_str(entry.doc, entry_field_names[ENTRY_UPDATE_DESCRIPTION]);
+	if (v.type != BSON_DOCUMENT)
+		return err_set(e, ERR_CORRUPT, "update entry %" PRIu64 " has no updateDescription",
+			       offset);
+	buf_reset(&l->after);
+	rc = diff_apply(buf_slice(&l->image), value_slice(v), &l->after, e);
+	if (rc < 0)
+		return err_in(e, rc, "entry %" PRIu64, offset);
+	struct buf swap = l->image;
+	l->image = l->after;
+	l->after = swap;
+	return 0;
+}
+
+static int build_image(struct lookup *l, uint64_t offset, struct buf *image, struct err *e)
+{
+	uint64_t updates[ENTRY_CHAIN_MAX];
+	size_t n = 0;
+	int rc = walk_back(l, offset, updates, &n, e);
+	while (rc == 0 && n > 0)
+		rc = apply_update(l, updates[--n], e);
+	if (rc < 0)
+		return rc;
+	buf_add_slice(image, buf_slice(&l->image));
+	return buf_check(image, e);
+}
+
+int lookup_image(struct lookup *l, uint64_t offset, struct buf *image, struct err *e)
+{
+	mutex_lock(&l->lock);
+	int rc = build_image(l, offset, image, e);
+	mutex_unlock(&l->lock);
+	return rc;
+}
+
+int lookup_mark(struct lookup *l, uint64_t offset, struct entry_mark *out, struct err *e)
+{
+	struct entry entry;
+	struct log_record rec;
+	mutex_lock(&l->lock);
+	int rc = read_at(l, offset, &entry, &rec, e);
+	if (rc == 0)
+		*out = (struct entry_mark){
+			.cluster_time = entry_cluster_time(&entry),
+			.check = entry_check(&entry),
+			.wall_ms = entry_wall_ms(&entry),
+			.log_ms = rec.time_ms,
+		};
+	mutex_unlock(&l->lock);
+	return rc;
+}
+
+/* ---- the index ---- */
+
+/* 1: the slot is this document. A slot whose entry was trimmed away counts as it: nothing else is known of it. */
+static int is_document(struct lookup *l, const struct latest_slot *s, struct value id,
+		       struct err *e)
+{
+	struct entry entry;
+	struct log_record rec;
+	int rc = read_at(l, latest_offset(s), &entry, &rec, e);
+	if (rc == ERR_HISTORY_LOST)
+		return 1;
+	if (rc < 0)
+		return rc;
+	return value_equal(entry_key_id(&entry), id);
+}
+
+/* The document's slot, or NULL. hint: the offset of its latest entry where the caller knows it. */
+static int find_slot(struct lookup *l, uint32_t coll, uint64_t hash, struct value id, uint64_t hint,
+		     struct latest_slot **out, struct err *e)
+{
+	struct latest_iter it = latest_begin(&l->latest, coll, hash);
+	struct latest_slot *s;
+	while ((s = latest_next(&it))) {
+		int rc = latest_offset(s) == hint ? 1 : is_document(l, s, id, e);
+		if (rc < 0)
+			return rc;
+		if (rc == 1)
+			break;
+	}
+	*out = s;
+	return 0;
+}
+
+static int note_document(struct lookup *l, const struct entry *n, struct slice db,
+			 struct slice coll, struct err *e)
+{
+	uint32_t number;
+	int rc = latest_coll(&l->latest, db, coll, n->op != CHANGE_DELETE, &number, e);
+	if (rc < 0 || number == LATEST_NONE)
+		return rc;
+	struct value id = entry_key_id(n);
+	uint64_t hash = value_hash(id, l->seed);
+	struct latest_slot *s;
+	rc = find_slot(l, number, hash, id, n->prev, &s, e);
+	if (rc < 0)
+		return rc;
+	if (n->op == CHANGE_DELETE) {
+		if (s)
+			latest_remove(&l->latest, s);
+		return 0;
+	}
+	if (!s)
+		return latest_add(&l->latest, number, hash, n->offset, e);
+	latest_move(s, n->offset);
+	return 0;
+}
+
+static int note(struct lookup *l, const struct entry *n, struct err *e)
+{
+	struct slice db, coll;
+	entry_ns(n, &db, &coll);
+	switch (n->op) {
+	case CHANGE_INSERT:
+	case CHANGE_UPDATE:
+	case CHANGE_REPLACE:
+	case CHANGE_DELETE: return note_document(l, n, db, coll, e);
+	case CHANGE_DROP: latest_drop(&l->latest, db, coll); return 0;
+	case CHANGE_DROP_DATABASE: latest_drop_database(&l->latest, db); return 0;
+	case CHANGE_RENAME: {
+		struct value to = bson_get_str(n->doc, entry_field_names[ENTRY_TO]);
+		if (to.type != BSON_DOCUMENT)
+			return err_set(e, ERR_CORRUPT, "rename entry %" PRIu64 " has no target",
+				       n->offset);
+		struct value to_db = bson_get_str(value_slice(to), "db");
+		struct value to_coll = bson_get_str(value_slice(to), "coll");
+		if (to_db.type != BSON_STRING || to_coll.type != BSON_STRING)
+			return err_set(e, ERR_CORRUPT, "rename entry %" PRIu64 " has no target",
+				       n->offset);
+		return latest_rename(&l->latest, db, coll, value_slice(to_db), value_slice(to_coll),
+				     e);
+	}
+	case CHANGE_CREATE:
+	case CHANGE_CREATE_INDEXES:
+	case CHANGE_DROP_INDEXES:
+	case CHANGE_NOOP: break;
+	}
+	return 0;
+}
+
+static int open_tail(struct lookup *l, struct err *e)
+{
+	const struct log_reader_options o = { .buffer_bytes = TAIL_BUFFER_BYTES };
+	return log_reader_open(l->topic, 0, log_topic_range(l->topic, 0, false).oldest, &o,
+			       &l->tail, e);
+}
+
+/* Reads what was appended since the last time; at least up to `upto`. */
+static int catch_up(struct lookup *l, uint64_t upto, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int rc = l->tail ? 0 : open_tail(l, e);
+	while (rc == 0) {
+		if (l->latest.full)
+			return 0;
+		uint64_t position = log_reader_position(l->tail);
+		struct log_record rec;
+		struct entry n;
+		rc = log_reader_next(l->tail, &rec, &why);
+		if (rc == 0) {
+			if (position >= upto)
+				return 0;
+			/* Appended without waiting, and not yet where readers see it. */
+			rc = log_flush(l->topic, 0, upto, e);
+			continue;
+		}
+		if (rc == ERR_HISTORY_LOST && why.oldest > position) {
+			log_reader_seek(l->tail, why.oldest);
+			rc = 0;
+			continue;
+		}
+		if (rc > 0) {
+			rc = entry_open(&n, &rec, &why);
+			if (rc == 0)
+				rc = note(l, &n, &why);
+		}
+		if (rc < 0) {
+			/* The entry is looked at again next time. */
+			log_reader_seek(l->tail, position);
+			if (e)
+				*e = why;
+		}
+	}
+	return rc < 0 ? err_in(e, rc, "looking up a document") : 0;
+}
+
+static int find_latest(struct lookup *l, struct slice db, struct slice coll, struct value id,
+		       uint64_t upto, struct buf *image, struct lookup_found *found, struct err *e)
+{
+	if (!latest_chosen(l->latest.patterns, db, coll))
+		return err_set(e, ERR_INVALID,
+			       "documents of %.*s.%.*s are not looked up: the option `latest` "
+			       "leaves it out",
+			       SLICE_ARG(db), SLICE_ARG(coll));
+	int rc = catch_up(l, upto, e);
+	if (rc < 0)
+		return rc;
+	if (l->latest.full)
+		return err_set(
+			e, ERR_LIMIT,
+			"the index of latest documents would need more than %zu bytes: raise "
+			"latest_bytes_max or choose fewer collections",
+			l->latest.bytes_max);
+	uint32_t number;
+	rc = latest_coll(&l->latest, db, coll, false, &number, e);
+	if (rc < 0 || number == LATEST_NONE)
+		return rc;
+	struct latest_slot *s;
+	rc = find_slot(l, number, value_hash(id, l->seed), id, ENTRY_PREV_NONE, &s, e);
+	if (rc < 0 || !s)
+		return rc;
+	uint64_t offset = latest_offset(s);
+	rc = build_image(l, offset, image, e);
+	if (rc < 0)
+		return rc;
+	if (found) {
+		struct entry n;
+		struct log_record rec;
+		rc = read_at(l, offset, &n, &rec, e);
+		if (rc < 0)
+			return rc;
+		found->offset = offset;
+		found->chain = n.chain;
+	}
+	return 1;
+}
+
+int lookup_latest(struct lookup *l, struct slice db, struct slice coll, struct value id,
+		  uint64_t upto, struct buf *image, struct lookup_found *found, struct err *e)
+{
+	mutex_lock(&l->lock);
+	int rc = find_latest(l, db, coll, id, upto, image, found, e);
+	mutex_unlock(&l->lock);
+	return rc;
+}
+
+void lookup_stat(struct lookup *l, uint64_t *documents, uint64_t *bytes)
+{
+	mutex_lock(&l->lock);
+	*documents = l->latest.used;
+	*bytes = latest_bytes(&l->latest);
+	mutex_unlock(&l->lock);
+}

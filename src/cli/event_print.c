@@ -1,0 +1,153 @@
+#include "cli/event_print.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TABLE_WIDTH = 120, TABLE_FIXED = 24 + 1 + 14 + 1 + 24 + 1 + 20 + 1 };
+
+void event_printer_init(struct event_printer *p, const char *format, FILE *out)
+{
+	*p = (struct event_printer){ .format = EVENT_NDJSON, .out = out, .width = TABLE_WIDTH };
+	if (strcmp(format, "canonical") == 0)
+		p->format = EVENT_CANONICAL;
+	else if (strcmp(format, "pretty") == 0)
+		p->format = EVENT_PRETTY;
+	else if (strcmp(format, "table") == 0)
+		p->format = EVENT_TABLE;
+	struct winsize ws;
+	bool terminal = isatty(fileno(out));
+	if (terminal && ioctl(fileno(out), TIOCGWINSZ, &ws) == 0 && ws.ws_col > 40)
+		p->width = ws.ws_col;
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+	p->color = terminal && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
+}
+
+void event_printer_done(struct event_printer *p)
+{
+	weir_buffer_free(&p->text);
+}
+
+static const char *color_of(const char *operation)
+{
+	switch (operation[0]) {
+	case 'i': return "\033[32m";
+	case 'u':
+	case 'r': return "\033[33m";
+	case 'd': return "\033[31m";
+	}
+	return "\033[36m";
+}
+
+static void print_time(FILE *out, int64_t ms)
+{
+	time_t s = (time_t)(ms / 1000);
+	int fraction = (int)(ms % 1000);
+	if (fraction < 0) {
+		fraction += 1000;
+		s--;
+	}
+	struct tm tm;
+	char text[32];
+	gmtime_r(&s, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	fprintf(out, "%s.%03dZ ", text, fraction);
+}
+
+/* At most `columns` characters of UTF-8 text, control characters blanked, "..." where it was cut. Padded. */
+static void cell(FILE *out, const char *text, size_t len, int columns, bool pad)
+{
+	int used = 0;
+	size_t i = 0, fits = 0, total = 0;
+	for (size_t k = 0; k < len; k++)
+		total += ((unsigned char)text[k] & 0xc0) != 0x80;
+	size_t room = total > (size_t)columns ? (size_t)columns - 3 : total;
+	for (; i < len; i++) {
+		if (((unsigned char)text[i] & 0xc0) != 0x80 && fits++ == room)
+			break;
+		fputc((unsigned char)text[i] < 0x20 ? ' ' : text[i], out);
+	}
+	used = (int)room;
+	if (total > (size_t)columns) {
+		fputs("...", out);
+		used += 3;
+	}
+	for (; pad && used < columns; used++)
+		fputc(' ', out);
+}
+
+static void cell_text(FILE *out, const char *text, int columns)
+{
+	cell(out, text, strlen(text), columns, true);
+	fputc(' ', out);
+}
+
+static void print_key(struct event_printer *p, const weir_event *ev)
+{
+	weir_value id;
+	weir_buffer_clear(&p->text);
+	if (weir_get(weir_event_document_key(ev), "_id", &id) == 1)
+		(void)weir_value_to_text(&id, &p->text, NULL);
+	cell(p->out, (const char *)p->text.data, p->text.len, 20, true);
+	fputc(' ', p->out);
+}
+
+/* What changed: the difference of an update, the document, or the description of a definition. */
+static weir_doc details_of(const weir_event *ev)
+{
+	weir_doc d = weir_event_update_description(ev), changed;
+	if (d.data)
+		return weir_get_doc(d, "updatedFields", &changed) == 1 && changed.len > 5 ? changed
+											  : d;
+	d = weir_event_full_document(ev);
+	return d.data ? d : weir_event_description(ev);
+}
+
+static int print_row(struct event_printer *p, const weir_event *ev, weir_error *e)
+{
+	if (!p->header_done) {
+		fprintf(p->out, "%-24s %-14s %-24s %-20s %s\n", "TIME", "OPERATION", "COLLECTION",
+			"KEY", "WHAT");
+		p->header_done = true;
+	}
+	const char *operation = weir_event_operation(ev);
+	char ns[400];
+	const char *coll = weir_event_collection(ev);
+	snprintf(ns, sizeof(ns), "%s%s%s", weir_event_database(ev), *coll ? "." : "", coll);
+	print_time(p->out, weir_event_wall_time(ev));
+	if (p->color)
+		fputs(color_of(operation), p->out);
+	cell_text(p->out, operation, 14);
+	if (p->color)
+		fputs("\033[0m", p->out);
+	cell_text(p->out, ns, 24);
+	print_key(p, ev);
+	weir_buffer_clear(&p->text);
+	weir_doc d = details_of(ev);
+	if (d.data && weir_bson_to_json(d, WEIR_JSON_RELAXED, 0, &p->text, e) < 0)
+		return e->code;
+	int left = p->width - TABLE_FIXED;
+	cell(p->out, (const char *)p->text.data, p->text.len, left > 20 ? left : 20, false);
+	fputc('\n', p->out);
+	return 0;
+}
+
+int event_print(struct event_printer *p, const weir_event *ev, weir_error *e)
+{
+	if (p->format == EVENT_TABLE)
+		return print_row(p, ev, e);
+	enum weir_json_mode mode =
+		p->format == EVENT_CANONICAL ? WEIR_JSON_CANONICAL : WEIR_JSON_RELAXED;
+	weir_buffer_clear(&p->text);
+	int rc = p->format == EVENT_PRETTY
+			 ? weir_bson_to_json(weir_event_bson(ev), mode, 2, &p->text, e)
+			 : weir_event_to_json(ev, mode, &p->text, e);
+	if (rc < 0)
+		return rc;
+	fwrite(p->text.data, 1, p->text.len, p->out);
+	fputc('\n', p->out);
+	return 0;
+}

@@ -1,0 +1,161 @@
+#include "dcp/ack.h"
+
+#include "base/mem.h"
+
+enum { RING_MIN = 16, RING_KEEP = 64 };
+
+void ack_init(struct ack_window *w, uint64_t first_ticket, const struct dcp_position *mark,
+	      const struct points *points)
+{
+	*w = (struct ack_window){ .head = first_ticket, .tail = first_ticket, .mark = *mark };
+	if (points)
+		w->points = *points;
+}
+
+void ack_done(struct ack_window *w)
+{
+	mem_free(w->ring);
+	w->ring = NULL;
+	w->cap = 0;
+	w->head = w->tail;
+}
+
+static struct ack_entry *at(const struct ack_window *w, uint64_t ticket)
+{
+	ASSERT(ticket >= w->head && ticket < w->tail);
+	return &w->ring[ticket & (w->cap - 1)];
+}
+
+static int grow(struct ack_window *w, struct err *e)
+{
+	uint32_t cap = w->cap ? w->cap * 2 : RING_MIN;
+	if (cap > ACK_IN_FLIGHT_MAX)
+		return err_set(e, ERR_LIMIT, "more than %u unacknowledged events in a vBucket",
+			       ACK_IN_FLIGHT_MAX);
+	struct ack_entry *ring = mem_try_array(cap, sizeof(*ring));
+	if (!ring)
+		return err_nomem(e);
+	for (uint64_t t = w->head; t != w->tail; t++)
+		ring[t & (cap - 1)] = w->ring[t & (w->cap - 1)];
+	mem_free(w->ring);
+	w->ring = ring;
+	w->cap = cap;
+	return 0;
+}
+
+static void move_mark(struct ack_window *w, const struct dcp_position *pos)
+{
+	if (pos->seqno < w->mark.seqno)
+		points_cut(&w->points, pos->seqno);
+	w->mark = *pos;
+	if (pos->snap_start == pos->snap_end)
+		points_add(&w->points, pos->seqno);
+	w->version++;
+}
+
+/* Pops the acknowledged prefix; true when the mark moved. */
+static bool pop(struct ack_window *w)
+{
+	uint64_t before = w->version;
+	while (w->head != w->tail) {
+		struct ack_entry *n = at(w, w->head);
+		if (!n->done)
+			break;
+		if (n->kind != ACK_VOID && n->kind != ACK_HOLD)
+			move_mark(w, &n->pos);
+		if (n->kind == ACK_ROLLBACK)
+			w->rollbacks_acked++;
+		w->head++;
+	}
+	if (w->head == w->tail && w->cap > RING_KEEP * 1024) {
+		mem_free(w->ring); /* a burst is over */
+		w->ring = NULL;
+		w->cap = 0;
+	}
+	return w->version != before;
+}
+
+int ack_push(struct ack_window *w, enum ack_kind kind, const struct dcp_position *pos,
+	     uint64_t *ticket, struct err *e)
+{
+	ASSERT(dcp_position_valid(pos));
+	if (w->tail - w->head == w->cap) {
+		int rc = grow(w, e);
+		if (rc < 0)
+			return rc;
+	}
+	*ticket = w->tail++;
+	*at(w, *ticket) = (struct ack_entry){ .pos = *pos, .kind = (uint8_t)kind };
+	return 0;
+}
+
+int ack_advance(struct ack_window *w, const struct dcp_position *pos, struct err *e)
+{
+	if (w->head == w->tail) {
+		move_mark(w, pos);
+		return 0;
+	}
+	struct ack_entry *last = at(w, w->tail - 1);
+	if (last->kind == ACK_ADVANCE) {
+		last->pos = *pos;
+		return 0;
+	}
+	uint64_t ticket;
+	int rc = ack_push(w, ACK_ADVANCE, pos, &ticket, e);
+	if (rc == 0)
+		at(w, ticket)->done = true;
+	return rc;
+}
+
+int ack_rollback(struct ack_window *w, const struct dcp_position *pos, uint64_t *ticket,
+		 struct err *e)
+{
+	int rc = ack_push(w, ACK_ROLLBACK, pos, ticket, e);
+	if (rc < 0)
+		return rc;
+	for (uint64_t t = w->head; t != *ticket; t++) {
+		struct ack_entry *n = at(w, t);
+		if (n->pos.seqno > pos->seqno) {
+			n->kind = ACK_VOID;
+			n->done = true;
+		}
+	}
+	(void)pop(w);
+	return 0;
+}
+
+int ack_one(struct ack_window *w, uint64_t ticket, enum ack_kind *was)
+{
+	if (ticket < w->head || ticket >= w->tail)
+		return ERR_NOTFOUND;
+	struct ack_entry *n = at(w, ticket);
+	if (n->kind == ACK_VOID)
+		return ERR_NOTFOUND;
+	if (was)
+		*was = (enum ack_kind)n->kind;
+	n->done = true;
+	return pop(w);
+}
+
+int ack_upto(struct ack_window *w, uint64_t ticket)
+{
+	if (ticket < w->head || ticket >= w->tail)
+		return ERR_NOTFOUND;
+	for (uint64_t t = w->head; t <= ticket; t++)
+		at(w, t)->done = true;
+	return pop(w);
+}
+
+void ack_rewind(struct ack_window *w)
+{
+	for (uint64_t t = w->head; t != w->tail; t++) {
+		struct ack_entry *n = at(w, t);
+		if (n->kind != ACK_ROLLBACK) {
+			n->kind = ACK_VOID;
+			n->done = true;
+		} else if (w->mark.seqno < n->pos.seqno) {
+			n->pos = w->mark;
+		}
+	}
+	(void)pop(w);
+}

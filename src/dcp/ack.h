@@ -1,0 +1,73 @@
+/* ack.h: how far a vBucket is done, when its events are acknowledged in any order.
+ *
+ * Everything that was handed out has a ticket, counted upwards per vBucket. The mark is the position of the last entry
+ * of the acknowledged prefix; only the mark is ever written to a checkpoint:
+ *
+ *	ticket   7     8     9     10    11    12
+ *	        done  done  open  done  adv   open
+ *	               ^ mark     `- acknowledged, but behind an open one: does not count yet
+ *
+ *	EVENT     moves the mark when it is popped
+ *	ADVANCE   done from the start: a seqno nobody has to acknowledge (filtered, skipped); waits behind open ones
+ *	HOLD      within an out-of-order snapshot: popped without moving the mark, which moves at the snapshot's end
+ *	VOID      rolled back: popped without moving the mark, acknowledged or not
+ *	ROLLBACK  moves the mark backwards, once the consumer has acknowledged that the vBucket went back
+ *
+ * Tickets that are popped or void are refused (ERR_NOTFOUND), so a late acknowledgement of a lost branch, or of a
+ * vBucket that was handed over, changes nothing.
+ *
+ * Thread: guarded by the owner's lock.
+ */
+#ifndef DCP_ACK_H
+#define DCP_ACK_H
+
+#include "base/err.h"
+#include "dcp/failover.h"
+
+#define ACK_IN_FLIGHT_MAX (1u << 24) /* per vBucket; beyond it nothing more is handed out */
+
+enum ack_kind { ACK_EVENT, ACK_ADVANCE, ACK_HOLD, ACK_VOID, ACK_ROLLBACK };
+
+struct ack_entry {
+	struct dcp_position pos;
+	uint8_t kind; /* enum ack_kind */
+	bool done;
+};
+
+struct ack_window {
+	struct ack_entry *ring; /* ring[ticket & (cap - 1)] */
+	uint32_t cap;
+	uint64_t head, tail; /* tickets [head, tail) are known */
+	struct dcp_position mark;
+	struct points points; /* whole snapshots at or below the mark */
+	uint64_t version;     /* counts moves of the mark */
+	uint64_t rollbacks_acked;
+};
+
+void ack_init(struct ack_window *w, uint64_t first_ticket, const struct dcp_position *mark,
+	      const struct points *points);
+void ack_done(struct ack_window *w);
+
+/* Hands out a ticket. ERR_NOMEM, ERR_LIMIT. */
+int ack_push(struct ack_window *w, enum ack_kind kind, const struct dcp_position *pos,
+	     uint64_t *ticket, struct err *e);
+/* A seqno that needs no acknowledgement: moves the mark at once when nothing is open before it. */
+int ack_advance(struct ack_window *w, const struct dcp_position *pos, struct err *e);
+/* Voids what lies above pos->seqno (it comes again) and hands out the ticket whose acknowledgement sets the mark to
+ * *pos. */
+int ack_rollback(struct ack_window *w, const struct dcp_position *pos, uint64_t *ticket,
+		 struct err *e);
+
+/* 1 the mark moved, 0 noted (or known already), ERR_NOTFOUND a ticket that is no longer valid. *was tells the kind. */
+int ack_one(struct ack_window *w, uint64_t ticket, enum ack_kind *was);
+int ack_upto(struct ack_window *w, uint64_t ticket); /* that one and all before it */
+/* Everything above the mark is going to be handed out again: voids it. A rollback that is still to be acknowledged
+ * stays so, but leads no further than the mark. */
+void ack_rewind(struct ack_window *w);
+
+static inline uint64_t ack_open(const struct ack_window *w)
+{
+	return w->tail - w->head;
+}
+
+#endif

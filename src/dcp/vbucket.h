@@ -1,0 +1,155 @@
+/* vbucket.h: one vBucket's stream as a pure state machine: packets, timers and facts in, actions out.
+ *
+ * It decides what to ask of the server, what to hand to the consumer and when, and where to start again. It knows no
+ * sockets, clocks or files: the owner passes `now` and carries the actions out. vbucket.c draws the states.
+ *
+ * Thread: the owner's I/O thread.
+ */
+#ifndef DCP_VBUCKET_H
+#define DCP_VBUCKET_H
+
+#include "dcp/event.h"
+#include "dcp/wire.h"
+
+#define VBUCKET_HELD_MAX (64u << 20) /* bytes held back; flow control keeps it at the window */
+#define VBUCKET_FATAL_TRIES \
+	5u /* refusals of a request in a row before the vBucket ends with an error */
+#define VBUCKET_NO_END UINT64_MAX
+
+enum vbucket_state {
+	VB_IDLE,    /* not assigned */
+	VB_WAIT,    /* wants to open: no connection to its node, or waiting for its time */
+	VB_OPENING, /* STREAM_REQ sent */
+	VB_LOG,     /* told to roll back (or to start from now): GET_FAILOVER_LOG sent */
+	VB_REWIND,  /* the consumer was told that it went back; waits for the acknowledgement */
+	VB_STREAMING,
+	VB_DONE, /* will not go on by itself */
+};
+const char *vbucket_state_name(enum vbucket_state s);
+
+enum vbucket_gate {
+	GATE_OFF, /* hand out at once */
+	GATE_ON,  /* hand out what enough copies have persisted */
+};
+
+struct vbucket;
+
+/* The actions. The machine never calls itself back from within one. */
+struct vbucket_ops {
+	void (*stream_req)(void *arg, struct vbucket *v, const struct wire_stream_req *r);
+	void (*failover_log)(void *arg, struct vbucket *v); /* ask for it on the DCP connection */
+	void (*close_stream)(void *arg, struct vbucket *v, int node, uint32_t opaque);
+	/* Hands an event on. Slices are valid during the call. Negative: out of room or memory; the stream is reopened. */
+	int (*emit)(void *arg, struct vbucket *v, const struct dcp_event *ev);
+	void (*dropped)(void *arg, struct vbucket *v, uint32_t connection, uint32_t wire_bytes);
+	void (*timer)(void *arg, struct vbucket *v); /* v->timer_at changed */
+	void (*wrong_node)(void *arg, struct vbucket *v,
+			   struct slice map_json);     /* a newer map may be needed */
+	void (*history)(void *arg, struct vbucket *v); /* the branch changed: v->log is new */
+};
+
+/* What all vBuckets of a source share. */
+struct vbucket_config {
+	const struct vbucket_ops *ops;
+	void *arg;
+	uint32_t stream_flags;
+	struct slice stream_json;
+	bool collections;      /* negotiated on the connection */
+	bool system_events;    /* deliver them; else they only advance */
+	bool rollback_unacked; /* go on after a rollback without waiting for its acknowledgement */
+	uint64_t skip_until_cas;         /* older documents only advance; 0: none */
+	const struct slice *skip_prefix; /* keys that only advance */
+	size_t n_skip_prefix;
+	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s */
+};
+
+struct vbucket_held { /* serialised events, oldest first */
+	uint8_t *p;
+	size_t head, tail, cap;
+	uint64_t n;
+};
+
+struct vbucket {
+	const struct vbucket_config *config;
+	uint16_t id;
+	uint8_t state; /* enum vbucket_state */
+	uint8_t gate;  /* enum vbucket_gate */
+
+	/* where it is served */
+	int node; /* index in the map; -1 none */
+	bool node_ready;
+	uint32_t connection; /* of node; part of every event */
+
+	/* requests in flight */
+	uint16_t generation; /* of the stream; upper half of the opaque */
+	uint64_t requested;  /* start of the last STREAM_REQ */
+	uint32_t refusals;   /* in a row */
+	uint32_t tries;      /* failures in a row, of whatever kind */
+	nsec timer_at;       /* 0: none */
+	nsec opened_at;
+	uint64_t random; /* state of the jitter */
+	uint16_t last_status;
+	uint32_t last_reason;
+
+	/* what was received */
+	struct dcp_position pos;
+	uint64_t end_seqno;
+	struct failover_log log;
+	struct points points;
+	bool from_latest;
+	uint64_t rollback_server, rollback_to;
+	bool in_snapshot;
+	uint64_t snap_start, snap_end; /* start: where the client was before it */
+	uint32_t snap_flags;
+	bool oso;
+	uint64_t oso_max;
+
+	/* what was handed out */
+	uint64_t delivered;  /* highest seqno of this branch; UINT64_MAX unknown after a restart */
+	uint64_t seen_limit; /* what delivered can be at most when it is unknown */
+	bool untold;         /* REWIND: the rollback event had no room yet */
+
+	/* hold-back */
+	uint64_t persisted_uuid, persisted; /* by enough copies */
+	struct vbucket_held held;
+
+	/* counters */
+	uint64_t n_mutations, n_deletions, n_expirations, n_reopens, n_rollbacks, n_violations;
+};
+
+void vbucket_init(struct vbucket *v, uint16_t id, const struct vbucket_config *config,
+		  uint64_t random);
+void vbucket_done(struct vbucket *v);
+
+struct vbucket_start {
+	struct dcp_position pos; /* of the checkpoint; all zero: from the beginning */
+	struct points points;
+	bool latest;    /* no checkpoint: from pos.seqno (the server's high seqno) on */
+	bool restarted; /* events above pos may have been handed out before */
+	uint64_t
+		high_seqno; /* the server's when started: nobody saw more of this branch; 0 unknown */
+	uint64_t end_seqno; /* VBUCKET_NO_END: go on for ever */
+};
+void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now);
+void vbucket_stop(struct vbucket *v); /* closes the stream, forgets what is held back */
+/* Goes back to a position already handed out (a nack): what lies above it comes again. */
+void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec now);
+
+/* The map or a connection changed. node -1: nobody serves it. */
+void vbucket_on_node(struct vbucket *v, int node, bool ready, uint32_t connection, nsec now);
+void vbucket_on_packet(struct vbucket *v, const struct packet *p,
+		       nsec now); /* a request of the server */
+void vbucket_on_response(struct vbucket *v, const struct packet *p,
+			 nsec now);                 /* to STREAM_REQ, failover log, close */
+void vbucket_on_timer(struct vbucket *v, nsec now); /* timer_at has come */
+void vbucket_on_persisted(struct vbucket *v, uint64_t uuid, uint64_t seqno, nsec now);
+void vbucket_on_history_changed(struct vbucket *v, nsec now); /* a copy reports another branch */
+void vbucket_on_rollback_acked(struct vbucket *v, nsec now);
+void vbucket_set_gate(struct vbucket *v, enum vbucket_gate gate, nsec now);
+
+static inline uint32_t vbucket_opaque(const struct vbucket *v)
+{
+	return (uint32_t)v->generation << 16 | v->id;
+}
+
+#endif

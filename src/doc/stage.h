@@ -1,0 +1,75 @@
+/* stage.h: the contract between pipeline.c and the stages (stage_*.c). Internal to them.
+ *
+ * A stage is compiled from its specification into a struct stage of its own (base first), and turns one document into
+ * one or none; $unwind into many. Results are built in eval.scratch and copied into the arena; since evaluating an
+ * expression or a match may use scratch too, a stage evaluates first and writes then.
+ */
+#ifndef DOC_STAGE_H
+#define DOC_STAGE_H
+
+#include "doc/expr.h"
+#include "doc/match.h"
+#include "doc/pipeline.h"
+
+struct stage;
+
+/* Where the documents of a stage go: the stages after it, and emit at the end. */
+struct stage_next {
+	const struct pipeline *p;
+	size_t stage; /* the first of those after */
+	pipeline_emit *emit;
+	void *arg;
+};
+
+int stage_pass(const struct stage_next *next, struct eval *ev, struct slice doc, struct err *e);
+
+struct stage_ops {
+	const char *name, *group, *help;
+	bool in_change_stream; /* allowed there */
+	/* spec lives as long as the pipeline. 0 and *out, or negative. */
+	int (*compile)(struct value spec, const char *name, struct stage **out, struct err *e);
+	/* One document to one: 1 and *out (the document itself, or one in ev->arena), 0 dropped, negative. */
+	int (*run)(const struct stage *s, struct eval *ev, struct slice doc, struct slice *out, struct err *e);
+	/* Or one to many, through stage_pass; then run is NULL. A non-zero return ends the pipeline. */
+	int (*spread)(const struct stage *s, struct eval *ev, struct slice doc,
+		      const struct stage_next *next, struct err *e);
+	void (*explain)(const struct stage *s, struct buf *out);
+	void (*free)(struct stage *s);
+};
+
+struct stage {
+	const struct stage_ops *ops;
+};
+
+extern const struct stage_ops stage_match, stage_project, stage_add_fields, stage_set, stage_unset,
+	stage_replace_root, stage_replace_with, stage_redact, stage_unwind;
+
+/* Closes the writer's document that starts at `start` of ev->scratch, moves it into the arena, empties scratch. */
+int stage_finish(struct bson_writer *w, struct eval *ev, size_t start, struct slice *out, struct err *e);
+
+/* ---- projections (stage_project.c): a tree of paths ---- */
+
+enum projection_mode {
+	PROJECTION_INCLUDE, /* what is not named goes */
+	PROJECTION_EXCLUDE, /* what is not named stays; nothing is computed */
+	PROJECTION_ADD,     /* what is not named stays; fields are computed in place */
+};
+
+struct projection;
+
+/* An empty projection; paths are added, then it is sealed. NULL: out of memory. */
+struct projection *projection_new(enum projection_mode mode);
+void projection_free(struct projection *p);
+
+/* Adds "a.b" with a value given at run time: number *index of projection_apply's values. */
+int projection_add_value(struct projection *p, struct slice path, size_t *index, struct err *e);
+int projection_seal(struct projection *p, struct err *e);
+
+/* values: one for each value added. */
+int projection_apply(const struct projection *p, struct eval *ev, struct slice doc,
+		     const struct value *values, struct slice *out, struct err *e);
+
+/* Checks a dotted path: 40352 empty, 9 an empty part, 16410 a part that begins with '$'. */
+int stage_path_check(struct slice path, struct err *e);
+
+#endif
