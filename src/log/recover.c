@@ -120,9 +120,12 @@ static int choose_start(struct scan *s, struct err *e)
 		if (rc)
 			return rc;
 		r->durable_next = MAX(r->durable_next, MAX(durable, s->h.durable));
-		/* The first segment, too, when those before it were neither trimmed nor durable: they
-		 * were lost, and what comes behind a loss does not count. */
-		if (s->h.base_offset > r->durable_next && (i > 0 || s->h.base_offset > r->low)) {
+		/* With nothing durable in it, the seal before it may be missing, too. The first segment
+		 * does not count either when those before it were neither trimmed nor durable: they
+		 * were lost, and so is what comes behind them. */
+		bool empty = i > 0 && s->h.base_offset >= r->durable_next;
+		bool lost = s->h.base_offset > r->durable_next && s->h.base_offset > r->low;
+		if (empty || lost) {
 			mem_free(index);
 			continue;
 		}
