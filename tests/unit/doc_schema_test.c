@@ -232,6 +232,8 @@ static void errors_name_the_keyword(void **state)
 		{ "{'propertys': {}}", ERR_INVALID, 9, "did you mean properties?" },
 		{ "{'properties': {'a': {'minumum': 1}}}", ERR_INVALID, 9,
 		  "properties.a: unknown keyword: minumum; did you mean minimum?" },
+		{ "{'patternProperties': {'a': {}}, 'patternProperties': {'b': {}}}", ERR_INVALID,
+		  9, "patternProperties is there twice" },
 		{ "{'properties': 1}", ERR_INVALID, 14, "properties: " },
 		{ "{'properties': {'a': 1}}", ERR_INVALID, 14, "properties.a: " },
 		{ "{'type': 'strin'}", ERR_INVALID, 9, "strin" },
