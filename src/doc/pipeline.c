@@ -306,12 +306,24 @@ size_t pipeline_stage_count(const struct pipeline *p)
 	return p->n;
 }
 
+/* The stage's lines, each four blanks in. */
 void pipeline_explain(const struct pipeline *p, struct buf *out)
 {
+	AUTO(buf) struct buf text = BUF_INIT;
 	for (size_t i = 0; i < p->n; i++) {
-		buf_add_fmt(out, "%zu %s ", i, p->stage[i]->ops->name);
-		p->stage[i]->ops->explain(p->stage[i], out);
-		if (out->len && out->p[out->len - 1] != '\n')
-			buf_add_byte(out, '\n');
+		buf_add_fmt(out, "%zu %s\n", i, p->stage[i]->ops->name);
+		buf_reset(&text);
+		p->stage[i]->ops->explain(p->stage[i], &text);
+		for (size_t at = 0; at < text.len;) {
+			const uint8_t *end = memchr(text.p + at, '\n', text.len - at);
+			size_t len = end ? (size_t)(end - (text.p + at)) : text.len - at;
+			if (len) {
+				buf_add_str(out, "    ");
+				buf_add(out, text.p + at, len);
+				buf_add_byte(out, '\n');
+			}
+			at += len + 1;
+		}
 	}
+	out->failed |= text.failed;
 }

