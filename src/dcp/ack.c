@@ -107,15 +107,15 @@ int ack_advance(struct ack_window *w, const struct dcp_position *pos, struct err
 	return rc;
 }
 
-int ack_rollback(struct ack_window *w, uint64_t above, const struct dcp_position *pos,
-		 uint64_t *ticket, struct err *e)
+int ack_rollback(struct ack_window *w, const struct dcp_position *pos, uint64_t *ticket,
+		 struct err *e)
 {
 	int rc = ack_push(w, ACK_ROLLBACK, pos, ticket, e);
 	if (rc < 0)
 		return rc;
 	for (uint64_t t = w->head; t != *ticket; t++) {
 		struct ack_entry *n = at(w, t);
-		if (n->pos.seqno > above) {
+		if (n->pos.seqno > pos->seqno) {
 			n->kind = ACK_VOID;
 			n->done = true;
 		}

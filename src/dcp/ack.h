@@ -53,9 +53,10 @@ int ack_push(struct ack_window *w, enum ack_kind kind, const struct dcp_position
 	     uint64_t *ticket, struct err *e);
 /* A seqno that needs no acknowledgement: moves the mark at once when nothing is open before it. */
 int ack_advance(struct ack_window *w, const struct dcp_position *pos, struct err *e);
-/* Voids what lies above `above` and hands out the ticket whose acknowledgement sets the mark to *pos. */
-int ack_rollback(struct ack_window *w, uint64_t above, const struct dcp_position *pos,
-		 uint64_t *ticket, struct err *e);
+/* Voids what lies above pos->seqno (it comes again) and hands out the ticket whose acknowledgement sets the mark to
+ * *pos. */
+int ack_rollback(struct ack_window *w, const struct dcp_position *pos, uint64_t *ticket,
+		 struct err *e);
 
 /* 1 the mark moved, 0 noted (or known already), ERR_NOTFOUND a ticket that is no longer valid. *was tells the kind. */
 int ack_one(struct ack_window *w, uint64_t ticket, enum ack_kind *was);

@@ -11,8 +11,9 @@ enum dcp_event_kind {
 	DCP_MUTATION,
 	DCP_DELETION,
 	DCP_EXPIRATION,
-	DCP_SYSTEM,   /* a collection or scope came, went or changed */
-	DCP_ROLLBACK, /* the vBucket went back: what was seen above rollback_to never happened */
+	DCP_SYSTEM, /* a collection or scope came, went or changed */
+	DCP_ROLLBACK, /* the vBucket went back: what was seen above rollback_to never happened; what lies
+			   above pos.seqno comes again */
 	DCP_END,      /* nothing more will come from this vBucket: reason, or an error in code */
 	DCP_ADVANCED, /* internal: a seqno without an event; never delivered */
 };

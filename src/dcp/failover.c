@@ -41,6 +41,23 @@ int failover_branch_end(const struct failover_log *l, uint64_t uuid, uint64_t *e
 	return ERR_NOTFOUND;
 }
 
+int failover_common_end(const struct failover_log *older, const struct failover_log *newer,
+			uint64_t *end)
+{
+	for (uint32_t i = 0; i < older->n; i++) {
+		uint64_t their_end;
+		int rc = failover_branch_end(newer, older->entry[i].uuid, &their_end);
+		if (rc < 0)
+			continue;
+		uint64_t our_end = i ? older->entry[i - 1].seqno : UINT64_MAX;
+		if (rc == 0)
+			their_end = UINT64_MAX;
+		*end = MIN(our_end, their_end);
+		return *end != UINT64_MAX;
+	}
+	return ERR_NOTFOUND;
+}
+
 /* Makes room: of all but the newest few, drops the point whose loss widens a gap least for its distance. */
 static void thin(struct points *p)
 {

@@ -46,6 +46,11 @@ uint64_t failover_uuid_at(const struct failover_log *l, uint64_t seqno);
  * ERR_NOTFOUND the log does not know it. */
 int failover_branch_end(const struct failover_log *l, uint64_t uuid, uint64_t *end);
 
+/* Where two logs of one vBucket part: the last seqno of what they have in common. 1, 0 the newer one continues the
+ * older one's newest branch, ERR_NOTFOUND nothing in common. */
+int failover_common_end(const struct failover_log *older, const struct failover_log *newer,
+			uint64_t *end);
+
 #define POINTS_MAX 12
 
 struct points {

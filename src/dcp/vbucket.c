@@ -16,8 +16,8 @@
  *
  * Going back. On ROLLBACK R nothing of the lost branch may count, and nothing of the new one may be left out. The
  * stream restarts at the greatest point (failover.h) at or below R, with the branch that the server's log has there.
- * If anything above that point was handed out, the consumer gets a DCP_ROLLBACK event first, and until it has
- * acknowledged that (so that the checkpoint has moved back) nothing newer is asked for. The server may answer with a
+ * If anything was handed out above the seqno where our branch ended, the consumer gets a DCP_ROLLBACK event first, and
+ * until it has acknowledged that (so that the checkpoint has moved back) nothing newer is asked for. The server may answer with a
  * lower R each time; every restart is strictly below the last, so it ends at 0.
  *
  * A branch can also change above the place where we resume: then the server accepts, but events that were handed out
@@ -108,6 +108,16 @@ static nsec backoff(struct vbucket *v)
 	return wait / 2 + (nsec)(next_random(v) % (uint64_t)(wait / 2 + 1));
 }
 
+/* The branch that a seqno belongs to. Not simply the newest: that one may begin above it, and be cut off again. All
+ * branches share the beginning; the oldest stands for it. */
+static uint64_t branch_of(const struct vbucket *v, uint64_t seqno)
+{
+	ASSERT(v->log.n > 0);
+	if (likely(seqno >= v->log.entry[0].seqno && seqno > 0))
+		return v->log.entry[0].uuid;
+	return seqno ? failover_uuid_at(&v->log, seqno) : v->log.entry[v->log.n - 1].uuid;
+}
+
 /* ---- opening ---- */
 
 static void enter(struct vbucket *v, enum vbucket_state to)
@@ -131,6 +141,7 @@ static void abandon_stream(struct vbucket *v)
 }
 
 static void finish(struct vbucket *v, uint32_t reason, int code);
+static void rewind_tell(struct vbucket *v, nsec now);
 
 static void ask_log(struct vbucket *v)
 {
@@ -200,6 +211,8 @@ static int emit(struct vbucket *v, const struct dcp_event *ev)
 	int rc = v->config->ops->emit(v->config->arg, v, ev);
 	if (rc < 0)
 		return rc;
+	if (ev->kind == DCP_ROLLBACK)
+		v->delivered = ev->rollback_to;
 	if (ev->kind <= DCP_SYSTEM || ev->kind == DCP_ADVANCED)
 		if (v->delivered != UINT64_MAX && ev->pos.seqno > v->delivered)
 			v->delivered = ev->pos.seqno;
@@ -208,7 +221,8 @@ static int emit(struct vbucket *v, const struct dcp_event *ev)
 
 static bool may_pass(const struct vbucket *v, uint64_t seqno)
 {
-	return v->gate == GATE_OFF || (v->persisted_uuid == v->pos.uuid && v->persisted >= seqno);
+	return v->gate == GATE_OFF ||
+	       (v->persisted >= seqno && v->log.n && v->persisted_uuid == v->log.entry[0].uuid);
 }
 
 struct held_item {
@@ -298,7 +312,7 @@ static int release_held(struct vbucket *v)
 	while (v->held.n) {
 		struct held_item item;
 		held_first(&v->held, &item);
-		if (!may_pass(v, item.ev.pos.seqno))
+		if (item.ev.kind != DCP_ROLLBACK && !may_pass(v, item.ev.pos.seqno))
 			return 0;
 		int rc = emit(v, &item.ev);
 		if (rc < 0)
@@ -332,6 +346,16 @@ static void drop_held(struct vbucket *v, uint64_t limit)
 	if (kept == 0) {
 		mem_free(h->p);
 		*h = (struct vbucket_held){ 0 };
+	}
+}
+
+static void drop_all_held(struct vbucket *v)
+{
+	while (v->held.n) {
+		struct held_item item;
+		held_first(&v->held, &item);
+		v->config->ops->dropped(v->config->arg, v, item.ev.connection, item.ev.wire_bytes);
+		held_pop(&v->held, item.total);
 	}
 }
 
@@ -369,7 +393,9 @@ void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now)
 		points_add(&v->points, s->pos.seqno);
 	v->from_latest = s->latest;
 	v->end_seqno = s->end_seqno;
-	v->delivered = s->unknown_delivered ? UINT64_MAX : s->pos.seqno;
+	v->delivered = s->restarted ? UINT64_MAX : s->pos.seqno;
+	v->seen_limit = s->high_seqno;
+	v->untold = false;
 	v->persisted_uuid = v->persisted = 0;
 	v->tries = v->refusals = 0;
 	v->log.n = 0;
@@ -391,12 +417,7 @@ void vbucket_stop(struct vbucket *v)
 		v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
 	abandon_stream(v);
 	set_timer(v, 0);
-	for (uint64_t n = v->held.n; n > 0; n--) {
-		struct held_item item;
-		held_first(&v->held, &item);
-		v->config->ops->dropped(v->config->arg, v, item.ev.connection, item.ev.wire_bytes);
-		held_pop(&v->held, item.total);
-	}
+	drop_all_held(v);
 	v->state = VB_IDLE;
 }
 
@@ -448,12 +469,15 @@ void vbucket_on_timer(struct vbucket *v, nsec now)
 	if (v->timer_at == 0 || v->timer_at > now)
 		return;
 	set_timer(v, 0);
-	try_open(v, now);
+	if (v->state == VB_REWIND && v->untold)
+		rewind_tell(v, now);
+	else
+		try_open(v, now);
 }
 
 /* ---- going back ---- */
 
-static void emit_rollback(struct vbucket *v, uint64_t to, uint64_t server)
+static int tell_rollback(struct vbucket *v, uint64_t to, uint64_t server)
 {
 	struct dcp_event ev = {
 		.kind = DCP_ROLLBACK,
@@ -464,27 +488,64 @@ static void emit_rollback(struct vbucket *v, uint64_t to, uint64_t server)
 		.rollback_server = server,
 	};
 	v->n_rollbacks++;
-	v->delivered = to;
-	ASSERT(v->held.n ==
-	       0); /* what is held lies above what was handed out, so it went with the branch */
-	(void)v->config->ops->emit(v->config->arg, v, &ev);
+	return v->held.n ? hold(v, &ev) : emit(v, &ev);
 }
 
-static void go_back(struct vbucket *v, uint64_t server)
+/* In REWIND; when there is no room for the event it is told later. */
+static void rewind_tell(struct vbucket *v, nsec now)
 {
+	v->untold = tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	if (v->untold)
+		set_timer(v, now + backoff(v));
+	else if (v->config->rollback_unacked)
+		open_stream(v);
+}
+
+static uint64_t first_held(const struct vbucket *v)
+{
+	struct held_item item;
+	held_first(&v->held, &item);
+	return item.ev.pos.seqno;
+}
+
+/* Where the history we had and the server's part. 1, 0 they do not (as far as is known), ERR_NOTFOUND they have
+ * nothing in common. After a restart only the position's own branch is known. */
+static int parted_at(const struct vbucket *v, const struct failover_log *now, uint64_t *end)
+{
+	if (v->log.n)
+		return failover_common_end(&v->log, now, end);
+	return v->pos.uuid ? failover_branch_end(now, v->pos.uuid, end) : 0;
+}
+
+/* Above which seqno nothing that was handed out counts. What lies between the point of restart and there is merely
+ * sent again, so a consumer that is killed now and resumes from an older mark has lost nothing. */
+static uint64_t void_above(const struct vbucket *v, const struct failover_log *now, uint64_t server)
+{
+	uint64_t end;
+	if (parted_at(v, now, &end) <= 0)
+		return server; /* a foreign history, or tombstones were purged, or we were ahead */
+	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
+	bool purged = server == 0 && snap_end <= end;
+	return purged ? 0 : end;
+}
+
+static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
+{
+	uint64_t server = v->rollback_server;
+	uint64_t to = void_above(v, log, server);
+	v->log = *log;
 	uint64_t limit = MIN(server, v->requested ? v->requested - 1 : 0);
+	if (v->held.n) /* all of it comes again: nothing may come before the rollback */
+		limit = MIN(limit, first_held(v) ? first_held(v) - 1 : 0);
+	drop_all_held(v);
 	uint64_t point = points_floor(&v->points, limit);
-	uint64_t uuid = failover_uuid_at(&v->log, point);
-	bool told = v->delivered == UINT64_MAX || v->delivered > point;
-	drop_held(v, point);
-	v->pos = (struct dcp_position){ point, point, point, uuid };
+	v->pos = (struct dcp_position){ point, point, point, branch_of(v, point) };
 	points_cut(&v->points, point);
 	v->persisted_uuid = v->persisted = 0;
-	if (told) {
+	v->rollback_to = MAX(to, point);
+	if (v->delivered > v->rollback_to) {
 		enter(v, VB_REWIND);
-		emit_rollback(v, point, server);
-		if (v->state == VB_REWIND && v->config->rollback_unacked)
-			open_stream(v);
+		rewind_tell(v, now);
 	} else {
 		open_stream(v);
 	}
@@ -506,15 +567,16 @@ static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 		retry(v, now);
 		return;
 	}
-	v->log = log;
-	v->config->ops->history(v->config->arg, v);
 	if (!v->from_latest) {
-		go_back(v, v->rollback_server);
+		go_back(v, &log, now);
+		v->config->ops->history(v->config->arg, v);
 		return;
 	}
+	v->log = log;
+	v->config->ops->history(v->config->arg, v);
 	v->from_latest = false;
 	uint64_t s = v->pos.seqno;
-	v->pos = (struct dcp_position){ s, s, s, s ? failover_uuid_at(&v->log, s) : 0 };
+	v->pos = (struct dcp_position){ s, s, s, branch_of(v, s) };
 	v->delivered = s;
 	points_add(&v->points, s);
 	open_stream(v);
@@ -531,20 +593,29 @@ static void on_accepted(struct vbucket *v, const struct packet *p, nsec now)
 		return;
 	}
 	uint64_t end;
-	bool branched = v->pos.uuid && failover_branch_end(&log, v->pos.uuid, &end) > 0;
+	int parted = parted_at(v, &log, &end);
+	if (parted < 0)
+		end = v->pos.seqno; /* at 0 a server takes any branch; what we had is not even in its past */
+	if (v->log.n == 0 || v->log.entry[0].uuid != log.entry[0].uuid)
+		v->persisted_uuid = v->persisted = 0;
+	struct failover_log before = v->log;
 	v->log = log;
 	v->refusals = 0;
 	v->opened_at = now;
 	enter(v, VB_STREAMING);
-	if (v->pos.uuid != log.entry[0].uuid)
-		v->persisted_uuid = v->persisted = 0;
-	v->pos.uuid = log.entry[0].uuid;
-	if (branched && end < v->delivered)
-		emit_rollback(v, MAX(end, v->pos.seqno), end);
-	else if (v->delivered == UINT64_MAX)
-		v->delivered = v->pos.seqno;
+	uint64_t uuid_before = v->pos.uuid;
+	v->pos.uuid = branch_of(v, v->pos.seqno);
 	v->config->ops->history(v->config->arg, v);
-	if (release_held(v) < 0)
+	int rc = 0;
+	if (parted != 0 && end < v->delivered)
+		rc = tell_rollback(v, MAX(end, v->pos.seqno), end);
+	else if (v->delivered == UINT64_MAX)
+		v->delivered = v->seen_limit ? MAX(v->seen_limit, v->pos.seqno) : UINT64_MAX;
+	if (rc < 0) { /* no room: so that it is found again */
+		v->log = before;
+		v->pos.uuid = uuid_before;
+	}
+	if (rc < 0 || release_held(v) < 0)
 		violation(v, now);
 }
 
@@ -631,12 +702,12 @@ static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 static inline bool place(struct vbucket *v, uint64_t seqno, struct dcp_position *pos)
 {
 	if (v->oso) {
-		*pos = (struct dcp_position){ seqno, seqno, seqno, v->pos.uuid };
+		*pos = (struct dcp_position){ seqno, seqno, seqno, branch_of(v, seqno) };
 		return seqno > v->pos.seqno;
 	}
 	if (unlikely(!v->in_snapshot || seqno <= v->pos.seqno || seqno > v->snap_end))
 		return false;
-	*pos = (struct dcp_position){ seqno, v->snap_start, v->snap_end, v->pos.uuid };
+	*pos = (struct dcp_position){ seqno, v->snap_start, v->snap_end, branch_of(v, seqno) };
 	if (seqno == v->snap_end)
 		pos->snap_start = seqno;
 	return true;
@@ -754,7 +825,7 @@ static void on_advanced(struct vbucket *v, const struct packet *p, nsec now)
 			violation(v, now);
 			return;
 		}
-		ev.pos = (struct dcp_position){ seqno, seqno, seqno, v->pos.uuid };
+		ev.pos = (struct dcp_position){ seqno, seqno, seqno, branch_of(v, seqno) };
 	}
 	deliver(v, &ev, p, now);
 }
@@ -776,7 +847,7 @@ static void on_oso(struct vbucket *v, const struct packet *p, nsec now)
 	}
 	v->oso = false;
 	uint64_t s = v->oso_max;
-	struct dcp_event ev = { .kind = DCP_ADVANCED, .pos = { s, s, s, v->pos.uuid } };
+	struct dcp_event ev = { .kind = DCP_ADVANCED, .pos = { s, s, s, branch_of(v, s) } };
 	deliver(v, &ev, p, now);
 }
 

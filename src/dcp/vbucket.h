@@ -97,7 +97,7 @@ struct vbucket {
 	struct failover_log log;
 	struct points points;
 	bool from_latest;
-	uint64_t rollback_server;
+	uint64_t rollback_server, rollback_to;
 	bool in_snapshot;
 	uint64_t snap_start, snap_end; /* start: where the client was before it */
 	uint32_t snap_flags;
@@ -105,7 +105,9 @@ struct vbucket {
 	uint64_t oso_max;
 
 	/* what was handed out */
-	uint64_t delivered; /* highest seqno of this branch; UINT64_MAX unknown after a restart */
+	uint64_t delivered;  /* highest seqno of this branch; UINT64_MAX unknown after a restart */
+	uint64_t seen_limit; /* what delivered can be at most when it is unknown */
+	bool untold;         /* REWIND: the rollback event had no room yet */
 
 	/* hold-back */
 	uint64_t persisted_uuid, persisted; /* by enough copies */
@@ -122,9 +124,11 @@ void vbucket_done(struct vbucket *v);
 struct vbucket_start {
 	struct dcp_position pos; /* of the checkpoint; all zero: from the beginning */
 	struct points points;
-	bool latest;            /* no checkpoint: from pos.seqno (the server's high seqno) on */
-	bool unknown_delivered; /* events above pos may have been handed out before (a restart) */
-	uint64_t end_seqno;     /* VBUCKET_NO_END: go on for ever */
+	bool latest;    /* no checkpoint: from pos.seqno (the server's high seqno) on */
+	bool restarted; /* events above pos may have been handed out before */
+	uint64_t
+		high_seqno; /* the server's when started: nobody saw more of this branch; 0 unknown */
+	uint64_t end_seqno; /* VBUCKET_NO_END: go on for ever */
 };
 void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now);
 void vbucket_stop(struct vbucket *v); /* closes the stream, forgets what is held back */

@@ -87,7 +87,7 @@ static void weakness_11_after_a_rollback_old_acks_are_refused_and_the_mark_goes_
 	assert_int_equal(ack_one(&w, a, NULL), 1);
 	struct dcp_position back = { 92, 92, 92, 2 };
 	uint64_t r;
-	assert_ok(ack_rollback(&w, 92, &back, &r, &e), &e);
+	assert_ok(ack_rollback(&w, &back, &r, &e), &e);
 	assert_int_equal(ack_one(&w, b, NULL), ERR_NOTFOUND);
 	assert_true(w.mark.seqno == 95 && w.mark.uuid == 1);
 	uint64_t c = push(&w, 93); /* of the new branch */
@@ -110,7 +110,7 @@ static void a_rollback_leaves_open_what_lies_below_it(void **state)
 	(void)push(&w, 99);
 	struct dcp_position back = { 95, 95, 95, 2 };
 	uint64_t r;
-	assert_ok(ack_rollback(&w, 95, &back, &r, &e), &e);
+	assert_ok(ack_rollback(&w, &back, &r, &e), &e);
 	assert_int_equal(ack_one(&w, r, NULL), 0);
 	assert_true(w.mark.seqno == 90);
 	assert_int_equal(ack_one(&w, a, NULL), 1);
@@ -149,7 +149,7 @@ static void rewinding_hands_everything_above_the_mark_out_again(void **state)
 	(void)push(&w, 99);
 	struct dcp_position back = { 95, 95, 95, 2 };
 	uint64_t r;
-	assert_ok(ack_rollback(&w, 95, &back, &r, &e), &e);
+	assert_ok(ack_rollback(&w, &back, &r, &e), &e);
 	ack_rewind(&w);
 	assert_int_equal(ack_one(&w, a, NULL), ERR_NOTFOUND);
 	assert_int_equal(ack_one(&w, r, NULL), 1);

@@ -376,13 +376,13 @@ static void nothing_newer_is_asked_for_before_the_rollback_is_acknowledged(void 
 	begin(h, AT(10, 10, 10, 'a'));
 	rollback(h, 7);
 	answer_log(h, "b7 a0");
-	expect(h, "req 10 [10,10] a\nlog?\nrollback to 0 from 10, resume at 0\n");
+	expect(h, "req 10 [10,10] a\nlog?\nrollback to 7 from 10, resume at 0\n");
 	vbucket_on_timer(&h->v, h->now + 1000 * NSEC_PER_SEC);
 	vbucket_on_node(&h->v, 0, false, 1, h->now);
 	vbucket_on_node(&h->v, 0, true, 2, h->now);
 	expect(h, "");
 	vbucket_on_rollback_acked(&h->v, h->now);
-	expect(h, "req 0 [0,0] 0\n");
+	expect(h, "req 0 [0,0] a\n");
 }
 
 static void a_rollback_into_a_snapshot_goes_back_to_the_snapshots_start(void **state)
@@ -399,7 +399,7 @@ static void a_rollback_into_a_snapshot_goes_back_to_the_snapshots_start(void **s
 	expect(h, "req 0 [0,0] 0\nmut 2 [0,4] a\nmut 3 [0,4] a\nreq 3 [0,4] a\n");
 	rollback(h, 3); /* not below what was asked for: still we must go strictly back */
 	answer_log(h, "b3 a0");
-	expect(h, "log?\nrollback to 0 from 3, resume at 0\n");
+	expect(h, "log?\nreq 0 [0,0] a\n");
 }
 
 static void older_points_make_a_rollback_partial(void **state)
@@ -419,12 +419,12 @@ static void older_points_make_a_rollback_partial(void **state)
 	answer_log(h, "b37 a0");
 	vbucket_on_rollback_acked(&h->v, h->now);
 	expect(h,
-	       "req 50 [50,50] a\nlog?\nrollback to 30 from 50, resume at 30\nreq 30 [30,30] a\n");
+	       "req 50 [50,50] a\nlog?\nrollback to 37 from 50, resume at 30\nreq 30 [30,30] a\n");
 	/* and again, and again */
 	rollback(h, 12);
 	answer_log(h, "c12 a0");
 	vbucket_on_rollback_acked(&h->v, h->now);
-	expect(h, "log?\nrollback to 10 from 30, resume at 10\nreq 10 [10,10] a\n");
+	expect(h, "log?\nrollback to 12 from 37, resume at 10\nreq 10 [10,10] a\n");
 }
 
 static void repeated_rollbacks_are_told_and_end_at_zero(void **state)
@@ -478,7 +478,7 @@ static void a_branch_above_the_place_of_resuming_is_told_too(void **state)
 {
 	struct harness *h = *state;
 	struct vbucket_start s = { .pos = AT(100, 100, 100, 'a'),
-				   .unknown_delivered = true,
+				   .restarted = true,
 				   .end_seqno = VBUCKET_NO_END };
 	vbucket_start(&h->v, &s, h->now);
 	vbucket_on_node(&h->v, 0, true, 1, h->now);
@@ -486,7 +486,7 @@ static void a_branch_above_the_place_of_resuming_is_told_too(void **state)
 	expect(h, "req 100 [100,100] a\nrollback to 120 from -1, resume at 100\n");
 	marker(h, 100, 130);
 	mutation(h, 110);
-	expect(h, "mut 110 [100,130] b\n");
+	expect(h, "mut 110 [100,130] a\n");
 }
 
 static void b2_a_finite_stream_keeps_its_end_across_a_rollback(void **state)
@@ -503,7 +503,7 @@ static void b2_a_finite_stream_keeps_its_end_across_a_rollback(void **state)
 	marker(h, 0, 12);
 	mutation(h, 12);
 	stream_end(h, STREAM_END_OK);
-	expect(h, "req 10 [10,10] a\nlog?\nrollback to 0 from 10, resume at 0\nreq 0 [0,0] 0\n"
+	expect(h, "req 10 [10,10] a\nlog?\nrollback to 5 from 10, resume at 0\nreq 0 [0,0] a\n"
 		  "mut 12 [12,12] b\nend end reached 0\n");
 	assert_int_equal(h->v.state, VB_DONE);
 }
