@@ -3,10 +3,10 @@
  * Validation walks nested documents with a stack of its own instead of recursion, so that hostile
  * depth costs nothing but an error:
  *
- *	frame:  where the document starts, the address of its final byte, the name it has in its parent
+ *	frame:  the address of the document's final byte, the name it has in its parent
  *
- * A document is pushed when its header is seen and popped when the cursor stands on its final byte.
- * The names on the stack are the path of an error.
+ * A document is pushed when its header is seen and popped when the cursor stands on its final
+ * byte. The names on the stack are the path of an error.
  */
 #include "doc/bson.h"
 
