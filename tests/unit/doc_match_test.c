@@ -507,6 +507,27 @@ static void nesting_ends_in_a_limit(void **state)
 	assert_ok(compile_nested(49, "{'$elemMatch': {'$and': [{'b': ", "}]}}", &e), &e);
 }
 
+/* Paths are short and fields are large: a filter must not take a hundred times its size. */
+static void too_many_fields_end_in_a_limit(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf spec = BUF_INIT, path = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct match *m = NULL;
+	struct bson_writer w;
+	bson_writer_init(&w, &spec);
+	for (int i = 0; i < 2000; i++) {
+		buf_reset(&path);
+		buf_add_fmt(&path, "%d", i);
+		for (int k = 0; k < 150; k++)
+			buf_add_str(&path, ".a");
+		bson_put_int32(&w, buf_slice(&path), 1);
+	}
+	assert_ok(bson_finish(&w, &e), &e);
+	assert_int_equal(match_compile(buf_slice(&spec), NULL, &m, &e), ERR_LIMIT);
+	assert_true(strstr(e.msg, "different fields") != NULL);
+}
+
 static void a_catastrophic_pattern_ends_in_a_limit(void **state)
 {
 	(void)state;
@@ -653,6 +674,44 @@ static void knows_when_it_accepts_everything(void **state)
 	match_free(m);
 }
 
+static void explains_itself(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct match *m;
+	assert_int_equal(
+		compile_json(
+			"{'a.b': {'$gte': 4.5, '$ne': null}, 'c': {'$in': [1, null, 'x', 2, 3]},"
+			" '$nor': [{'d': {'$elemMatch': {'$lt': 3}}}, {'e': {'$type': 'number'}}]}",
+			&m, NULL),
+		0);
+	match_explain(m, &text);
+	assert_string_equal(buf_cstr(&text), "all of\n"
+					     "  a.b >= 4.5\n"
+					     "  not a.b = null\n"
+					     "  c in [null, 1, 2, ... 5 values]\n"
+					     "  not any of\n"
+					     "    e of type double or int or long or decimal\n"
+					     "    d has an element with\n"
+					     "      value < 3\n");
+	match_free(m);
+}
+
+static int check_listed(void *arg, const char *name, const char *group, const char *help)
+{
+	assert_true(name[0] == '$' && group[0] && help[0]);
+	++*(int *)arg;
+	return strcmp(name, "$size") == 0 ? 7 : 0;
+}
+
+static void lists_its_operators_until_told_to_stop(void **state)
+{
+	(void)state;
+	int n = 0;
+	assert_int_equal(match_operators(check_listed, &n), 7);
+	assert_true(n > 20);
+}
+
 /* ---- memory ---- */
 
 static long allocations, fail_at;
@@ -751,12 +810,15 @@ int main(void)
 		cmocka_unit_test(expressions_and_schemas),
 		cmocka_unit_test(errors_name_the_place_and_the_cure),
 		cmocka_unit_test(nesting_ends_in_a_limit),
+		cmocka_unit_test(too_many_fields_end_in_a_limit),
 		cmocka_unit_test(a_catastrophic_pattern_ends_in_a_limit),
 		cmocka_unit_test(a_path_that_branches_at_every_level_ends_in_a_limit),
 		cmocka_unit_test(virtual_roots_match_like_documents),
 		cmocka_unit_test(a_single_value_matches_like_a_field),
 		cmocka_unit_test(filters_on_very_many_fields_work),
 		cmocka_unit_test(knows_when_it_accepts_everything),
+		cmocka_unit_test(explains_itself),
+		cmocka_unit_test(lists_its_operators_until_told_to_stop),
 		cmocka_unit_test(a_warm_match_allocates_nothing),
 		cmocka_unit_test(every_failed_allocation_is_an_error),
 	};
