@@ -204,6 +204,8 @@ static int type(struct schema_compiler *c, struct schema_node *n, struct value v
 static int bson_type(struct schema_compiler *c, struct schema_node *n, struct value v,
 		     const struct schema_place *at)
 {
+	if (bson_get_str(n->spec, "type").type != BSON_MISSING)
+		return BAD(c, at, "type and bsonType cannot stand together");
 	return types(c, v, true, at, &n->bson_types);
 }
 

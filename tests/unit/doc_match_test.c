@@ -507,6 +507,27 @@ static void nesting_ends_in_a_limit(void **state)
 	assert_ok(compile_nested(49, "{'$elemMatch': {'$and': [{'b': ", "}]}}", &e), &e);
 }
 
+/* Paths are short and fields are large: a filter must not take a hundred times its size. */
+static void too_many_fields_end_in_a_limit(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf spec = BUF_INIT, path = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct match *m = NULL;
+	struct bson_writer w;
+	bson_writer_init(&w, &spec);
+	for (int i = 0; i < 2000; i++) {
+		buf_reset(&path);
+		buf_add_fmt(&path, "%d", i);
+		for (int k = 0; k < 150; k++)
+			buf_add_str(&path, ".a");
+		bson_put_int32(&w, buf_slice(&path), 1);
+	}
+	assert_ok(bson_finish(&w, &e), &e);
+	assert_int_equal(match_compile(buf_slice(&spec), NULL, &m, &e), ERR_LIMIT);
+	assert_true(strstr(e.msg, "different fields") != NULL);
+}
+
 static void a_catastrophic_pattern_ends_in_a_limit(void **state)
 {
 	(void)state;
@@ -789,6 +810,7 @@ int main(void)
 		cmocka_unit_test(expressions_and_schemas),
 		cmocka_unit_test(errors_name_the_place_and_the_cure),
 		cmocka_unit_test(nesting_ends_in_a_limit),
+		cmocka_unit_test(too_many_fields_end_in_a_limit),
 		cmocka_unit_test(a_catastrophic_pattern_ends_in_a_limit),
 		cmocka_unit_test(a_path_that_branches_at_every_level_ends_in_a_limit),
 		cmocka_unit_test(virtual_roots_match_like_documents),

@@ -240,6 +240,7 @@ static void errors_name_the_keyword(void **state)
 		{ "{'type': []}", ERR_INVALID, 9, "type: " },
 		{ "{'type': ['string', 'string']}", ERR_INVALID, 9, "twice" },
 		{ "{'bsonType': 'integer'}", ERR_INVALID, 9, "integer" },
+		{ "{'type': 'string', 'bsonType': 'string'}", ERR_INVALID, 9, "together" },
 		{ "{'enum': []}", ERR_INVALID, 9, "empty" },
 		{ "{'enum': 1}", ERR_INVALID, 14, "array" },
 		{ "{'allOf': [{}, 1]}", ERR_INVALID, 14, "allOf[1]: " },
