@@ -194,11 +194,9 @@ int active_resume(struct partition *p, const struct recovered *r, struct err *e)
 	uint64_t size;
 	rc = file_size(a.file, &size, e);
 	if (rc == 0 && size != a.used) {
-		/* Zeros, or a torn tail: gone for good before anything is appended, so that stale bytes can never be
-		 * taken for batches. */
+		/* Zeros, or a torn tail: gone before anything is appended, so that stale bytes can never be taken for
+		 * batches. The caller syncs. */
 		rc = file_truncate(a.file, a.used, e);
-		if (rc == 0)
-			rc = file_sync(a.file, e);
 	}
 	if (rc) {
 		file_close(a.file);
