@@ -52,7 +52,8 @@ struct expr_param {
 	int missing; /* the number of the error when it is not given; 0: optional */
 };
 
-#define EXPR_PARAMS_MAX 12
+#define EXPR_PARAMS_MAX  12
+#define EXPR_FRAME_SMALL 16 /* variables without an allocation */
 
 enum expr_flags {
 	EXPR_NULL = 1,     /* any null, undefined or missing argument: null, before `apply` */
@@ -277,6 +278,10 @@ static inline void *compile_alloc(struct compile *c, size_t n)
 }
 
 expr_fn op_strict;
+
+/* What nodes that are no operators do. */
+expr_fn node_path, node_root_path, node_current, node_virtual_path, node_virtual_root, node_var,
+	node_now, node_object, node_array;
 
 /* ---- the tables ---- */
 
