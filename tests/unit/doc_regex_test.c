@@ -167,7 +167,7 @@ static void runaway_matches_end_in_a_limit(void **state)
 			fail_msg("%s: %d %s", patterns[i], rc, e.msg);
 		regex_free(r);
 	}
-	struct regex *r = compiled("(aa)+!$|foo", "");
+	struct regex *r = compiled("^a+!$|foo", "");
 	eval_reset(&ev);
 	assert_int_equal(regex_matches(r, &ev, buf_slice(&text), NULL), 1);
 	regex_free(r);
