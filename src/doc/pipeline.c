@@ -279,7 +279,7 @@ int stage_finish(struct bson_writer *w, struct eval *ev, size_t start, struct sl
 	if (copy)
 		*out = slice_of(copy, b->len - start);
 	else if (rc == 0)
-		rc = err_nomem(e);
+		rc = eval_nomem(ev, e);
 	b->len = start;
 	b->failed = false;
 	return rc < 0 ? rc : 1;

@@ -383,7 +383,7 @@ static int walk_doc(const struct place *p, const struct update_node *node, struc
 	}
 	bool *seen = arena_try(&p->run->ev->arena, node->n);
 	if (!seen)
-		return err_nomem(p->e);
+		return eval_nomem(p->run->ev, p->e);
 	memset(seen, 0, node->n);
 	struct bson_iter it;
 	bson_iter_init(&it, doc);
@@ -418,7 +418,7 @@ static int merge(const struct place *p, const struct update_node *a, const struc
 	struct update_node *node = arena_try(arena, sizeof(*node));
 	struct update_node **child = arena_try_array(arena, a->n + b->n, sizeof(*child));
 	if (!node || !child)
-		return err_nomem(p->e);
+		return eval_nomem(p->run->ev, p->e);
 	*node = (struct update_node){ .at = a->at, .child = child };
 	for (size_t i = 0, j = 0; i < a->n || j < b->n;) {
 		int cmp = i == a->n   ? 1
