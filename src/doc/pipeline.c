@@ -95,6 +95,11 @@ int pipeline_stages(int (*each)(void *arg, const char *name, const char *group, 
 static int unknown_stage(struct slice name, enum pipeline_context context, struct err *e)
 {
 	if (is_other_stage(name)) {
+		/* Permitted, but the work of the change stream itself, which takes it off before. */
+		bool split = slice_is(name, "$changeStreamSplitLargeEvent");
+		if (context == PIPELINE_CHANGE_STREAM && split)
+			return err_set(e, ERR_UNSUPPORTED, SLICE_FMT " is not supported",
+				       SLICE_ARG(name));
 		if (context == PIPELINE_CHANGE_STREAM)
 			return err_number(e, ERR_INVALID, 20,
 					  SLICE_FMT " is not permitted in a $changeStream pipeline",

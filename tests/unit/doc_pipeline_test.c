@@ -360,6 +360,9 @@ static void change_streams_permit_only_some_stages(void **state)
 			 ERR_INVALID);
 	assert_int_equal(e.number, 40324);
 	assert_non_null(strstr(e.msg, "did you mean $project?"));
+	assert_int_equal(compile("[{\"$changeStreamSplitLargeEvent\":{}}]", PIPELINE_CHANGE_STREAM,
+				 &p, &e),
+			 ERR_UNSUPPORTED);
 	assert_int_equal(compile("[{\"$group\":{}}]", PIPELINE_PLAIN, &p, &e), ERR_UNSUPPORTED);
 }
 
