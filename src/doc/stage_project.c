@@ -100,8 +100,10 @@ static struct field *find(const struct node *n, struct slice name)
 		}
 		return NULL;
 	}
+	/* Names of a specification are never empty, so the first byte can be asked before the rest. */
 	for (struct field *f = n->first; f; f = f->next)
-		if (slice_eq(f->name, name))
+		if (f->name.len == name.len && f->name.p[0] == name.p[0] &&
+		    memcmp(f->name.p, name.p, name.len) == 0)
 			return f;
 	return NULL;
 }
