@@ -36,8 +36,5 @@ const struct collection *manifest_by_name(const struct manifest *m, struct slice
 					  struct slice name);
 int manifest_scope_id(const struct manifest *m, struct slice scope,
 		      uint32_t *id); /* ERR_NOTFOUND */
-/* Applies a system event; a created collection's name is in `name`, its scope's name looked up. */
-int manifest_apply(struct manifest *m, const struct dcp_system *s, struct slice name,
-		   struct err *e);
 
 #endif

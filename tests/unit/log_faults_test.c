@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -579,6 +580,7 @@ static void write_and_hang(void *arg, int fd)
 {
 	struct log_options o = { .create = true };
 	struct log *l;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
 	if (log_open(arg, &o, &l, NULL) == 0)
 		(void)!write(fd, "1", 1);
 	for (;;)

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -262,8 +263,10 @@ static void one_kill(struct life *life)
 	fflush(NULL);
 	pid_t pid = fork();
 	assert_true(pid >= 0);
-	if (pid == 0)
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
 		live(life);
+	}
 	for (int i = 0; i < 20000 && from_first_ack && atomic_load(&life->notes->acks) == acks &&
 			!atomic_load(&life->notes->failed);
 	     i++)

@@ -1,0 +1,287 @@
+#include "dcp/checkpoint.h"
+
+#include "base/mem.h"
+#include "doc/json.h"
+
+#include <inttypes.h>
+
+void checkpoint_encode(const struct checkpoint *c, struct buf *out)
+{
+	buf_add_fmt(out,
+		    "{\"checkpoint\":{\"snapshot\":{\"startSeqno\":%" PRIu64
+		    ",\"endSeqno\":%" PRIu64 "},\"vbuuid\":%" PRIu64 ",\"seqno\":%" PRIu64
+		    "},\"bucketUuid\":\"%s\","
+		    "\"weir\":{\"points\":[",
+		    c->pos.snap_start, c->pos.snap_end, c->pos.uuid, c->pos.seqno, c->bucket_uuid);
+	for (uint32_t i = 0; i < c->points.n; i++)
+		buf_add_fmt(out, "%s%" PRIu64, i ? "," : "", c->points.seqno[i]);
+	buf_add_str(out, "]}}");
+}
+
+/* Integers too big for a signed 64-bit number get quotes: a JSON reader would make doubles of them. */
+static void quote_big_integers(struct slice json, struct buf *out)
+{
+	enum { SAFE_DIGITS = 18 };
+	const uint8_t *p = json.p, *end = p + json.len;
+	while (p < end) {
+		const uint8_t *start = p;
+		if (*p == '"') {
+			for (p++; p < end && *p != '"'; p++)
+				if (*p == '\\' && p + 1 < end)
+					p++;
+			if (p < end)
+				p++;
+			buf_add(out, start, (size_t)(p - start));
+			continue;
+		}
+		bool digits = true;
+		while (p < end && strchr("0123456789+-.eE", *p) && *p) {
+			digits = digits && *p >= '0' && *p <= '9';
+			p++;
+		}
+		if (p == start)
+			p++;
+		bool quote = digits && p - start > SAFE_DIGITS;
+		if (quote)
+			buf_add_byte(out, '"');
+		buf_add(out, start, (size_t)(p - start));
+		if (quote)
+			buf_add_byte(out, '"');
+	}
+}
+
+static bool u64_value(struct value v, uint64_t *out)
+{
+	if ((v.type == BSON_INT32 || v.type == BSON_INT64) && v.i64 >= 0) {
+		*out = (uint64_t)v.i64;
+		return true;
+	}
+	if (v.type != BSON_STRING || v.len == 0 || v.len > 20)
+		return false;
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < v.len; i++) {
+		if (v.p[i] < '0' || v.p[i] > '9' || __builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, v.p[i] - '0', &n))
+			return false;
+	}
+	*out = n;
+	return true;
+}
+
+static int no_checkpoint(struct err *e, const char *what)
+{
+	return err_set(e, ERR_FORMAT, "a checkpoint without a usable %s", what);
+}
+
+static int read_points(struct slice weir, struct points *p, struct err *e)
+{
+	struct value list = bson_get_str(weir, "points");
+	struct bson_iter it;
+	if (list.type != BSON_ARRAY)
+		return no_checkpoint(e, "list of points");
+	bson_iter_init(&it, value_slice(list));
+	while (bson_next(&it)) {
+		uint64_t s;
+		if (!u64_value(it.value, &s) || p->n == POINTS_MAX ||
+		    (p->n && s <= p->seqno[p->n - 1]) || s == 0)
+			return no_checkpoint(e, "list of points");
+		p->seqno[p->n++] = s;
+	}
+	return 0;
+}
+
+/* doc: the BSON of a document that went through quote_big_integers. */
+static int decode(struct slice doc, struct checkpoint *c, struct err *e)
+{
+	struct checkpoint out = { .vb = c->vb, .found = true };
+	struct value cp = bson_get_str(doc, "checkpoint"), uuid = bson_get_str(doc, "bucketUuid");
+	struct value weir = bson_get_str(doc, "weir");
+	if (cp.type != BSON_DOCUMENT)
+		return no_checkpoint(e, "\"checkpoint\"");
+	struct slice body = value_slice(cp);
+	struct value snap = bson_get_str(body, "snapshot");
+	if (snap.type != BSON_DOCUMENT ||
+	    !u64_value(bson_get_str(value_slice(snap), "startSeqno"), &out.pos.snap_start) ||
+	    !u64_value(bson_get_str(value_slice(snap), "endSeqno"), &out.pos.snap_end))
+		return no_checkpoint(e, "\"snapshot\"");
+	if (!u64_value(bson_get_str(body, "seqno"), &out.pos.seqno))
+		return no_checkpoint(e, "\"seqno\"");
+	if (!u64_value(bson_get_str(body, "vbuuid"), &out.pos.uuid))
+		return no_checkpoint(e, "\"vbuuid\"");
+	if (uuid.type == BSON_STRING && uuid.len <= BUCKET_UUID_MAX)
+		memcpy(out.bucket_uuid, uuid.p, uuid.len);
+	bool ours = weir.type == BSON_DOCUMENT;
+	if (!dcp_position_valid(&out.pos)) {
+		if (ours)
+			return err_set(e, ERR_CORRUPT,
+				       "a checkpoint at %" PRIu64 " outside its snapshot %" PRIu64
+				       "..%" PRIu64,
+				       out.pos.seqno, out.pos.snap_start, out.pos.snap_end);
+		out.pos.snap_start = out.pos.snap_end = out.pos.seqno;
+	}
+	if (ours) {
+		int rc = read_points(value_slice(weir), &out.points, e);
+		if (rc < 0)
+			return rc;
+	} else if (out.pos.snap_start < out.pos.snap_end && out.pos.snap_start > 0) {
+		out.pos.snap_start--; /* it may be the first item's own seqno */
+	}
+	*c = out;
+	return 0;
+}
+
+int checkpoint_decode(struct slice json, struct checkpoint *c, struct err *e)
+{
+	AUTO(buf) struct buf text = BUF_INIT, doc = BUF_INIT;
+	if (json.len > CHECKPOINT_TEXT_MAX)
+		return err_set(e, ERR_LIMIT, "a checkpoint of %zu bytes", json.len);
+	quote_big_integers(json, &text);
+	int rc = buf_check(&text, e);
+	if (rc < 0 || (rc = json_to_bson(buf_slice(&text), &doc, NULL, e)) < 0)
+		return rc;
+	return decode(buf_slice(&doc), c, e);
+}
+
+int checkpoint_decode_all(struct slice json, int (*each)(void *arg, const struct checkpoint *c),
+			  void *arg, struct err *e)
+{
+	AUTO(buf) struct buf text = BUF_INIT, doc = BUF_INIT;
+	quote_big_integers(json, &text);
+	int rc = buf_check(&text, e);
+	if (rc < 0 || (rc = json_to_bson(buf_slice(&text), &doc, NULL, e)) < 0)
+		return rc;
+	struct bson_iter it;
+	bson_iter_init(&it, buf_slice(&doc));
+	while (rc == 0 && bson_next(&it)) {
+		struct checkpoint c = { 0 };
+		uint64_t vb;
+		struct value key = value_string(it.key);
+		if (!u64_value(key, &vb) || vb > UINT16_MAX || it.value.type != BSON_DOCUMENT)
+			return err_set(e, ERR_FORMAT, "\"" SLICE_FMT "\" is no vBucket",
+				       SLICE_ARG(it.key));
+		c.vb = (uint16_t)vb;
+		rc = decode(value_slice(it.value), &c, e);
+		if (rc < 0)
+			return err_in(e, rc, "vBucket %u", c.vb);
+		rc = each(arg, &c);
+	}
+	return rc;
+}
+
+static int apply(struct checkpoint *c, enum checkpoint_policy policy, int code, struct err *e)
+{
+	switch (policy) {
+	case CHECKPOINT_FAIL: return code;
+	case CHECKPOINT_RESTART: *c = (struct checkpoint){ .vb = c->vb }; break;
+	case CHECKPOINT_IGNORE: break;
+	}
+	err_clear(e);
+	return 0;
+}
+
+int checkpoint_check(struct checkpoint *c, const char *bucket_uuid, uint64_t high,
+		     enum checkpoint_policy foreign, enum checkpoint_policy ahead, struct err *e)
+{
+	if (!c->found)
+		return 0;
+	if (c->bucket_uuid[0] && bucket_uuid[0] && strcmp(c->bucket_uuid, bucket_uuid) != 0) {
+		int rc = err_set(e, ERR_TOKEN_FOREIGN,
+				 "the checkpoint of vBucket %u belongs to another bucket (%s, this "
+				 "one is %s): "
+				 "restart, or ignore the difference",
+				 c->vb, c->bucket_uuid, bucket_uuid);
+		rc = apply(c, foreign, rc, e);
+		if (rc < 0 || !c->found)
+			return rc;
+	}
+	if (high != UINT64_MAX && c->pos.seqno > high) {
+		int rc = err_set(e, ERR_TOKEN_FUTURE,
+				 "the checkpoint of vBucket %u stands at seqno %" PRIu64
+				 ", the server's highest is %" PRIu64,
+				 c->vb, c->pos.seqno, high);
+		if (e)
+			e->newest = high;
+		return apply(c, ahead, rc, e);
+	}
+	return 0;
+}
+
+/* ---- stores without a place ---- */
+
+static int load_none(struct checkpoint_store *s, struct checkpoint *c, size_t n, struct err *e)
+{
+	(void)s;
+	(void)e;
+	for (size_t i = 0; i < n; i++)
+		c[i] = (struct checkpoint){ .vb = c[i].vb };
+	return 0;
+}
+
+static int save_none(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
+		     struct err *e)
+{
+	(void)s;
+	(void)c;
+	(void)n;
+	(void)e;
+	return 0;
+}
+
+static int clear_none(struct checkpoint_store *s, const uint16_t *vb, size_t n, struct err *e)
+{
+	(void)s;
+	(void)vb;
+	(void)n;
+	(void)e;
+	return 0;
+}
+
+static void free_none(struct checkpoint_store *s)
+{
+	mem_free(s);
+}
+
+int checkpoint_none_open(struct checkpoint_store **out, struct err *e)
+{
+	static const struct checkpoint_store_ops ops = {
+		.load = load_none, .save = save_none, .clear = clear_none, .free = free_none
+	};
+	struct checkpoint_store *s = mem_try(sizeof(*s));
+	if (!s)
+		return err_nomem(e);
+	s->ops = &ops;
+	*out = s;
+	return 0;
+}
+
+struct read_only {
+	struct checkpoint_store base;
+	struct checkpoint_store *inner;
+};
+
+static int load_inner(struct checkpoint_store *s, struct checkpoint *c, size_t n, struct err *e)
+{
+	return checkpoint_load(container_of(s, struct read_only, base)->inner, c, n, e);
+}
+
+static void free_inner(struct checkpoint_store *s)
+{
+	struct read_only *r = container_of(s, struct read_only, base);
+	checkpoint_store_free(r->inner);
+	mem_free(r);
+}
+
+int checkpoint_read_only(struct checkpoint_store *inner, struct checkpoint_store **out,
+			 struct err *e)
+{
+	static const struct checkpoint_store_ops ops = {
+		.load = load_inner, .save = save_none, .clear = clear_none, .free = free_inner
+	};
+	struct read_only *r = mem_try(sizeof(*r));
+	if (!r)
+		return err_nomem(e);
+	r->base.ops = &ops;
+	r->inner = inner;
+	*out = &r->base;
+	return 0;
+}
