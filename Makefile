@@ -98,7 +98,11 @@ $(B)/libweir.so: $(OBJ)
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libweir.so.$(SOVERSION) -o $@ $^ $(LIBS)
 
-$(B)/weir: $(CLI_OBJ) $(B)/libweir.a
+# The binary is a user of the library; base/ it has for itself, since the library hides its own.
+$(B)/base.a: $(filter $(B)/src/base/%,$(OBJ))
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/weir: $(CLI_OBJ) $(B)/libweir.a $(B)/base.a
 	$(if $(V),,@echo "  LD    $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 

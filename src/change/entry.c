@@ -140,6 +140,11 @@ size_t entry_fields(const struct entry *n, struct value v[ENTRY_FIELDS])
 	return event_bytes;
 }
 
+uint32_t entry_check(const struct entry *n)
+{
+	return crc32c(0, n->doc.p, n->doc.len);
+}
+
 static struct slice get_doc(struct slice doc, const char *key)
 {
 	struct value v = bson_get_str(doc, key);

@@ -92,6 +92,9 @@ int entry_open(struct entry *n, const struct log_record *rec, struct err *e);
  * n->doc, from the start, belong to the event. */
 size_t entry_fields(const struct entry *n, struct value v[ENTRY_FIELDS]);
 
+/* A checksum of the document, for tokens. */
+uint32_t entry_check(const struct entry *n);
+
 /* Single ones, for who needs no more. */
 uint64_t entry_cluster_time(const struct entry *n);
 int64_t entry_wall_ms(const struct entry *n);

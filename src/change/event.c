@@ -56,10 +56,14 @@ int event_build(struct event *ev, const struct token_key *k, const struct entry 
 	ev->offset = n->offset;
 	ev->cluster_time = (uint64_t)v[ENTRY_CLUSTER_TIME].i64;
 	ev->wall_ms = v[ENTRY_WALL_TIME].i64;
+	ev->check = entry_check(n);
 	ev->has_piped = false;
-	const struct token t = { .position = n->offset,
-				 .cluster_time = ev->cluster_time,
-				 .kind = TOKEN_EVENT };
+	const struct token t = {
+		.position = n->offset,
+		.cluster_time = ev->cluster_time,
+		.check = ev->check,
+		.kind = TOKEN_EVENT,
+	};
 	token_encode(k, &t, ev->token);
 
 	struct buf *b = &ev->source;

@@ -22,6 +22,7 @@ struct event {
 	enum change_op op;
 	uint64_t offset, cluster_time;
 	int64_t wall_ms;
+	uint32_t check; /* entry_check, as in the token */
 	char token[TOKEN_TEXT + 1];
 	struct buf source; /* the event as it happened */
 	struct buf piped;  /* as the pipeline left it */

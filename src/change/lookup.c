@@ -166,18 +166,19 @@ int lookup_image(struct lookup *l, uint64_t offset, struct buf *image, struct er
 	return rc;
 }
 
-int lookup_times(struct lookup *l, uint64_t offset, uint64_t *cluster_time, int64_t *wall_ms,
-		 int64_t *log_ms, struct err *e)
+int lookup_mark(struct lookup *l, uint64_t offset, struct entry_mark *out, struct err *e)
 {
 	struct entry entry;
 	struct log_record rec;
 	mutex_lock(&l->lock);
 	int rc = read_at(l, offset, &entry, &rec, e);
-	if (rc == 0) {
-		*cluster_time = entry_cluster_time(&entry);
-		*wall_ms = entry_wall_ms(&entry);
-		*log_ms = rec.time_ms;
-	}
+	if (rc == 0)
+		*out = (struct entry_mark){
+			.cluster_time = entry_cluster_time(&entry),
+			.check = entry_check(&entry),
+			.wall_ms = entry_wall_ms(&entry),
+			.log_ms = rec.time_ms,
+		};
 	mutex_unlock(&l->lock);
 	return rc;
 }

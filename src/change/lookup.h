@@ -34,9 +34,16 @@ int lookup_latest(struct lookup *l, struct slice db, struct slice coll, struct v
 /* Appends the document as the entry at offset left it. ERR_NO_IMAGE (number 47): the log does not have it. */
 int lookup_image(struct lookup *l, uint64_t offset, struct buf *image, struct err *e);
 
-/* The times of the entry at offset. ERR_HISTORY_LOST, ERR_NOTFOUND (not there yet). */
-int lookup_times(struct lookup *l, uint64_t offset, uint64_t *cluster_time, int64_t *wall_ms,
-		 int64_t *log_ms, struct err *e);
+/* What identifies the entry at offset, and when it was. */
+struct entry_mark {
+	uint64_t cluster_time;
+	uint32_t check;  /* entry_check */
+	int64_t wall_ms; /* its wallTime */
+	int64_t log_ms;  /* its time in the log: never goes back */
+};
+
+/* ERR_HISTORY_LOST, ERR_NOTFOUND (not there yet). */
+int lookup_mark(struct lookup *l, uint64_t offset, struct entry_mark *out, struct err *e);
 
 void lookup_stat(struct lookup *l, uint64_t *documents, uint64_t *bytes);
 

@@ -30,11 +30,14 @@ static int restore_clock(struct oplog *o, struct err *e)
 	struct log_range range = log_topic_range(o->topic, 0, false);
 	o->next = range.next;
 	for (uint64_t at = range.next; at > range.oldest; at--) {
-		int64_t wall_ms;
-		int rc =
-			lookup_times(o->lookup, at - 1, &o->last_cluster, &wall_ms, &o->last_ms, e);
+		struct entry_mark last;
+		int rc = lookup_mark(o->lookup, at - 1, &last, e);
 		if (rc == ERR_CORRUPT)
 			continue;
+		if (rc == 0) {
+			o->last_cluster = last.cluster_time;
+			o->last_ms = last.log_ms;
+		}
 		return rc == ERR_HISTORY_LOST ? 0 : rc;
 	}
 	return 0;
@@ -149,7 +152,7 @@ int oplog_flush(struct oplog *o, struct err *e)
 
 /* ---- positions ---- */
 
-int history_lost(struct err *e, struct log_range range, const char *fmt, ...)
+int oplog_history_lost(struct err *e, struct log_range range, const char *fmt, ...)
 {
 	char what[128];
 	va_list ap;
@@ -170,26 +173,19 @@ int history_lost(struct err *e, struct log_range range, const char *fmt, ...)
 	return ERR_HISTORY_LOST;
 }
 
-int oplog_times_at(struct oplog *o, uint64_t offset, struct oplog_times *out, struct err *e)
-{
-	int64_t log_ms;
-	return lookup_times(o->lookup, offset, &out->cluster_time, &out->wall_ms, &log_ms, e);
-}
-
-/* The token's cluster time is that of the entry before the position: a log that was set back and written anew has
- * another one there. */
+/* The token knows the entry before its position: a log that was set back and written anew has another one there. */
 static int check_history(struct oplog *o, const struct token *t, struct err *e)
 {
-	struct oplog_times times;
+	struct entry_mark mark;
 	uint64_t next = token_next(t);
 	if (t->cluster_time == 0 || next == 0)
 		return 0;
-	int rc = oplog_times_at(o, next - 1, &times, e);
+	int rc = lookup_mark(o->lookup, next - 1, &mark, e);
 	if (rc == ERR_HISTORY_LOST || rc == ERR_CORRUPT)
 		return 0; /* trimmed or damaged: nothing to compare with, and nothing that the stream would miss */
 	if (rc < 0)
 		return rc;
-	if (times.cluster_time != t->cluster_time)
+	if (mark.cluster_time != t->cluster_time || mark.check != t->check)
 		return err_number(e, ERR_TOKEN_FOREIGN, 260,
 				  "the resume token belongs to a history of this log that was "
 				  "rolled back: entry "
@@ -218,8 +214,8 @@ int oplog_resume(struct oplog *o, struct slice text, struct token *out, struct e
 		return ERR_TOKEN_FUTURE;
 	}
 	if (next < range.oldest)
-		return history_lost(e, range, "entry %" PRIu64 ", where the token would resume,",
-				    next);
+		return oplog_history_lost(e, range,
+					  "entry %" PRIu64 ", where the token would resume,", next);
 	return check_history(o, out, e);
 }
 
@@ -251,21 +247,21 @@ static int check_trimmed(struct oplog *o, uint64_t offset, bool is_before, struc
 {
 	struct log_range range = log_topic_range(o->topic, 0, false);
 	if (range.oldest > 0 && offset <= range.oldest && is_before)
-		return history_lost(e, range, "the history at the start time");
+		return oplog_history_lost(e, range, "the history at the start time");
 	return 0;
 }
 
 int oplog_seek_cluster_time(struct oplog *o, uint64_t cluster_time, uint64_t *offset, struct err *e)
 {
 	uint64_t from;
-	struct oplog_times times;
+	struct entry_mark mark;
 	int rc = log_topic_seek_time(o->topic, 0, (int64_t)(cluster_time >> 32) * 1000, &from, e);
 	if (rc == 0)
 		rc = scan_to_cluster_time(o, from, cluster_time, &from, e);
 	if (rc < 0)
 		return rc;
 	bool is_before =
-		oplog_times_at(o, from, &times, NULL) == 0 && times.cluster_time > cluster_time;
+		lookup_mark(o->lookup, from, &mark, NULL) == 0 && mark.cluster_time > cluster_time;
 	rc = check_trimmed(o, from, is_before, e);
 	if (rc == 0)
 		*offset = from;
@@ -274,14 +270,12 @@ int oplog_seek_cluster_time(struct oplog *o, uint64_t cluster_time, uint64_t *of
 
 int oplog_seek_wall_time(struct oplog *o, int64_t wall_ms, uint64_t *offset, struct err *e)
 {
-	uint64_t from, cluster_time;
-	int64_t entry_ms, log_ms;
+	uint64_t from;
+	struct entry_mark mark;
 	int rc = log_topic_seek_time(o->topic, 0, wall_ms, &from, e);
 	if (rc < 0)
 		return rc;
-	bool is_before =
-		lookup_times(o->lookup, from, &cluster_time, &entry_ms, &log_ms, NULL) == 0 &&
-		log_ms > wall_ms;
+	bool is_before = lookup_mark(o->lookup, from, &mark, NULL) == 0 && mark.log_ms > wall_ms;
 	rc = check_trimmed(o, from, is_before, e);
 	if (rc == 0)
 		*offset = from;

@@ -78,14 +78,6 @@ int oplog_flush(struct oplog *o, struct err *e); /* until everything appended so
 
 /* ---- positions ---- */
 
-struct oplog_times {
-	uint64_t cluster_time;
-	int64_t wall_ms;
-};
-
-/* Times of the entry at offset. */
-int oplog_times_at(struct oplog *o, uint64_t offset, struct oplog_times *out, struct err *e);
-
 /* Where a stream goes on behind a token: decodes it, and compares it with the log. Besides token_decode's errors:
  * ERR_HISTORY_LOST, ERR_TOKEN_FUTURE (with e->oldest, e->newest), ERR_TOKEN_FOREIGN for a token of a history that was
  * rolled back and written anew. *out is set once the token itself is whole. */
@@ -102,8 +94,7 @@ int oplog_seek_wall_time(struct oplog *o, int64_t wall_ms, uint64_t *offset, str
 /* Whole segments below offset or, with offset 0, whose entries are all older than time_ms; never the newest entry. */
 int oplog_trim(struct oplog *o, uint64_t offset, int64_t time_ms, uint64_t *oldest, struct err *e);
 int oplog_retain(struct oplog *o, const struct log_retention *r, struct err *e);
-struct log_retention oplog_retention(struct oplog *o);
 
-int history_lost(struct err *e, struct log_range range, const char *fmt, ...) PRINTF(3, 4);
+int oplog_history_lost(struct err *e, struct log_range range, const char *fmt, ...) PRINTF(3, 4);
 
 #endif

@@ -5,9 +5,10 @@
  *	 9  u8   kind              0x00 mark, 0x80 event, 0x90 invalidate
  *	10  u16  fragment
  *	12  u64  cluster time      seconds, increment
- *	20  8    name of the log   a keyed hash of its identity
- *	28  u32  crc32c of bytes 0 to 27
- *	32  u64  SipHash-2-4 of bytes 0 to 31 under a key derived from the log's identity
+ *	20  u32  check             crc32c of the entry's document: a log set back and written anew differs here
+ *	24  8    name of the log   a keyed hash of its identity
+ *	32  u32  crc32c of bytes 0 to 31
+ *	36  u64  SipHash-2-4 of bytes 0 to 35 under a key derived from the log's identity
  *
  * The checksum finds damage without knowing the log, so that a damaged token and one of another log are two errors;
  * the signature finds what was made up. Every version keeps the last twelve bytes' meaning ("over all before"),
@@ -23,9 +24,10 @@ enum {
 	AT_KIND = 9,
 	AT_FRAGMENT = 10,
 	AT_CLUSTER = 12,
-	AT_NAME = 20,
-	AT_CRC = 28,
-	AT_MAC = 32,
+	AT_CHECK = 20,
+	AT_NAME = 24,
+	AT_CRC = 32,
+	AT_MAC = 36,
 };
 
 static_assert(AT_MAC + 8 == TOKEN_BYTES, "the token's layout is its size");
@@ -68,6 +70,7 @@ void token_encode(const struct token_key *k, const struct token *t, char text[TO
 	b[AT_KIND] = (uint8_t)t->kind;
 	put_be16(b + AT_FRAGMENT, t->fragment);
 	put_be64(b + AT_CLUSTER, t->cluster_time);
+	put_be32(b + AT_CHECK, t->check);
 	memcpy(b + AT_NAME, k->name, sizeof(k->name));
 	put_be32(b + AT_CRC, crc32c(0, b, AT_CRC));
 	put_be64(b + AT_MAC, siphash(k->mac, b, AT_MAC));
@@ -132,6 +135,7 @@ int token_decode(const struct token_key *k, struct slice text, struct token *out
 	*out = (struct token){
 		.position = get_be64(b + AT_POSITION),
 		.cluster_time = get_be64(b + AT_CLUSTER),
+		.check = get_be32(b + AT_CHECK),
 		.fragment = get_be16(b + AT_FRAGMENT),
 		.kind = b[AT_KIND],
 	};

@@ -1,7 +1,7 @@
 /* token.h: resume tokens: where a stream stands, as text.
  *
  * A token says "go on behind the event at this offset", or, as a high-water mark, "everything below this offset was
- * looked at". Its text is 80 uppercase hex digits; docs/formats/token.md has the bytes. The order of the text is the
+ * looked at". Its text is 88 uppercase hex digits; docs/formats/token.md has the bytes. The order of the text is the
  * order of the stream: the mark at n sorts behind the event at n - 1 and before the event at n.
  *
  * What can be wrong with a token is told apart:
@@ -20,7 +20,7 @@
 #include "change/siphash.h"
 
 #define TOKEN_VERSION 1
-#define TOKEN_BYTES   40
+#define TOKEN_BYTES   44
 #define TOKEN_TEXT    (2 * TOKEN_BYTES)
 
 /* In stream order within one offset; what lies between is room for more. */
@@ -33,6 +33,7 @@ enum token_kind {
 struct token {
 	uint64_t position; /* offset of the event; of the first entry not looked at for a mark */
 	uint64_t cluster_time; /* of the event, or of the entry before the mark; 0: not known */
+	uint32_t check;        /* crc32c of that entry's document: is it still the same one? */
 	uint16_t fragment;     /* foreseen: of a split event */
 	enum token_kind kind;
 };

@@ -38,6 +38,7 @@ struct watch {
 	atomic_bool closed; /* set by watch_close in any thread, read at each step of the owner */
 
 	uint64_t last_cluster; /* cluster time of the entry before the position; 0: not known */
+	uint32_t last_check;   /* and its checksum */
 	int64_t last_wall_ms;  /* and its wall time */
 	bool at_event;         /* the entry before the position is the event returned last */
 	enum fault fault;
@@ -210,6 +211,7 @@ static void show_id(struct watch *w, const struct entry *n, struct value *v)
 	const struct token t = {
 		.position = n->offset,
 		.cluster_time = (uint64_t)v[ENTRY_CLUSTER_TIME].i64,
+		.check = entry_check(n),
 		.kind = TOKEN_EVENT,
 	};
 	token_encode(oplog_token_key(w->oplog), &t, text);
@@ -257,8 +259,6 @@ static int consider(struct watch *w, const struct log_record *rec, struct event 
 	int rc = entry_open(&n, rec, e);
 	if (rc < 0)
 		return rc;
-	w->last_cluster = 0;
-	w->last_wall_ms = rec->time_ms;
 	if (!filter_may_pass(&w->filter, &n))
 		return 0;
 	struct value v[ENTRY_FIELDS];
@@ -290,7 +290,6 @@ static int consider(struct watch *w, const struct log_record *rec, struct event 
 			 buf_slice(&w->image), e);
 	if (rc < 0)
 		return rc;
-	w->last_cluster = ev->cluster_time;
 	return run_pipeline(w, ev, e);
 }
 
@@ -338,7 +337,10 @@ static int scan(struct watch *w, nsec deadline, bool *expired, struct event *ev,
 			return rc;
 		}
 		w->scanned++;
+		w->last_wall_ms = rec.time_ms;
 		w->at_event = rc == 1;
+		w->last_cluster = rc == 1 ? ev->cluster_time : 0;
+		w->last_check = ev->check;
 		if (rc == 1)
 			return 1;
 		if (i % LOOK_UP_EACH)
@@ -449,23 +451,23 @@ int watch_next_batch(struct watch *w, int64_t timeout_ms, const struct event *co
 
 /* ---- faults ---- */
 
-/* Finds where the log can be read again. */
+/* Goes behind the damaged range, as far as the log knows it. */
 static int pass_damage(struct watch *w, struct err *e)
 {
-	uint64_t end = log_topic_range(oplog_topic(w->oplog), 0, w->durable_only).next;
-	uint64_t at = log_reader_position(w->reader) + 1;
-	for (; at < end; at++) {
-		struct log_record rec;
-		log_reader_seek(w->reader, at);
-		int rc = log_reader_next(w->reader, &rec, e);
-		if (rc == ERR_CORRUPT)
-			continue;
-		if (rc < 0)
-			return rc;
-		break;
+	struct log_record rec;
+	uint64_t position = log_reader_position(w->reader);
+	struct err why = ERR_INIT;
+	int rc = log_reader_next(w->reader, &rec, &why);
+	if (rc >= 0) {
+		log_reader_seek(w->reader, position); /* it can be read after all */
+		return 0;
 	}
-	log_reader_seek(w->reader, MIN(at, end));
-	err_clear(e);
+	if (rc != ERR_CORRUPT) {
+		if (e)
+			*e = why;
+		return rc;
+	}
+	log_reader_seek(w->reader, MAX(why.newest, position + 1));
 	return 0;
 }
 
@@ -496,13 +498,18 @@ const char *watch_token(struct watch *w)
 {
 	uint64_t position = log_reader_position(w->reader);
 	if (w->last_cluster == 0 && position > 0) {
-		struct oplog_times times;
-		if (oplog_times_at(w->oplog, position - 1, &times, NULL) == 0)
-			w->last_cluster = times.cluster_time;
+		struct entry_mark mark;
+		if (lookup_mark(oplog_lookup(w->oplog), position - 1, &mark, NULL) == 0) {
+			w->last_cluster = mark.cluster_time;
+			w->last_check = mark.check;
+		}
 	}
-	struct token t = { .position = position,
-			   .cluster_time = w->last_cluster,
-			   .kind = TOKEN_MARK };
+	struct token t = {
+		.position = position,
+		.cluster_time = w->last_cluster,
+		.check = w->last_cluster ? w->last_check : 0,
+		.kind = TOKEN_MARK,
+	};
 	if (w->at_event) {
 		t.position--;
 		t.kind = TOKEN_EVENT;

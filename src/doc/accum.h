@@ -16,18 +16,20 @@
 #include "doc/eval.h"
 #include "doc/expr.h"
 
-#define ACCUM_MEMORY_MAX (100u << 20) /* bytes one accumulator may hold unless its spec says otherwise */
+#define ACCUM_MEMORY_MAX \
+	(100u << 20) /* bytes one accumulator may hold unless its spec says otherwise */
 
 struct accum_spec;
 struct accum;
 
 struct accum_options {
 	struct expr_options expr; /* for the operands */
-	size_t memory_max_bytes; /* 0: ACCUM_MEMORY_MAX */
+	size_t memory_max_bytes;  /* 0: ACCUM_MEMORY_MAX */
 };
 
 /* spec: { $sum: <expression> }. ERR_INVALID: 15952 unknown accumulator, 40238 not one, 40234 no object. */
-int accum_spec_compile(struct value spec, const struct accum_options *o, struct accum_spec **out, struct err *e);
+int accum_spec_compile(struct value spec, const struct accum_options *o, struct accum_spec **out,
+		       struct err *e);
 void accum_spec_free(struct accum_spec *s);
 
 int accum_new(const struct accum_spec *s, struct accum **out, struct err *e);

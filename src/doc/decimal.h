@@ -40,4 +40,24 @@ struct dec128 dec_floor(struct dec128 a);
 struct dec128 dec_ceil(struct dec128 a);
 struct dec128 dec_sqrt(struct dec128 a);
 
+/* The rest is computed with 96 digits and rounded once to 34; results keep all 34, so that 10^2 is 100.00...0. */
+struct dec128 dec_exp(struct dec128 a);
+struct dec128 dec_ln(struct dec128 a);
+struct dec128 dec_log10(struct dec128 a);
+struct dec128 dec_log(struct dec128 a, struct dec128 base); /* ln a / ln base, each rounded */
+struct dec128 dec_pow(struct dec128 a, struct dec128 b);
+struct dec128 dec_sin(struct dec128 a);
+struct dec128 dec_cos(struct dec128 a);
+struct dec128 dec_tan(struct dec128 a);
+struct dec128 dec_asin(struct dec128 a);
+struct dec128 dec_acos(struct dec128 a);
+struct dec128 dec_atan(struct dec128 a);
+struct dec128 dec_atan2(struct dec128 y, struct dec128 x);
+struct dec128 dec_sinh(struct dec128 a);
+struct dec128 dec_cosh(struct dec128 a);
+struct dec128 dec_tanh(struct dec128 a);
+struct dec128 dec_asinh(struct dec128 a);
+struct dec128 dec_acosh(struct dec128 a);
+struct dec128 dec_atanh(struct dec128 a);
+
 #endif

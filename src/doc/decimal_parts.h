@@ -7,6 +7,7 @@
 #define DOC_DECIMAL_PARTS_H
 
 #include "doc/decimal.h"
+#include "doc/real.h"
 
 typedef unsigned __int128 u128;
 
@@ -57,5 +58,9 @@ bool wide_is_zero(const struct wide *a);
  * *inexact (may be NULL) tells whether something was lost. */
 struct dec128 dec_round(bool negative, struct wide coefficient, int64_t exponent, bool more,
 			bool *inexact);
+
+/* To the format of real.h and back. A value within 10^-18 of the 37th digit counts as exact. */
+struct real dec_to_real(const struct dec *x);
+struct dec128 dec_of_real(const struct real *r);
 
 #endif

@@ -29,72 +29,10 @@
  */
 #include "doc/diff.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "doc/compare.h"
+#include "doc/diff_names.h"
 
 #define PATH_DEPTH_MAX (BSON_DEPTH_MAX + 1)
-#define PAD_MAX        1500000 /* nulls put between an array's end and a new element */
-
-/* ---- a table from (level, name) to a number ---- */
-
-struct names {
-	struct arena *arena;
-	struct name {
-		const void *level;
-		struct slice key;
-		void *data;
-	} * slots;
-	size_t cap, count;
-};
-
-static uint64_t name_hash(const void *level, struct slice key)
-{
-	uint64_t h = (uint64_t)(uintptr_t)level * UINT64_C(0x9e3779b97f4a7c15);
-	for (size_t i = 0; i < key.len; i++)
-		h = (h ^ key.p[i]) * UINT64_C(0x100000001b3);
-	return h ^ h >> 29;
-}
-
-/* The slot that holds the name, or the free one where it belongs. */
-static struct name *name_slot(const struct names *t, const void *level, struct slice key)
-{
-	size_t i = name_hash(level, key) & (t->cap - 1);
-	while (t->slots[i].data && !(t->slots[i].level == level && slice_eq(t->slots[i].key, key)))
-		i = (i + 1) & (t->cap - 1);
-	return &t->slots[i];
-}
-
-static void *names_get(const struct names *t, const void *level, struct slice key)
-{
-	return t->count ? name_slot(t, level, key)->data : NULL;
-}
-
-/* Does nothing when the name is there. False: out of memory. */
-static bool names_add(struct names *t, const void *level, struct slice key, void *data)
-{
-	if (t->count * 2 >= t->cap) {
-		struct names bigger = { .arena = t->arena, .cap = t->cap ? t->cap * 2 : 32 };
-		bigger.slots = arena_try_array(t->arena, bigger.cap, sizeof(*bigger.slots));
-		if (!bigger.slots)
-			return false;
-		memset(bigger.slots, 0, bigger.cap * sizeof(*bigger.slots));
-		for (size_t i = 0; i < t->cap; i++) {
-			const struct name *n = &t->slots[i];
-			if (n->data)
-				*name_slot(&bigger, n->level, n->key) = *n;
-		}
-		t->slots = bigger.slots;
-		t->cap = bigger.cap;
-	}
-	struct name *n = name_slot(t, level, key);
-	if (!n->data) {
-		*n = (struct name){ level, key, data };
-		t->count++;
-	}
-	return true;
-}
 
 /* ---- paths ---- */
 
@@ -107,41 +45,34 @@ struct component {
 struct path {
 	struct component at[PATH_DEPTH_MAX + 1];
 	size_t depth;
-	struct buf text;
 };
 
-static size_t path_push(struct path *p, struct component c)
+static void path_push(struct path *p, struct component c)
 {
-	size_t mark = p->text.len;
 	ASSERT(p->depth <= PATH_DEPTH_MAX);
-	if (p->depth)
-		buf_add_byte(&p->text, '.');
-	if (c.is_index) {
-		char digits[12];
-		int n = snprintf(digits, sizeof(digits), "%u", (unsigned)c.index);
-		buf_add(&p->text, digits, (size_t)n);
-	} else {
-		buf_add_slice(&p->text, c.name);
-	}
 	p->at[p->depth++] = c;
-	return mark;
 }
 
-static void path_pop(struct path *p, size_t mark)
+/* "a.3.b"; p NULL: out of memory. */
+static struct slice path_text(const struct path *p, struct arena *a)
 {
-	p->text.len = mark;
-	p->depth--;
-}
-
-/* "0", "17"; not "", "01", "1x". */
-static bool looks_like_index(struct slice s)
-{
-	if (!s.len || (s.len > 1 && s.p[0] == '0'))
-		return false;
-	for (size_t i = 0; i < s.len; i++)
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-	return true;
+	size_t len = 0;
+	for (size_t i = 0; i < p->depth; i++)
+		len += p->at[i].is_index ? 11 : p->at[i].name.len + 1;
+	uint8_t *text = arena_try(a, len + 1), *to = text;
+	if (!text)
+		return SLICE_NONE;
+	for (size_t i = 0; i < p->depth; i++) {
+		const struct component *c = &p->at[i];
+		char digits[12];
+		if (i)
+			*to++ = '.';
+		size_t n = c->is_index ? index_text(c->index, digits) : c->name.len;
+		if (n)
+			memcpy(to, c->is_index ? (const void *)digits : c->name.p, n);
+		to += n;
+	}
+	return slice_of(text, (size_t)(to - text));
 }
 
 static bool path_ambiguous(const struct path *p)
@@ -150,7 +81,7 @@ static bool path_ambiguous(const struct path *p)
 		const struct component *c = &p->at[i];
 		if (c->is_index)
 			continue;
-		if (memchr(c->name.p, '.', c->name.len) || (i > 0 && looks_like_index(c->name)))
+		if (memchr(c->name.p, '.', c->name.len) || (i > 0 && name_is_index(c->name)))
 			return true;
 	}
 	return false;
@@ -177,12 +108,6 @@ struct differ {
 	bool failed; /* out of memory */
 };
 
-static void differ_done(struct differ *d)
-{
-	buf_done(&d->path.text);
-	arena_done(&d->arena);
-}
-
 static size_t value_bytes(struct value v)
 {
 	switch (v.type) {
@@ -204,13 +129,12 @@ static size_t value_bytes(struct value v)
 static void add(struct differ *d, enum change_kind kind, struct value v)
 {
 	struct change *c = arena_try(&d->arena, sizeof(*c));
-	struct slice text = buf_slice(&d->path.text);
-	const void *copy = arena_copy(&d->arena, text.p, text.len);
-	if (!c || !copy || d->path.text.failed) {
+	struct slice text = path_text(&d->path, &d->arena);
+	if (!c || !text.p) {
 		d->failed = true;
 		return;
 	}
-	*c = (struct change){ .kind = kind, .path = { copy, text.len }, .value = v };
+	*c = (struct change){ .kind = kind, .path = text, .value = v };
 	if (path_ambiguous(&d->path)) {
 		c->n_components = d->path.depth;
 		c->components =
@@ -255,19 +179,20 @@ static void diff_array(struct differ *d, struct value before, struct value after
 	for (; more_b && more_a; i++, more_b = bson_next(&b), more_a = bson_next(&a)) {
 		if (value_identical(b.value, a.value))
 			continue;
-		size_t p = path_push(&d->path, (struct component){ .index = i, .is_index = true });
+		path_push(&d->path, (struct component){ .index = i, .is_index = true });
 		diff_value(d, b.value, a.value);
-		path_pop(&d->path, p);
+		d->path.depth--;
 	}
 	for (; more_a; i++, more_a = bson_next(&a)) {
-		size_t p = path_push(&d->path, (struct component){ .index = i, .is_index = true });
+		path_push(&d->path, (struct component){ .index = i, .is_index = true });
 		add(d, CHANGE_SET, a.value);
-		path_pop(&d->path, p);
+		d->path.depth--;
 	}
 	bool edited = d->last != m.last;
+	size_t whole = after.len + 2 + (edited ? path_text(&d->path, &d->arena).len : 0);
 	if (more_b)
 		add(d, CHANGE_TRUNCATE, value_int32((int32_t)i));
-	if (edited && d->cost - m.cost > d->path.text.len + 2 + after.len) {
+	if (edited && d->cost - m.cost > whole) {
 		go_back(d, m);
 		add(d, CHANGE_SET, after);
 	}
@@ -279,9 +204,12 @@ static void diff_array(struct differ *d, struct value before, struct value after
  */
 struct level {
 	struct slice before, after;
-	struct names index;    /* of before; built at the first mismatch */
-	size_t prefix;         /* fields of after before the tail */
-	const uint8_t *tail;   /* where the tail starts in after */
+	struct names index;       /* of before; built at the first mismatch */
+	size_t prefix;            /* fields of after before the tail */
+	const uint8_t *tail;      /* where the tail starts in after */
+	struct bson_iter tail_at; /* the same, where the levels are in step */
+	size_t n_edited; /* in step: the fields that differ; and the first, on both sides */
+	struct bson_iter edited_before, edited_after;
 	bool moved;            /* the tail holds fields that before has too */
 	bool dots_known, dots; /* a name holds a dot */
 };
@@ -300,24 +228,38 @@ static const uint8_t *find_field(struct differ *d, struct level *l, struct slice
 	return names_get(&l->index, NULL, key);
 }
 
-static void level_order(struct differ *d, struct level *l)
+/* One walk through both levels in step; true when nothing else is needed to compare them: the same names
+ * in the same order, and perhaps new ones behind. */
+static bool in_step(struct level *l)
 {
 	struct bson_iter b, a;
 	bson_iter_init(&b, l->before);
 	bson_iter_init(&a, l->after);
-	const uint8_t *last = NULL;
-	bool in_step = true;
-	while (bson_next(&a) && !d->failed) {
-		if (in_step && !bson_next(&b)) {
-			l->tail = a.raw.p; /* all of before was kept; the rest is new */
-			return;
+	for (; bson_next(&a); l->prefix++) {
+		if (!bson_next(&b)) {
+			l->tail = a.raw.p;
+			l->tail_at = a;
+			return true;
 		}
-		in_step = in_step && slice_eq(a.key, b.key);
-		if (in_step) {
-			last = b.raw.p;
-			l->prefix++;
+		if (slice_eq(a.raw, b.raw))
 			continue;
+		if (!slice_eq(a.key, b.key))
+			return false;
+		if (l->n_edited++ == 0) {
+			l->edited_before = b;
+			l->edited_after = a;
 		}
+	}
+	return !bson_next(&b);
+}
+
+static void level_order(struct differ *d, struct level *l)
+{
+	struct bson_iter a;
+	const uint8_t *last = NULL;
+	l->prefix = 0;
+	bson_iter_init(&a, l->after);
+	while (bson_next(&a) && !d->failed) {
 		const uint8_t *at = find_field(d, l, a.key);
 		if (!l->tail && at && (!last || at > last)) {
 			last = at;
@@ -357,12 +299,12 @@ static void diff_field(struct differ *d, struct level *l, struct slice key, stru
 {
 	bool both = (before.type == BSON_DOCUMENT || before.type == BSON_ARRAY) &&
 		    before.type == after.type;
-	size_t p = path_push(&d->path, (struct component){ .name = key });
+	path_push(&d->path, (struct component){ .name = key });
 	if (both && !whole && !text_collides(l, key))
 		diff_value(d, before, after);
 	else
 		add(d, CHANGE_SET, after);
-	path_pop(&d->path, p);
+	d->path.depth--;
 }
 
 static void report_removed(struct differ *d, const struct level *l)
@@ -376,9 +318,9 @@ static void report_removed(struct differ *d, const struct level *l)
 	while (bson_next(&b) && !d->failed) {
 		if (names_get(&after, NULL, b.key))
 			continue;
-		size_t p = path_push(&d->path, (struct component){ .name = b.key });
+		path_push(&d->path, (struct component){ .name = b.key });
 		add(d, CHANGE_REMOVE, VALUE_NULL);
-		path_pop(&d->path, p);
+		d->path.depth--;
 	}
 }
 
@@ -407,6 +349,36 @@ static bool first_moved_changed(const struct level *l)
 	return before.type != BSON_MISSING && !value_identical(before, a.value);
 }
 
+static void add_tail(struct differ *d, struct bson_iter *a)
+{
+	path_push(&d->path, (struct component){ .name = a->key });
+	add(d, CHANGE_SET, a->value);
+	d->path.depth--;
+}
+
+static void diff_in_step(struct differ *d, struct level *l)
+{
+	struct bson_iter b, a;
+	if (l->n_edited) {
+		b = l->edited_before;
+		a = l->edited_after;
+	}
+	for (size_t left = l->n_edited; left > 0;) {
+		if (!slice_eq(a.raw, b.raw)) {
+			diff_field(d, l, a.key, b.value, a.value, false);
+			left--;
+		}
+		if (left > 0)
+			(void)(bson_next(&a) && bson_next(&b));
+	}
+	if (!l->tail)
+		return;
+	a = l->tail_at;
+	do
+		add_tail(d, &a);
+	while (bson_next(&a));
+}
+
 static void diff_level(struct differ *d, struct level *l)
 {
 	struct bson_iter b, a;
@@ -421,13 +393,21 @@ static void diff_level(struct differ *d, struct level *l)
 		if (show || !value_identical(b.value, a.value))
 			diff_field(d, l, a.key, b.value, a.value, show);
 	}
-	while (bson_next(&a)) {
-		size_t p = path_push(&d->path, (struct component){ .name = a.key });
-		add(d, CHANGE_SET, a.value);
-		path_pop(&d->path, p);
-	}
+	while (bson_next(&a))
+		add_tail(d, &a);
 	if (removed || bson_next(&b))
 		report_removed(d, l);
+}
+
+/* The iterators stay as they are: they count only once something was found. */
+static void level_init(struct level *l, struct slice before, struct slice after)
+{
+	l->before = before;
+	l->after = after;
+	l->index = (struct names){ 0 };
+	l->prefix = l->n_edited = 0;
+	l->tail = NULL;
+	l->moved = l->dots_known = l->dots = false;
 }
 
 static void diff_value(struct differ *d, struct value before, struct value after)
@@ -442,7 +422,12 @@ static void diff_value(struct differ *d, struct value before, struct value after
 		add(d, CHANGE_SET, after);
 		return;
 	}
-	struct level l = { .before = value_slice(before), .after = value_slice(after) };
+	struct level l;
+	level_init(&l, value_slice(before), value_slice(after));
+	if (in_step(&l)) {
+		diff_in_step(d, &l);
+		return;
+	}
 	level_order(d, &l);
 	if (l.moved && d->path.depth)
 		add(d, CHANGE_SET, after);
@@ -500,8 +485,13 @@ static void write_changes(struct bson_writer *w, const struct change *first)
 
 int diff_docs(struct slice before, struct slice after, struct bson_writer *w, struct err *e)
 {
-	struct differ d = { .arena = ARENA_INIT, .path.text = BUF_INIT };
+	struct differ d; /* not zeroed: the path is long */
+	d.arena = (struct arena)ARENA_INIT;
+	d.first = NULL;
 	d.last = &d.first;
+	d.path.depth = 0;
+	d.cost = 0;
+	d.failed = false;
 	if (before.len != after.len || memcmp(before.p, after.p, after.len) != 0)
 		diff_value(&d, value_doc(before), value_doc(after));
 	int rc = d.failed ? err_nomem(e) : 0;
@@ -509,385 +499,6 @@ int diff_docs(struct slice before, struct slice after, struct bson_writer *w, st
 		write_changes(w, d.first);
 		rc = w->rc < 0 ? err_set(e, w->rc, "writing an update description") : 0;
 	}
-	differ_done(&d);
-	return rc;
-}
-
-/* ---- applying: the description as a tree of paths ---- */
-
-struct node {
-	struct node *parent, *first, **last, *next;
-	struct component at;
-	size_t count;       /* children */
-	struct value value; /* SET */
-	int64_t size;       /* TRUNCATE; -1: none */
-	bool set, removed;
-	bool seen;             /* the document had the field */
-	bool moved;            /* see "Order" above */
-	const uint8_t *before; /* where the field stood, for that */
-};
-
-struct patch {
-	struct arena arena;
-	struct names index; /* (parent, name or index) to node */
-	struct node root;
-	struct slice disambiguated;
-};
-
-/* Indices are kept under their decimal text: an array has no other names, and where the text alone
- * is given the document decides what it means. */
-static struct node *child_get(const struct patch *p, const struct node *parent, struct slice key)
-{
-	if (parent->count > 8)
-		return names_get(&p->index, parent, key);
-	for (struct node *n = parent->first; n; n = n->next)
-		if (slice_eq(n->at.name, key))
-			return n;
-	return NULL;
-}
-
-static struct node *child_make(struct patch *p, struct node *parent, struct slice key)
-{
-	struct node *n = child_get(p, parent, key);
-	if (n)
-		return n;
-	n = arena_try(&p->arena, sizeof(*n));
-	if (!n)
-		return NULL;
-	*n = (struct node){ .parent = parent, .size = -1, .at.name = key };
-	n->last = &n->first;
-	if (!parent->last)
-		parent->last = &parent->first;
-	*parent->last = n;
-	parent->last = &n->next;
-	parent->count++;
-	return names_add(&p->index, parent, key, n) ? n : NULL;
-}
-
-/* The node of a path given as components. */
-static int node_of_components(struct patch *p, struct slice array, struct node **out, struct err *e)
-{
-	struct node *n = &p->root;
-	struct bson_iter it;
-	bson_iter_init(&it, array);
-	for (size_t depth = 0; bson_next(&it); depth++) {
-		struct slice key = value_slice(it.value);
-		if (depth >= BSON_DEPTH_MAX)
-			return err_set(e, ERR_LIMIT, "a path has more than %d parts",
-				       BSON_DEPTH_MAX);
-		if (it.value.type == BSON_INT32 && it.value.i64 >= 0) {
-			char digits[12];
-			int len = snprintf(digits, sizeof(digits), "%d", (int)it.value.i64);
-			key = (struct slice){ arena_copy(&p->arena, digits, (size_t)len),
-					      (size_t)len };
-			if (!key.p)
-				return err_nomem(e);
-		} else if (it.value.type != BSON_STRING) {
-			return err_set(e, ERR_INVALID,
-				       "disambiguatedPaths: a part is neither a name nor an index");
-		}
-		n = child_make(p, n, key);
-		if (!n)
-			return err_nomem(e);
-	}
-	*out = n;
-	return 0;
-}
-
-static int node_of_path(struct patch *p, struct slice text, struct node **out, struct err *e)
-{
-	if (p->disambiguated.len) {
-		struct value v = bson_get(p->disambiguated, text);
-		if (v.type == BSON_ARRAY)
-			return node_of_components(p, value_slice(v), out, e);
-	}
-	struct node *n = &p->root;
-	size_t depth = 0;
-	for (struct slice rest = text;; depth++) {
-		const uint8_t *dot = rest.len ? memchr(rest.p, '.', rest.len) : NULL;
-		struct slice key = { rest.p, dot ? (size_t)(dot - rest.p) : rest.len };
-		if (depth >= BSON_DEPTH_MAX)
-			return err_set(e, ERR_LIMIT, "a path has more than %d parts",
-				       BSON_DEPTH_MAX);
-		n = child_make(p, n, key);
-		if (!n)
-			return err_nomem(e);
-		if (!dot)
-			break;
-		rest = slice_of(dot + 1, rest.len - key.len - 1);
-	}
-	*out = n;
-	return 0;
-}
-
-static int read_updated(struct patch *p, struct value fields, struct err *e)
-{
-	struct bson_iter it;
-	bson_iter_init(&it, value_slice(fields));
-	while (bson_next(&it)) {
-		struct node *n;
-		int rc = node_of_path(p, it.key, &n, e);
-		if (rc < 0)
-			return rc;
-		n->set = true;
-		n->value = it.value;
-	}
-	return 0;
-}
-
-static int read_removed(struct patch *p, struct value list, struct err *e)
-{
-	struct bson_iter it;
-	bson_iter_init(&it, value_slice(list));
-	while (bson_next(&it)) {
-		struct node *n;
-		if (it.value.type != BSON_STRING)
-			return err_set(e, ERR_INVALID, "removedFields: not a list of paths");
-		int rc = node_of_path(p, value_slice(it.value), &n, e);
-		if (rc < 0)
-			return rc;
-		n->removed = true;
-	}
-	return 0;
-}
-
-static int read_truncated(struct patch *p, struct value list, struct err *e)
-{
-	struct bson_iter it;
-	bson_iter_init(&it, value_slice(list));
-	while (bson_next(&it)) {
-		struct node *n;
-		struct value field = VALUE_MISSING, size = VALUE_MISSING;
-		if (it.value.type == BSON_DOCUMENT) {
-			field = bson_get_str(value_slice(it.value), "field");
-			size = bson_get_str(value_slice(it.value), "newSize");
-		}
-		if (field.type != BSON_STRING ||
-		    (size.type != BSON_INT32 && size.type != BSON_INT64) || size.i64 < 0)
-			return err_set(
-				e, ERR_INVALID,
-				"truncatedArrays: expected {field: <path>, newSize: <number>}");
-		int rc = node_of_path(p, value_slice(field), &n, e);
-		if (rc < 0)
-			return rc;
-		n->size = size.i64;
-	}
-	return 0;
-}
-
-static int read_description(struct patch *p, struct slice description, struct err *e)
-{
-	static const struct {
-		const char *name;
-		uint8_t type;
-		int (*read)(struct patch *, struct value, struct err *);
-	} parts[] = {
-		{ "updatedFields", BSON_DOCUMENT, read_updated },
-		{ "removedFields", BSON_ARRAY, read_removed },
-		{ "truncatedArrays", BSON_ARRAY, read_truncated },
-	};
-	struct value v = bson_get_str(description, "disambiguatedPaths");
-	if (v.type == BSON_DOCUMENT)
-		p->disambiguated = value_slice(v);
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		v = bson_get_str(description, parts[i].name);
-		if (v.type == BSON_MISSING || v.type == BSON_NULL)
-			continue;
-		if (v.type != parts[i].type)
-			return err_set(e, ERR_INVALID, "updateDescription.%s is a %s",
-				       parts[i].name, bson_type_name(v.type));
-		int rc = parts[i].read(p, v, e);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-/* ---- applying: the walk ---- */
-
-static int apply_value(struct patch *p, struct node *n, struct slice key, struct value before,
-		       struct bson_writer *w, struct err *e);
-
-/* A field that the document does not have. Only what is set comes into being. */
-static int apply_new(struct patch *p, struct node *n, struct slice key, struct bson_writer *w,
-		     struct err *e)
-{
-	if (n->set)
-		return apply_value(p, n, key, n->value, w, e);
-	bool sets = false;
-	for (struct node *c = n->first; c && !sets; c = c->next)
-		sets = c->set || c->first;
-	if (!sets)
-		return 0;
-	bson_begin_doc(w, key);
-	for (struct node *c = n->first; c; c = c->next) {
-		int rc = apply_new(p, c, c->at.name, w, e);
-		if (rc < 0)
-			return rc;
-	}
-	bson_end(w);
-	return 0;
-}
-
-/* Finds the top-level fields that moved to the end. */
-static void mark_moved(struct patch *p, struct slice before)
-{
-	struct bson_iter it;
-	bson_iter_init(&it, before);
-	while (bson_next(&it)) {
-		struct node *n = child_get(p, &p->root, it.key);
-		if (!n || n->before)
-			continue;
-		n->before = it.raw.p;
-		n->moved = n->set && value_identical(n->value, it.value);
-	}
-	const uint8_t *last = NULL;
-	bool moving = false;
-	for (struct node *n = p->root.first; n; n = n->next) {
-		if (!n->set)
-			continue;
-		moving |= n->moved || !n->before || (last && n->before < last);
-		n->moved = moving && n->before;
-		last = n->before;
-	}
-}
-
-static int apply_doc(struct patch *p, struct node *n, struct slice before, struct bson_writer *w,
-		     struct err *e)
-{
-	struct bson_iter it;
-	int rc = 0;
-	bson_iter_init(&it, before);
-	while (rc == 0 && bson_next(&it)) {
-		struct node *c = child_get(p, n, it.key);
-		if (!c) {
-			bson_put_raw(w, it.raw);
-		} else if (!c->moved) {
-			c->seen = true;
-			rc = apply_value(p, c, it.key, it.value, w, e);
-		}
-	}
-	for (struct node *c = n->first; rc == 0 && c; c = c->next)
-		if (!c->seen)
-			rc = apply_new(p, c, c->at.name, w, e);
-	return rc;
-}
-
-static int index_of(struct slice key, uint32_t *out)
-{
-	uint32_t v = 0;
-	if (!looks_like_index(key) || key.len > 9)
-		return ERR_INVALID;
-	for (size_t i = 0; i < key.len; i++)
-		v = v * 10 + (uint32_t)(key.p[i] - '0');
-	*out = v;
-	return 0;
-}
-
-static int by_index(const void *a, const void *b)
-{
-	uint32_t x = (*(struct node *const *)a)->at.index, y = (*(struct node *const *)b)->at.index;
-	return x < y ? -1 : x > y;
-}
-
-/* New elements come in the order of their index, with nulls where there are gaps. */
-static int apply_appended(struct patch *p, struct node *n, uint32_t len, struct bson_writer *w,
-			  struct err *e)
-{
-	struct node **sorted = arena_try_array(&p->arena, n->count + 1, sizeof(*sorted));
-	size_t count = 0;
-	if (!sorted)
-		return err_nomem(e);
-	for (struct node *c = n->first; c; c = c->next) {
-		if (index_of(c->at.name, &c->at.index) < 0)
-			return err_number(e, ERR_INVALID, 28,
-					  "cannot change field '" SLICE_FMT "' of an array",
-					  SLICE_ARG(c->at.name));
-		if (c->at.index < len || !(c->set || c->first))
-			continue;
-		sorted[count++] = c;
-	}
-	qsort(sorted, count, sizeof(*sorted), by_index);
-	for (size_t i = 0; i < count; i++) {
-		if (sorted[i]->at.index - len > PAD_MAX)
-			return err_set(e, ERR_LIMIT,
-				       "element %u lies too far beyond the array's end",
-				       (unsigned)sorted[i]->at.index);
-		for (; len < sorted[i]->at.index; len++)
-			bson_put_null(w, SLICE_NONE);
-		int rc = apply_new(p, sorted[i], SLICE_NONE, w, e);
-		if (rc < 0)
-			return rc;
-		len++;
-	}
-	return 0;
-}
-
-static int apply_array(struct patch *p, struct node *n, struct slice before, struct bson_writer *w,
-		       struct err *e)
-{
-	struct bson_iter it;
-	uint32_t i = 0;
-	bson_iter_init(&it, before);
-	for (; (n->size < 0 || i < n->size) && bson_next(&it); i++) {
-		char digits[12];
-		int len = snprintf(digits, sizeof(digits), "%u", (unsigned)i);
-		struct node *c = n->first ? child_get(p, n, slice_of(digits, (size_t)len)) : NULL;
-		int rc = 0;
-		if (!c)
-			bson_put(w, SLICE_NONE, it.value);
-		else if (c->removed && !c->set)
-			bson_put_null(w, SLICE_NONE);
-		else
-			rc = apply_value(p, c, SLICE_NONE, it.value, w, e);
-		if (rc < 0)
-			return rc;
-	}
-	return n->first ? apply_appended(p, n, i, w, e) : 0;
-}
-
-static int apply_value(struct patch *p, struct node *n, struct slice key, struct value before,
-		       struct bson_writer *w, struct err *e)
-{
-	struct value v = n->set ? n->value : before;
-	if (n->removed && !n->set)
-		return 0;
-	if (!n->first && n->size < 0) {
-		bson_put(w, key, v);
-		return 0;
-	}
-	if (v.type == BSON_ARRAY) {
-		bson_begin_array(w, key);
-		int rc = apply_array(p, n, value_slice(v), w, e);
-		bson_end(w);
-		return rc;
-	}
-	if (v.type != BSON_DOCUMENT || n->size >= 0)
-		return err_number(e, ERR_INVALID, 28,
-				  "the description does not fit: '" SLICE_FMT "' is a %s",
-				  SLICE_ARG(key), bson_type_name(v.type));
-	bson_begin_doc(w, key);
-	int rc = apply_doc(p, n, value_slice(v), w, e);
-	bson_end(w);
-	return rc;
-}
-
-int diff_apply(struct slice before, struct slice description, struct buf *out, struct err *e)
-{
-	struct patch p = { .arena = ARENA_INIT, .root.size = -1 };
-	size_t start = out->len;
-	p.index.arena = &p.arena;
-	int rc = read_description(&p, description, e);
-	if (rc == 0) {
-		struct bson_writer w;
-		bson_writer_init(&w, out);
-		mark_moved(&p, before);
-		rc = apply_doc(&p, &p.root, before, &w, e);
-		if (rc == 0)
-			rc = bson_finish(&w, e);
-	}
-	if (rc < 0)
-		out->len = start;
-	arena_done(&p.arena);
+	arena_done(&d.arena);
 	return rc;
 }

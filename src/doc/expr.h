@@ -23,25 +23,28 @@
 
 #include "doc/eval.h"
 
-#define EXPR_DEPTH_MAX 100 /* nesting of operators, objects and arrays in a spec */
+#define EXPR_DEPTH_MAX 100    /* nesting of operators, objects and arrays in a spec */
 #define EXPR_NODES_MAX 200000 /* operators, paths and constants in a spec */
-#define EXPR_VARS_MAX  1000 /* variables visible at one place of a spec */
+#define EXPR_VARS_MAX  1000   /* variables visible at one place of a spec */
 
 struct expr;
 
 struct expr_options {
 	const char *place; /* where the spec stands, for messages: "$project.a"; NULL: nowhere */
-	const char *const *roots; /* NULL: real documents. Else names of the virtual fields, NULL at the end */
-	const char *const *vars; /* the caller's variables ($$name), e.g. of `let`; NULL at the end */
+	const char *const *
+		roots; /* NULL: real documents. Else names of the virtual fields, NULL at the end */
+	const char *const
+		*vars; /* the caller's variables ($$name), e.g. of `let`; NULL at the end */
 	bool redact; /* $$DESCEND, $$PRUNE and $$KEEP exist: the strings "descend", "prune", "keep" */
 };
 
 /* What an evaluation reads. Unused parts stay zero. */
 struct expr_input {
-	struct slice root; /* $$ROOT; and $$CURRENT, which field paths start from, unless current is set */
-	struct slice current; /* p NULL: root */
+	struct slice
+		root; /* $$ROOT; and $$CURRENT, which field paths start from, unless current is set */
+	struct slice current;      /* p NULL: root */
 	const struct value *roots; /* options.roots: their values, in that order, instead of root */
-	const struct value *vars; /* options.vars: their values, in that order */
+	const struct value *vars;  /* options.vars: their values, in that order */
 };
 
 /* spec is copied. Errors: ERR_INVALID (ERR_TYPE and others where a constant part fails) with the place in the spec and
@@ -51,9 +54,10 @@ void expr_free(struct expr *x);
 
 /* 0 and *out, or negative: the values do not suit the operator (ERR_TYPE, ERR_INVALID; e->number), ERR_LIMIT (steps,
  * memory, depth), ERR_NOMEM. */
-int expr_eval(const struct expr *x, struct eval *ev, struct slice root, struct value *out, struct err *e);
-int expr_eval_input(const struct expr *x, struct eval *ev, const struct expr_input *in, struct value *out,
-		    struct err *e);
+int expr_eval(const struct expr *x, struct eval *ev, struct slice root, struct value *out,
+	      struct err *e);
+int expr_eval_input(const struct expr *x, struct eval *ev, const struct expr_input *in,
+		    struct value *out, struct err *e);
 
 /* MongoDB's truth: false, 0 of any type, null, undefined and missing are false; everything else is true. */
 bool value_truth(struct value v);
@@ -68,8 +72,8 @@ bool expr_is_field_path(const struct expr *x, const struct slice **components, s
 
 /* Follows a path through a document as "$a.b" does: arrays on the way are mapped (then the result lives in
  * ev->arena), what is not there is dropped. */
-int expr_field_path(const struct slice *components, size_t n, struct eval *ev, struct slice root, struct value *out,
-		    struct err *e);
+int expr_field_path(const struct slice *components, size_t n, struct eval *ev, struct slice root,
+		    struct value *out, struct err *e);
 
 /* Bit i set: virtual root i is read (all bits: $$ROOT as a whole). Roots beyond 63 set bit 63. */
 uint64_t expr_roots_used(const struct expr *x);
@@ -78,6 +82,7 @@ uint64_t expr_roots_used(const struct expr *x);
 void expr_explain(const struct expr *x, struct buf *out);
 
 /* Every operator in alphabetical order, for help and the manual. A non-zero return of each stops and is returned. */
-int expr_operators(int (*each)(void *arg, const char *name, const char *group, const char *help), void *arg);
+int expr_operators(int (*each)(void *arg, const char *name, const char *group, const char *help),
+		   void *arg);
 
 #endif

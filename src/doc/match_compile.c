@@ -16,7 +16,7 @@
 
 /* ---- errors ---- */
 
-enum { PLACE_MAX = 256, PLACE_PARTS = 12, COST_CLASSES = 4 };
+enum { PLACE_PARTS = 12, COST_CLASSES = 4 };
 
 /* The last parts of the way, the first ones as "...". Returns the length. */
 static size_t write_place(const struct match_place *at, unsigned parts, char *out, size_t cap)
@@ -34,10 +34,17 @@ static size_t write_place(const struct match_place *at, unsigned parts, char *ou
 	return MIN(n + (size_t)MAX(k, 0), cap - 1);
 }
 
+void match_place_text(const struct match_place *at, char out[MATCH_PLACE_MAX])
+{
+	out[0] = '\0';
+	(void)write_place(at, PLACE_PARTS, out, MATCH_PLACE_MAX);
+}
+
 int match_fail_in(struct match_compiler *c, const struct match_place *at, int rc)
 {
-	char place[PLACE_MAX];
-	if (rc == ERR_NOMEM || write_place(at, PLACE_PARTS, place, sizeof(place)) == 0)
+	char place[MATCH_PLACE_MAX];
+	match_place_text(at, place);
+	if (rc == ERR_NOMEM || !place[0])
 		return rc;
 	return err_in(c->e, rc, "%s", place);
 }

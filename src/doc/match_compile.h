@@ -4,6 +4,8 @@
 
 #include "doc/match_tree.h"
 
+#define MATCH_PLACE_MAX 256
+
 /* Where in the spec the compiler stands, for messages: "$or[1].a.b.$gt". Lives on the stack. */
 struct match_place {
 	const struct match_place *up;
@@ -59,6 +61,8 @@ extern const size_t match_table_len;
 int match_fail(struct match_compiler *c, const struct match_place *at, int code, int number,
 	       const char *fmt, ...) PRINTF(5, 6);
 int match_fail_in(struct match_compiler *c, const struct match_place *at, int rc);
+
+void match_place_text(const struct match_place *at, char out[MATCH_PLACE_MAX]);
 
 /* A fresh node at the end of the list, zeroed; NULL when out of memory. */
 struct match_node *match_nodes_add(struct match_compiler *c, struct match_nodes *list);

@@ -18,7 +18,9 @@
 
 #include "doc/compare.h"
 #include "doc/decimal.h"
+#include "doc/expr.h"
 #include "doc/regex.h"
+#include "doc/schema.h"
 
 #include <math.h>
 
@@ -483,6 +485,40 @@ static double next_random(struct eval *ev)
 	return (double)(x >> 11) * 0x1p-53;
 }
 
+static int eval_expr(struct cx *cx, const struct match_node *n)
+{
+	struct value v;
+	struct expr_input in = { .root = cx->doc, .roots = cx->roots };
+	int rc = expr_eval_input(n->expr, cx->ev, &in, &v, cx->e);
+	return rc < 0 ? rc : value_truth(v);
+}
+
+/* The document that virtual roots stand for, in the arena. */
+static int join_roots(struct cx *cx, struct value *out)
+{
+	AUTO(buf) struct buf b = cx->ev->scratch; /* borrowed, to stay warm */
+	struct bson_writer w;
+	cx->ev->scratch = (struct buf)BUF_INIT;
+	buf_reset(&b);
+	bson_writer_init(&w, &b);
+	for (uint32_t i = 0; cx->m->roots[i]; i++)
+		bson_put(&w, slice_str(cx->m->roots[i]), cx->roots[i]);
+	int rc = bson_finish(&w, cx->e);
+	const uint8_t *copy = rc == 0 ? arena_copy(&cx->ev->arena, b.p, b.len) : NULL;
+	*out = value_doc(slice_of(copy, b.len));
+	buf_reset(&b);
+	cx->ev->scratch = b;
+	b = (struct buf)BUF_INIT;
+	return rc == 0 && !copy ? err_nomem(cx->e) : rc;
+}
+
+static int eval_schema(struct cx *cx, const struct match_node *n)
+{
+	struct value v = value_doc(cx->doc);
+	int rc = cx->roots ? join_roots(cx, &v) : 0;
+	return rc < 0 ? rc : schema_check(n->schema, cx->ev, v, cx->e);
+}
+
 static int eval_node(struct cx *cx, struct view *w, const struct match_node *n)
 {
 	int rc = 0;
@@ -499,8 +535,8 @@ static int eval_node(struct cx *cx, struct view *w, const struct match_node *n)
 	case NODE_TEST: rc = eval_test(cx, w, n); break;
 	case NODE_TRUE: rc = 1; break;
 	case NODE_SAMPLE: rc = next_random(cx->ev) < n->rate; break;
-	case NODE_EXPR:
-	case NODE_SCHEMA: break;
+	case NODE_EXPR: rc = eval_expr(cx, n); break;
+	case NODE_SCHEMA: rc = eval_schema(cx, n); break;
 	}
 	return rc < 0 ? rc : rc ^ (int)n->negate;
 }

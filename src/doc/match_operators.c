@@ -8,7 +8,9 @@
 
 #include "doc/compare.h"
 #include "doc/decimal.h"
+#include "doc/expr.h"
 #include "doc/regex.h"
+#include "doc/schema.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -19,21 +21,6 @@ typedef int top_operator(struct match_compiler *c, const struct match_operator *
 			 struct value arg, const struct match_place *at, struct match_nodes *out);
 
 #define BAD(c, at, ...) match_fail(c, at, ERR_INVALID, 2, __VA_ARGS__)
-
-static bool truth(struct value v)
-{
-	switch ((enum bson_type)v.type) {
-	case BSON_MISSING:
-	case BSON_NULL:
-	case BSON_UNDEFINED: return false;
-	case BSON_BOOL:
-	case BSON_INT32:
-	case BSON_INT64: return v.i64 != 0;
-	case BSON_DOUBLE: return v.f64 != 0;
-	case BSON_DECIMAL128: return !dec_is_zero(v.dec);
-	default: return true;
-	}
-}
 
 bool match_whole_number(struct value v, int64_t *out)
 {
@@ -292,7 +279,7 @@ static int exists(struct match_compiler *c, const struct match_operator *row,
 	struct match_node *n = match_test_add(c, out, p->field, OP_EXISTS);
 	if (!n)
 		return err_nomem(c->e);
-	n->negate = !truth(p->arg);
+	n->negate = !value_truth(p->arg);
 	n->traverse = false;
 	return 0;
 }
@@ -684,6 +671,78 @@ static int sample_rate(struct match_compiler *c, const struct match_operator *ro
 	return 0;
 }
 
+/* ---- languages of their own ---- */
+
+static int only_outside(struct match_compiler *c, const struct match_operator *row,
+			const struct match_place *at)
+{
+	if (!c->b->inner)
+		return 0;
+	return BAD(c, at, "%s applies to whole documents; it cannot stand inside $elemMatch",
+		   row->name);
+}
+
+static void free_expr(void *x)
+{
+	expr_free(x);
+}
+
+static int expr(struct match_compiler *c, const struct match_operator *row, struct value arg,
+		const struct match_place *at, struct match_nodes *out)
+{
+	struct expr *x;
+	char place[MATCH_PLACE_MAX];
+	int rc = only_outside(c, row, at);
+	if (rc < 0)
+		return rc;
+	match_place_text(at, place);
+	rc = expr_compile(arg, &(struct expr_options){ .place = place, .roots = c->m->roots }, &x,
+			  c->e);
+	if (rc == 0)
+		rc = match_own(c, x, free_expr);
+	if (rc < 0)
+		return rc;
+	struct match_node *n = match_nodes_add(c, out);
+	if (!n)
+		return err_nomem(c->e);
+	n->kind = NODE_EXPR;
+	n->expr = x;
+	if (c->m->roots)
+		c->m->roots_used |= expr_roots_used(x);
+	return 0;
+}
+
+static void free_schema(void *s)
+{
+	schema_free(s);
+}
+
+static int json_schema(struct match_compiler *c, const struct match_operator *row, struct value arg,
+		       const struct match_place *at, struct match_nodes *out)
+{
+	struct schema *s;
+	int rc = only_outside(c, row, at);
+	if (rc < 0)
+		return rc;
+	if (arg.type != BSON_DOCUMENT)
+		return match_fail(c, at, ERR_INVALID, 14, "$jsonSchema must be an object, not %s",
+				  bson_type_name(arg.type));
+	rc = schema_compile(value_slice(arg), &s, c->e);
+	if (rc < 0)
+		return match_fail_in(c, at, rc);
+	rc = match_own(c, s, free_schema);
+	if (rc < 0)
+		return rc;
+	struct match_node *n = match_nodes_add(c, out);
+	if (!n)
+		return err_nomem(c->e);
+	n->kind = NODE_SCHEMA;
+	n->schema = s;
+	if (c->m->roots)
+		c->m->roots_used = UINT64_MAX;
+	return 0;
+}
+
 /* ---- refused ---- */
 
 static int refuse(struct match_compiler *c, const struct match_operator *row,
@@ -735,6 +794,9 @@ const struct match_operator match_table[] = {
 	FIELD("$not", "logical", not, 0, "the operators do not match"),
 	FIELD("$exists", "element", exists, 0, "the field is there (true) or not (false)"),
 	FIELD("$type", "element", type, 0, "the value, or an element, has one of the types"),
+	TOP("$expr", "evaluation", expr, 0, "the aggregation expression is true"),
+	TOP("$jsonSchema", "evaluation", json_schema, 0,
+	    "the document is valid by the JSON Schema (draft 4)"),
 	FIELD("$mod", "evaluation", mod, 0, "the remainder of a division: [divisor, remainder]"),
 	FIELD("$regex", "evaluation", regex, 0, "the text matches the pattern (PCRE2)"),
 	FIELD("$options", "evaluation", options, 0, "options of $regex: i, m, s, x, u"),

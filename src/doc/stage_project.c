@@ -487,7 +487,9 @@ static int add_expression(struct reader *r, const struct entry *x)
 	buf_add_fmt(&place, "%s." SLICE_FMT, r->stage, SLICE_ARG(x->path));
 	struct expr_options o = { .place = buf_cstr(&place) };
 	struct expr *expr;
-	int rc = expr_compile(x->value, &o, &expr, r->e);
+	int rc = buf_check(&place, r->e);
+	if (rc == 0)
+		rc = expr_compile(x->value, &o, &expr, r->e);
 	if (rc < 0) {
 		if (r->e && r->e->number == 168 && !r->adds)
 			r->e->number = 31325;

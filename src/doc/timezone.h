@@ -1,9 +1,10 @@
 /* timezone.h: offsets from UTC: fixed ones ("+05:30"), and the system's tz database read from TZif files.
  *
  * doc/ opens no files. A program registers a loader once (os/tzfile.h has the one for /usr/share/zoneinfo); without
- * one, only UTC, GMT and fixed offsets are known. Zones are parsed once, kept for the life of the process and shared.
+ * one, only UTC, GMT and fixed offsets are known. What was read is kept in a cache that the caller owns.
  *
- * Thread: timezone_set_loader before any other call; the rest from any thread.
+ * Thread: timezone_set_loader before any other call; a cache belongs to one thread while zones are looked up; zones
+ * found may be read by any.
  */
 #ifndef DOC_TIMEZONE_H
 #define DOC_TIMEZONE_H
@@ -13,9 +14,14 @@
 
 #define TIMEZONE_NAME_MAX 64
 #define TIMEZONE_FILE_MAX (1u << 20) /* bytes of one TZif file */
-#define TIMEZONE_MAX      2000 /* zones kept */
+#define TIMEZONE_MAX      700        /* zones a cache keeps; there are about 600 names */
 
 struct timezone_data;
+
+struct timezone_cache {
+	struct timezone_data *first;
+	size_t n;
+};
 
 /* A zone by value: a fixed offset, or (data) a table. */
 struct timezone_ref {
@@ -28,8 +34,12 @@ struct timezone_ref {
 typedef int timezone_load(const char *name, struct buf *out, struct err *e);
 void timezone_set_loader(timezone_load *load);
 
-/* UTC, GMT, ±HH, ±HHMM, ±HH:MM or an Olson name. ERR_INVALID number 40485: unknown. */
-int timezone_find(struct slice name, struct timezone_ref *out, struct err *e);
+/* UTC, GMT, ±HH, ±HHMM, ±HH:MM or an Olson name. The result lives as long as the cache. ERR_INVALID number
+ * 40485: unknown; ERR_LIMIT: the cache is full. */
+int timezone_find(struct timezone_cache *cache, struct slice name, struct timezone_ref *out,
+		  struct err *e);
+
+void timezone_cache_done(struct timezone_cache *cache);
 
 /* Seconds east of UTC at a UTC time (seconds since 1970). */
 int32_t timezone_offset_at(struct timezone_ref z, int64_t utc_s);

@@ -6,8 +6,8 @@
 static int times_of(weir_oplog *o, uint64_t offset, weir_timestamp *cluster, int64_t *wall_ms,
 		    struct err *e)
 {
-	struct oplog_times t;
-	int rc = oplog_times_at(o->oplog, offset, &t, e);
+	struct entry_mark t;
+	int rc = lookup_mark(oplog_lookup(o->oplog), offset, &t, e);
 	/* Trimmed meanwhile, or damaged: statistics go on without. */
 	if (rc == ERR_HISTORY_LOST || rc == ERR_CORRUPT || rc == ERR_NOTFOUND)
 		return 0;
@@ -31,7 +31,7 @@ int weir_oplog_stat(weir_oplog *o, weir_oplog_stats *out, weir_error *we)
 	struct log_range range = log_topic_range(t, 0, false);
 	struct log_stats ls;
 	log_stats(oplog_log(o->oplog), &ls);
-	struct log_retention keep = oplog_retention(o->oplog);
+	struct log_retention keep = log_topic_retention(t);
 	weir_oplog_stats s = {
 		.size = out->size,
 		.oldest = range.oldest,

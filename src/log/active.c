@@ -295,7 +295,8 @@ static void seal(struct partition *p)
 	struct active *a = &p->a;
 	if (!a->sealed) {
 		/* The index ends before the seal, which carries the same offset. */
-		add_index_entry(p);
+		if (a->indexed < a->used)
+			add_index_entry(p);
 		active_put_empty(p, BATCH_SEAL);
 	}
 	active_write_index(a);

@@ -82,6 +82,8 @@ static int topic_start(struct log_topic *t, struct err *e)
 	t->page_len = ((size_t)t->meta.partitions * sizeof(struct page_slot) + PAGE_BYTES - 1) /
 		      PAGE_BYTES * PAGE_BYTES;
 	int rc = page_open(l, t->dir, t->page_len, &t->page_file, &t->page, e);
+	if (rc == 0 && !l->options.read_only)
+		rc = env_sync_dir(l->env, t->dir, e); /* whoever made it may have died before */
 	if (rc)
 		return rc;
 	t->parts = mem_try_array(t->meta.partitions, sizeof(*t->parts));
@@ -190,6 +192,8 @@ static int topic_make(struct log *l, const char *name, uint32_t partitions, stru
 	if (rc == 0)
 		rc = env_sync_dir(l->env, topics, e);
 	if (rc == 0)
+		rc = env_sync_dir(l->env, dir, e); /* no topic file without its partitions */
+	if (rc == 0)
 		rc = topic_meta_write(l->env, dir, &m, e);
 	return rc;
 }
@@ -266,7 +270,12 @@ int log_topic_list(struct log *l, int (*each)(void *arg, const char *name, uint3
 	for (size_t at = 0; rc == 0 && at < x.names.len;) {
 		const char *name = (const char *)x.names.p + at;
 		struct topic_meta m;
+		struct file_stat st;
 		rc = topic_dir(l, name, dir, e);
+		if (rc == 0)
+			rc = env_stat(l->env, dir, &st, e);
+		if (rc == 0 && !st.is_dir)
+			rc = ERR_NOTFOUND; /* a file of somebody else's */
 		if (rc == 0)
 			rc = topic_meta_read(l->env, dir, &m, e);
 		if (rc == 0)
@@ -299,6 +308,14 @@ int log_topic_set_retention(struct log_topic *t, const struct log_retention *r, 
 		t->meta.retention = *r;
 	mutex_unlock(&l->lock);
 	return rc;
+}
+
+struct log_retention log_topic_retention(struct log_topic *t)
+{
+	mutex_lock(&t->log->lock);
+	struct log_retention r = t->meta.retention;
+	mutex_unlock(&t->log->lock);
+	return r;
 }
 
 /* ---- opening the log ---- */
@@ -378,13 +395,23 @@ static int make_log(struct log *l, struct err *e)
 		rc = env_random(l->env, l->meta.id, sizeof(l->meta.id), e);
 	l->meta.created_ms = env_wall_ms(l->env);
 	if (rc == 0)
-		rc = log_meta_write(l->env, l->dir, &l->meta, e);
-	if (rc)
-		return rc;
-	/* The directory's own name must survive as well. */
-	char parent[PATH_BYTES];
-	rc = path_join(parent, l->dir, "..", e);
-	return rc ? rc : env_sync_dir(l->env, parent, e);
+		rc = env_sync_dir(l->env, l->dir, e); /* no weir-log without topics */
+	return rc ? rc : log_meta_write(l->env, l->dir, &l->meta, e);
+}
+
+/* The names that lead to the log must be durable before anything in it is acknowledged. They are
+ * synced again at every open, since whoever made them may have died before. */
+static int sync_names(struct log *l, struct err *e)
+{
+	char path[PATH_BYTES];
+	int rc = path_join(path, l->dir, "..", e);
+	if (rc == 0)
+		rc = env_sync_dir(l->env, path, e);
+	if (rc == 0)
+		rc = env_sync_dir(l->env, l->dir, e);
+	if (rc == 0)
+		rc = path_join(path, l->dir, "topics", e);
+	return rc ? rc : env_sync_dir(l->env, path, e);
 }
 
 static int load_topic(void *arg, const char *name, uint32_t partitions)
@@ -419,6 +446,8 @@ static int open_writer(struct log *l, struct err *e)
 		err_clear(e);
 		rc = make_log(l, e);
 	}
+	if (rc == 0)
+		rc = sync_names(l, e);
 	while (rc == 0 && !page_session_live(l->session)) {
 		rc = env_random(l->env, &l->session, sizeof(l->session), e);
 		l->session &= ~UINT64_C(1);

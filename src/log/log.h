@@ -68,6 +68,7 @@ int log_topic_open(struct log *l, const char *name, struct log_topic **out, stru
 int log_topic_list(struct log *l, int (*each)(void *arg, const char *name, uint32_t partitions), void *arg, struct err *e);
 uint32_t log_topic_partitions(const struct log_topic *t);
 int log_topic_set_retention(struct log_topic *t, const struct log_retention *r, struct err *e);   /* kept in the topic's metadata */
+struct log_retention log_topic_retention(struct log_topic *t);
 
 /* Appends n records to one partition, all or none, with consecutive offsets; *first gets the first. The batch is
  * one checksummed unit. Sets rec[i].offset and, where 0, rec[i].time_ms. */

@@ -281,6 +281,18 @@ static void take_records(struct log_reader *r, const struct batch *b, const uint
 	r->next_offset = b->base_offset;
 }
 
+/* True when a batch stands behind b, or b ends the data: then its length can be believed without its body. */
+static bool is_followed(struct log_reader *r, const struct batch *b, uint64_t limit)
+{
+	struct batch next;
+	const uint8_t *body;
+	uint64_t end = r->byte + b->length;
+	if (end >= limit)
+		return end == limit;
+	return batch_at(&r->w, r->seed, end, limit, false, &next, &body, NULL) == BATCH_WHOLE &&
+	       next.base_offset == r->offset + b->span;
+}
+
 /* Handles the batch at r->byte. 1: moved on (perhaps to records), 0: nothing there. */
 static int step(struct log_reader *r, const struct tail *tail, struct err *e)
 {
@@ -291,7 +303,7 @@ static int step(struct log_reader *r, const struct tail *tail, struct err *e)
 	bool skip = r->pos > r->offset;
 	int state = batch_at(&r->w, r->seed, r->byte, limit, !skip, &b, &body, e);
 	if (skip && state == BATCH_WHOLE && b.base_offset == r->offset &&
-	    b.base_offset + b.span > r->pos)
+	    (b.base_offset + b.span > r->pos || !is_followed(r, &b, limit)))
 		state = batch_at(&r->w, r->seed, r->byte, limit, true, &b, &body, e);
 	if (state < 0)
 		return state;

@@ -22,12 +22,13 @@ struct scan {
 
 static int add_index(struct recovered *r, const struct index_entry *x, struct err *e)
 {
-	if ((r->n_index & (r->n_index - 1)) == 0) {
-		size_t cap = r->n_index ? r->n_index * 2 : 1;
+	if (r->n_index == r->cap_index) {
+		size_t cap = r->cap_index ? r->cap_index * 2 : 4;
 		struct index_entry *p = mem_retry(r->index, cap * sizeof(*p));
 		if (!p)
 			return err_nomem(e);
 		r->index = p;
+		r->cap_index = cap;
 	}
 	r->index[r->n_index++] = *x;
 	return 0;
@@ -91,6 +92,7 @@ static int list_segments(const struct place *pl, struct recovered *r, struct err
 	r->trimmed = all;
 	r->n_trimmed = gone;
 	r->n = n - gone;
+	r->low = low;
 	r->oldest = r->n ? r->bases[0] : low;
 	return 0;
 }
@@ -114,7 +116,9 @@ static int choose_start(struct scan *s, struct err *e)
 		if (rc)
 			return rc;
 		r->durable_next = MAX(r->durable_next, MAX(durable, s->h.durable));
-		if (i > 0 && s->h.base_offset > r->durable_next) {
+		/* The first segment, too, when those before it were neither trimmed nor durable: they
+		 * were lost, and what comes behind a loss does not count. */
+		if (s->h.base_offset > r->durable_next && (i > 0 || s->h.base_offset > r->low)) {
 			mem_free(index);
 			continue;
 		}
@@ -127,6 +131,7 @@ static int choose_start(struct scan *s, struct err *e)
 		s->last_entry_byte = s->x.byte;
 		r->index = index;
 		r->n_index = keep;
+		r->cap_index = n;
 		r->index_valid_bytes = bytes ? HEADER_BLOCK_BYTES + keep * INDEX_ENTRY_BYTES : 0;
 		r->scanned_from = i;
 		return 1;
@@ -219,8 +224,8 @@ static int finish(struct scan *s, bool clean, struct err *e)
 	r->sealed = s->sealed;
 	r->marked = s->marked;
 	r->max_time_ms = s->x.max_time_ms;
-	if (r->durable_next > r->next)
-		r->durable_next = r->next;
+	r->claimed = r->durable_next;
+	r->durable_next = MIN(r->durable_next, r->next);
 	/* The index ends where the data do, so that the next open starts there. */
 	if (!r->sealed && (r->n_index == 0 || r->index[r->n_index - 1].byte < s->x.byte))
 		return add_index(r, &s->x, e);
@@ -371,7 +376,7 @@ static int scan_forward(struct scan *s, struct err *e)
 static int no_identity(struct recovered *r)
 {
 	r->headless = true;
-	r->next = r->durable_next = r->bases[0];
+	r->oldest = r->next = r->durable_next = r->low;
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct recovered {
 	uint64_t *trimmed; /* leftovers of an interrupted trim, to be unlinked */
 	size_t n_trimmed;
 	uint64_t oldest;
+	uint64_t low; /* what the trim mark says is trimmed; 0 without one */
 
 	/* The end of the data. `last` is an index into bases; segments behind it are torn too. */
 	size_t last;
@@ -37,8 +38,10 @@ struct recovered {
 	size_t scanned_from;   /* first segment scanned: from there on nothing was known durable */
 	uint64_t durable_next; /* known durable, and */
 	uint64_t durable_position; /* where that is: base position + byte */
+	uint64_t
+		claimed; /* the highest offset anything says was durable: beyond next when it was cut off */
 	struct index_entry *index; /* of the last segment: what its index file should hold */
-	size_t n_index;
+	size_t n_index, cap_index;
 	uint64_t index_valid_bytes; /* as much of the file agrees already */
 
 	bool headless; /* there are segment files, but none that says what it is */

@@ -3,6 +3,7 @@
  * Whole segments go, from the oldest on, never the one that is written. The order makes every crash harmless:
  *
  *	oldest offset published (readers of this and other processes turn to ERR_HISTORY_LOST)
+ *	indexes unlinked, to have space for the mark on a full disk
  *	low-water mark written and synced
  *	files unlinked, the directory synced
  *
@@ -74,14 +75,22 @@ static uint64_t retention_limit(struct partition *p, const struct log_retention 
 
 /* ---- giving it up ---- */
 
+/* First, for the mark needs some space, which a full disk has only then; a segment reads as well without. */
+static void unlink_indexes(struct partition *p, const struct segment_info *segs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char path[PATH_BYTES];
+		if (segment_path(&p->place, segs[i].base, "idx", path, NULL) == 0)
+			(void)env_unlink(p->place.env, path, NULL);
+	}
+}
+
 static int unlink_range(struct partition *p, const struct segment_info *segs, size_t n,
 			struct err *e)
 {
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		char path[PATH_BYTES];
-		if (segment_path(&p->place, segs[i].base, "idx", path, NULL) == 0)
-			(void)env_unlink(p->place.env, path, NULL);
 		rc = segment_path(&p->place, segs[i].base, "seg", path, e);
 		if (rc == 0)
 			rc = env_unlink(p->place.env, path, e);
@@ -116,6 +125,7 @@ int partition_trim(struct partition *p, uint64_t before, struct err *e)
 	uint64_t oldest = p->oldest;
 	mutex_unlock(&p->lock);
 	if (n > 0 && rc == 0) {
+		unlink_indexes(p, gone, n);
 		struct trim_meta m = { .partition = p->place.partition, .oldest = oldest };
 		memcpy(m.topic_id, p->place.topic_id, 16);
 		rc = trim_meta_write(p->place.env, p->place.dir, &m, e);

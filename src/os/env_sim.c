@@ -124,6 +124,8 @@ static int write_bytes(struct sim_file *f, uint64_t off, const void *p, size_t l
 		rc = file_resize(&f->sim->disk, f->node, end);
 	if (rc == 0 && len)
 		memcpy(f->node->cached.p + off, p, len);
+	if (rc == 0 && len)
+		file_written(f->node, off, len);
 	f->node->mtime_ms = wall_now(f->sim);
 	return rc;
 }
@@ -570,7 +572,7 @@ int sim_reset(struct sim *s, uint64_t seed)
 	return disk_clear(&s->disk);
 }
 
-int sim_crash(struct sim *from, uint64_t seed, struct sim *into)
+static int leave_to(struct sim *from, uint64_t seed, bool power_lost, struct sim *into)
 {
 	ASSERT(from != into);
 	ASSERT(into->open_files == 0);
@@ -579,7 +581,17 @@ int sim_crash(struct sim *from, uint64_t seed, struct sim *into)
 	into->wall_offset_ms = from->wall_offset_ms;
 	into->process_id = from->process_id + 1;
 	into->rng.state = sim_rand(&r);
-	return disk_crash(&from->disk, &r, &into->disk);
+	return disk_crash(&from->disk, &r, power_lost, &into->disk);
+}
+
+int sim_crash(struct sim *from, uint64_t seed, struct sim *into)
+{
+	return leave_to(from, seed, true, into);
+}
+
+int sim_copy(struct sim *from, struct sim *into)
+{
+	return leave_to(from, 0, false, into);
 }
 
 void sim_writeback(struct sim *s, uint64_t seed)

@@ -7,6 +7,8 @@
 
 #define CLEAR_BY_HAND (256u << 10) /* larger images are given back to the kernel instead */
 #define COMPARE_BYTES 4096u        /* compared at once before single sectors are */
+#define DIRTY_BYTES   4096u        /* the kernel's unit of dirtiness */
+#define SIM_DEPTH     64           /* directories in one another */
 
 /* ---- images ---- */
 
@@ -227,7 +229,8 @@ static bool next_component(const char **path, char name[SIM_NAME_BYTES])
 int disk_walk(struct disk *d, const char *path, struct node **dir, char name[SIM_NAME_BYTES],
 	      struct node **out)
 {
-	struct node *at = d->root, *above = NULL;
+	struct node *above[SIM_DEPTH], *at = d->root;
+	size_t depth = 0;
 	char part[SIM_NAME_BYTES];
 	name[0] = '\0';
 	while (next_component(&path, part)) {
@@ -235,12 +238,18 @@ int disk_walk(struct disk *d, const char *path, struct node **dir, char name[SIM
 			return ERR_NOTFOUND;
 		if (!at->is_dir)
 			return ERR_INVALID;
-		above = at;
+		if (strcmp(part, "..") == 0) { /* the root is its own parent */
+			at = depth ? above[--depth] : at;
+			name[0] = '\0';
+			continue;
+		}
+		ASSERT(depth < SIM_DEPTH);
+		above[depth++] = at;
 		struct name *found = table_find(&at->live, part);
 		at = found ? found->node : NULL;
 		memcpy(name, part, SIM_NAME_BYTES);
 	}
-	*dir = above;
+	*dir = name[0] ? above[depth - 1] : NULL;
 	*out = at;
 	return 0;
 }
@@ -417,6 +426,14 @@ int file_give_up_dirty(struct disk *d, struct node *n)
 	return rc;
 }
 
+void file_written(struct node *n, uint64_t off, uint64_t len)
+{
+	uint64_t from = off / DIRTY_BYTES * DIRTY_BYTES;
+	uint64_t to = (off + len + DIRTY_BYTES - 1) / DIRTY_BYTES * DIRTY_BYTES;
+	for (uint64_t at = from; at < MIN(to, n->dropped.size); at++)
+		n->dropped.p[at] = (uint8_t)~n->cached.p[at];
+}
+
 static void write_sector_sometimes(void *arg, struct node *n, uint64_t at, size_t len)
 {
 	struct sim_rng *r = arg;
@@ -445,7 +462,7 @@ void disk_writeback(struct disk *d, struct sim_rng *r)
 
 /* ---- the power loss ---- */
 
-enum keep_how { KEEP_BY_CHANCE, KEEP_BEGINNING, KEEP_END };
+enum keep_how { KEEP_BY_CHANCE, KEEP_BEGINNING, KEEP_END, KEEP_EVERYTHING };
 
 /* How one power loss treats what was not durable; drawn once for it. */
 struct loss {
@@ -479,6 +496,7 @@ static bool keeps(struct loss *l, uint64_t at)
 	case KEEP_BY_CHANCE: return chance(l->r, l->keep_of_8);
 	case KEEP_BEGINNING: return at < l->border;
 	case KEEP_END: return at >= l->border;
+	case KEEP_EVERYTHING: return true;
 	}
 	return false;
 }
@@ -486,7 +504,7 @@ static bool keeps(struct loss *l, uint64_t at)
 static void lose_sector(void *arg, struct node *n, uint64_t at, size_t len)
 {
 	struct loss *l = arg;
-	if (given_up(n, at, len) || !keeps(l, at))
+	if (!keeps(l, at) || (given_up(n, at, len) && l->how != KEEP_EVERYTHING))
 		return;
 	if (chance(l->r, l->tear_of_8))
 		len = (size_t)sim_below(l->r, len);
@@ -495,6 +513,8 @@ static void lose_sector(void *arg, struct node *n, uint64_t at, size_t len)
 
 static uint64_t size_after(struct loss *l, uint64_t old, uint64_t new)
 {
+	if (l->how == KEEP_EVERYTHING)
+		return new;
 	switch (sim_below(l->r, 4)) {
 	case 0: return old;
 	case 1: return MIN(old, new) + sim_below(l->r, MAX(old, new) - MIN(old, new) + 1);
@@ -590,10 +610,12 @@ static int crash_dir(struct disk *from, struct node *dir, struct loss *l, struct
 	return rc;
 }
 
-int disk_crash(struct disk *from, struct sim_rng *r, struct disk *into)
+int disk_crash(struct disk *from, struct sim_rng *r, bool lossy, struct disk *into)
 {
 	ASSERT(from->file_bytes == into->file_bytes);
 	int rc = disk_clear(into);
 	struct loss l = draw_loss(r);
+	if (!lossy)
+		l = (struct loss){ .r = r, .how = KEEP_EVERYTHING };
 	return rc < 0 ? rc : crash_dir(from, from->root, &l, into, into->root);
 }

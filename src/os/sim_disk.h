@@ -3,7 +3,9 @@
  *	struct disk ── root ── node (directory) ── table of names ── node (file)
  *	                        live    names as everybody sees them     cached   bytes as everybody sees them
  *	                        durable names after the last sync_dir    durable  bytes after the last sync
- *	                        pending creates, renames, unlinks since  dropped  bytes that a failed sync gave up
+ *	                        pending creates, renames, unlinks since  dropped  bytes that a failed sync gave up:
+ *	                                                                          a sector that still equals them
+ *	                                                                          counts as clean
  *
  * A writable map is a pointer into `cached`, which therefore never moves: every image is a reservation of address
  * space as large as the largest file.
@@ -82,7 +84,7 @@ void node_ref(struct node *n);
 void node_unref(struct disk *d, struct node *n);
 
 /* Finds the directory a path ends in and its last name; the node of that name, or NULL. 0, or ERR_NOTFOUND /
- * ERR_INVALID for a directory above it. The root has no name: *dir is NULL then. */
+ * ERR_INVALID for a directory above it. A path that ends in the root or in ".." has no last name: *dir is NULL then. */
 int disk_walk(struct disk *d, const char *path, struct node **dir, char name[SIM_NAME_BYTES],
 	      struct node **out);
 
@@ -96,7 +98,10 @@ int file_resize(struct disk *d, struct node *n, uint64_t size);
 int file_make_durable(struct disk *d, struct node *n);
 int file_give_up_dirty(struct disk *d, struct node *n);
 
+/* Bytes were written, be they the same as before: the pages they lie in are dirty again. */
+void file_written(struct node *n, uint64_t off, uint64_t len);
+
 void disk_writeback(struct disk *d, struct sim_rng *r);
-int disk_crash(struct disk *from, struct sim_rng *r, struct disk *into);
+int disk_crash(struct disk *from, struct sim_rng *r, bool lossy, struct disk *into);
 
 #endif

@@ -12,6 +12,7 @@ static const uint8_t log_b[16] = "another identity";
 static const struct token sample = {
 	.position = 123456789012345,
 	.cluster_time = (uint64_t)1763765565 << 32 | 7,
+	.check = 0x12345678,
 	.kind = TOKEN_EVENT,
 };
 
@@ -62,6 +63,7 @@ static void token_survives_the_way_through_text(void **state)
 		assert_ok(decode(log_a, text, &back, &e), &e);
 		assert_true(back.position == tokens[i].position);
 		assert_true(back.cluster_time == tokens[i].cluster_time);
+		assert_int_equal(back.check, tokens[i].check);
 		assert_int_equal(back.kind, tokens[i].kind);
 		assert_int_equal(back.fragment, tokens[i].fragment);
 	}
@@ -159,7 +161,7 @@ static void token_made_up_with_a_right_checksum_fails_its_signature(void **state
 {
 	(void)state;
 	char whole[TOKEN_TEXT + 1], text[TOKEN_TEXT + 1];
-	uint8_t body[28];
+	uint8_t body[32];
 	struct err e = ERR_INIT;
 	struct token out;
 	encode(log_a, &sample, whole);
@@ -181,7 +183,7 @@ static void token_of_a_newer_format_says_so(void **state)
 	uint8_t body[52] = { 2, 1, 2, 3 };
 	struct err e = ERR_INIT;
 	struct token out;
-	with_fresh_checksum(body, 28, text);
+	with_fresh_checksum(body, 32, text);
 	assert_int_equal(decode(log_a, text, &out, &e), ERR_VERSION);
 	with_fresh_checksum(body, 52, text);
 	assert_int_equal(decode(log_a, text, &out, &e), ERR_VERSION);

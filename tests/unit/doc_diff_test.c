@@ -5,6 +5,8 @@
 #include "doc/compare.h"
 #include "doc/json.h"
 
+#include <stdio.h>
+
 static struct slice parse(struct buf *b, const char *json)
 {
 	struct err e = ERR_INIT;

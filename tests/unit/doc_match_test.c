@@ -364,6 +364,26 @@ static void regular_expressions(void **state)
 	check_rows(rows, ARRAY_LEN(rows));
 }
 
+static void expressions_and_schemas(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+		{ "{'$expr': {'$gt': ['$a', '$b']}}", "{'a': 2, 'b': 1}", 1 },
+		{ "{'$expr': {'$gt': ['$a', '$b']}}", "{'a': 'x', 'b': 1}", 1 },
+		{ "{'$expr': {'$lt': ['$missing', null]}}", "{}", 1 },
+		{ "{'$expr': '$a'}", "{'a': 0}", 0 },
+		{ "{'$expr': {'$eq': ['$a.b', [1, 2]]}}", "{'a': [{'b': 1}, {'b': 2}]}", 1 },
+		{ "{'$or': [{'$expr': {'$eq': ['$a', 1]}}, {'b': 1}]}", "{'a': 2, 'b': 1}", 1 },
+		{ "{'$nor': [{'$expr': {'$eq': ['$a', 1]}}]}", "{'a': 1}", 0 },
+		{ "{'$expr': {'$lt': [{'$rand': {}}, 1]}}", "{}", 1 },
+		{ "{'$jsonSchema': {'required': ['a']}}", "{'a': 1}", 1 },
+		{ "{'$jsonSchema': {'properties': {'a': {'bsonType': 'string'}}}}", "{'a': 1}", 0 },
+		{ "{'$nor': [{'$jsonSchema': {'required': ['a']}}]}", "{}", 1 },
+	};
+	check_rows(rows, ARRAY_LEN(rows));
+	assert_true(matches("{'$expr': {'$divide': ['$a', '$b']}}", "{'a': 1, 'b': 0}") < 0);
+}
+
 /* ---- errors ---- */
 
 static void errors_name_the_place_and_the_cure(void **state)
@@ -435,6 +455,13 @@ static void errors_name_the_place_and_the_cure(void **state)
 		{ "{'a': {'$bitsAllSet': 'x'}}", ERR_INVALID, 9, "not string" },
 		{ "{'$alwaysTrue': 0}", ERR_INVALID, 9, "must be 1" },
 		{ "{'$sampleRate': 1.5}", ERR_INVALID, 2, "between" },
+		{ "{'a': {'$elemMatch': {'$expr': '$b'}}}", ERR_INVALID, 2,
+		  "a.$elemMatch.$expr: " },
+		{ "{'a': {'$elemMatch': {'$jsonSchema': {}}}}", ERR_INVALID, 2, "$jsonSchema" },
+		{ "{'$jsonSchema': {'properties': {'a': {'minumum': 1}}}}", ERR_INVALID, 9,
+		  "$jsonSchema: properties.a: unknown keyword: minumum; did you mean minimum?" },
+		{ "{'$jsonSchema': 1}", ERR_INVALID, 14, "$jsonSchema: " },
+		{ "{'$or': [{'$expr': {'$addd': [1, 2]}}]}", ERR_INVALID, 168, "$or[0].$expr" },
 		{ "{'$where': 'x'}", ERR_UNSUPPORTED, 0, "$expr" },
 		{ "{'$text': {'$search': 'x'}}", ERR_UNSUPPORTED, 0, "$text" },
 		{ "{'a': {'$near': [1, 2]}}", ERR_UNSUPPORTED, 0, "a.$near: " },
@@ -533,6 +560,9 @@ static void virtual_roots_match_like_documents(void **state)
 		{ "{'nothing': 1}", 0, 0 },
 		{ "{'$or': [{'op': 'delete'}, {'ns.coll': {'$in': ['a', 'c']}}]}", 1, 3 },
 		{ "{'fullDocument': {'$exists': true}}", 1, 4 },
+		{ "{'$expr': {'$eq': ['$ns.coll', 'c']}}", 1, 2 },
+		{ "{'$jsonSchema': {'required': ['op', 'fullDocument'], 'maxProperties': 3}}", 1,
+		  UINT64_MAX },
 	};
 	AUTO(buf) struct buf ns = BUF_INIT, full = BUF_INIT, spec = BUF_INIT;
 	const struct value v[3] = {
@@ -718,6 +748,7 @@ int main(void)
 		cmocka_unit_test(array_operators),
 		cmocka_unit_test(arithmetic_and_bit_operators),
 		cmocka_unit_test(regular_expressions),
+		cmocka_unit_test(expressions_and_schemas),
 		cmocka_unit_test(errors_name_the_place_and_the_cure),
 		cmocka_unit_test(nesting_ends_in_a_limit),
 		cmocka_unit_test(a_catastrophic_pattern_ends_in_a_limit),

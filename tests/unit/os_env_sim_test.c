@@ -108,6 +108,10 @@ static void directories_and_open_modes_behave_as_on_posix(void **state)
 	file_close(create(w, "d/a", "12345"));
 	assert_int_equal(env_open(w->env, "d/a", FILE_CREATE_NEW, &f, &e), ERR_EXISTS);
 	assert_int_equal(env_open(w->env, "d/a/b", FILE_CREATE, &f, &e), ERR_INVALID);
+	assert_ok(env_stat(w->env, "d/../d/./../../d/a", &st, &e), &e);
+	assert_true(st.is_regular);
+	assert_int_equal(env_stat(w->env, "e/../d", &st, &e), ERR_NOTFOUND);
+	assert_true(env_rmdir(w->env, "d/..", &e) < 0);
 	file_close(create(w, "d/b", ""));
 	assert_ok(env_rename(w->env, "d/a", "d/b", &e), &e);
 	assert_int_equal(env_rename(w->env, "d/a", "d/b", &e), ERR_NOTFOUND);
@@ -397,6 +401,25 @@ static void the_same_seed_gives_the_same_state(void **state)
 	sim_free(again);
 }
 
+static void a_copy_has_everything_synced_or_not(void **state)
+{
+	struct worlds *w = *state;
+	struct err e = ERR_INIT;
+	uint8_t bytes[9000];
+	assert_ok(env_random(w->env, bytes, sizeof(bytes), &e), &e);
+	assert_ok(env_mkdir(w->env, "d", &e), &e);
+	struct file *f = create(w, "d/a", "");
+	assert_ok(file_write(f, 0, bytes, sizeof(bytes), &e), &e);
+	sim_drop_dirty(f);
+	assert_int_equal(sim_copy(w->now, w->after), 0);
+	uint64_t size;
+	uint8_t *p = sim_bytes(w->after, "d/a", &size);
+	assert_non_null(p);
+	assert_int_equal(size, sizeof(bytes));
+	assert_memory_equal(p, bytes, sizeof(bytes));
+	file_close(f);
+}
+
 static void a_state_can_be_used_and_crashed_again(void **state)
 {
 	struct worlds *w = *state;
@@ -498,7 +521,12 @@ static void after_a_failed_sync_a_second_one_does_not_bring_the_data_back(void *
 		uint64_t size;
 		assert_memory_equal(sim_bytes(w->after, "a", &size), "one", 3);
 	}
-	assert_ok(file_write(f, 0, "TWO", 3, &e), &e); /* dirtied anew */
+	assert_ok(file_write(f, 0, "two", 3, &e), &e); /* the same bytes, but dirty again */
+	assert_ok(file_sync(f, &e), &e);
+	crash(w, 1);
+	uint64_t n;
+	assert_memory_equal(sim_bytes(w->after, "a", &n), "two", 3);
+	assert_ok(file_write(f, 0, "TWO", 3, &e), &e);
 	assert_ok(file_sync(f, &e), &e);
 	crash(w, 1);
 	uint64_t size;
@@ -606,6 +634,7 @@ int main(void)
 		T(names_are_durable_only_through_their_directories),
 		T(a_rename_happens_or_not_and_never_before_what_it_builds_on),
 		T(the_same_seed_gives_the_same_state),
+		T(a_copy_has_everything_synced_or_not),
 		T(a_state_can_be_used_and_crashed_again),
 		T(the_kernel_may_write_back_some_of_it_at_any_time),
 		T(without_syncing_everything_can_be_lost),

@@ -1,0 +1,613 @@
+/* dcp.c: the producer: opening, controls, stream requests with the rollback rules, snapshots, flow control, noop.
+ *
+ * A stream sends snapshot after snapshot. The first is cut when the stream opens (a backfill from disk up to the high
+ * seqno), the later ones from memory whenever there is more than was sent:
+ *
+ *	marker [start, end]   items of (at, end], each key's last version only    ... next snapshot
+ */
+#include "tests/fake/couchbase/internal.h"
+
+#include <snappy-c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	ST_OK = 0,
+	ST_ENOENT = 1,
+	ST_EXISTS = 2,
+	ST_EINVAL = 4,
+	ST_NMVB = 7,
+	ST_ERANGE = 0x22,
+	ST_ROLLBACK = 0x23,
+	ST_EACCESS = 0x24,
+	ST_NOT_SUPPORTED = 0x83,
+	ST_TMPFAIL = 0x86,
+	ST_UNKNOWN_COLLECTION = 0x88,
+	ST_UNKNOWN_SCOPE = 0x8c,
+	ST_STREAM_ID = 0x8d,
+	OPEN_XATTR = 0x04,
+	OPEN_NO_VALUE = 0x08,
+	OPEN_DELETE_TIMES = 0x20,
+	OUT_ENOUGH = 1 << 20,
+};
+
+/* ---- sending stream messages ---- */
+
+/* Everything of the stream's path counts against the window, noop does not. */
+static void message(struct fake *f, struct conn *c, const struct stream *s, uint8_t opcode,
+		    struct slice extras, struct slice key, struct slice value, uint8_t datatype,
+		    uint64_t cas)
+{
+	uint8_t h[24] = { 0x80, opcode }, frame[3] = { 0x22 };
+	bool alt = s->has_sid;
+	if (alt) {
+		h[0] = 0x08;
+		h[2] = 3;
+		h[3] = (uint8_t)key.len;
+		put_be16(frame + 1, s->sid);
+	} else {
+		put_be16(h + 2, (uint16_t)key.len);
+	}
+	uint32_t body = (uint32_t)((alt ? 3 : 0) + extras.len + key.len + value.len);
+	h[4] = (uint8_t)extras.len;
+	h[5] = datatype;
+	put_be16(h + 6, (uint16_t)s->vb);
+	put_be32(h + 8, body);
+	put_be32(h + 12, s->opaque);
+	put_be64(h + 16, cas);
+	conn_send(c, h, sizeof(h));
+	conn_send(c, frame, alt ? 3 : 0);
+	conn_send(c, extras.p, extras.len);
+	conn_send(c, key.p, key.len);
+	conn_send(c, value.p, value.len);
+	if (c->window) {
+		c->unacked += 24 + body;
+		if (c->unacked > f->stats.unacked_max)
+			f->stats.unacked_max = c->unacked;
+	}
+}
+
+static void send_end(struct fake *f, struct conn *c, struct stream *s, uint32_t reason)
+{
+	uint8_t extras[4];
+	put_be32(extras, reason);
+	message(f, c, s, 0x55, slice_of(extras, 4), SLICE_NONE, SLICE_NONE, 0, 0);
+	s->open = false;
+}
+
+static size_t put_leb128(uint8_t *out, uint32_t v)
+{
+	size_t n = 0;
+	do {
+		out[n] = (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
+		v >>= 7;
+		n++;
+	} while (v);
+	return n;
+}
+
+static void send_system(struct fake *f, struct conn *c, struct stream *s, const struct item *it)
+{
+	uint8_t extras[13], value[16];
+	put_be64(extras, it->seqno);
+	put_be32(extras + 8, it->system_event);
+	extras[12] = 0;
+	put_be64(value, it->manifest_uid);
+	put_be32(value + 8, it->sid);
+	put_be32(value + 12, it->cid);
+	bool of_scope = it->system_event >= 3,
+	     drop = it->system_event == 1 || it->system_event == 4;
+	message(f, c, s, 0x5f, slice_of(extras, 13),
+		drop ? SLICE_NONE : slice_of(it->key, it->key_len),
+		slice_of(value, of_scope ? 12 : 16), 0, it->cas);
+}
+
+static void send_item(struct fake *f, struct conn *c, struct stream *s, const struct item *it)
+{
+	f->stats.items_sent++;
+	s->last_sent = it->seqno;
+	if (it->kind == ITEM_SYSTEM) {
+		send_system(f, c, s, it);
+		return;
+	}
+	uint8_t key[256 + 5], extras[31] = { 0 };
+	size_t prefix = c->collections ? put_leb128(key, it->cid) : 0;
+	memcpy(key + prefix, it->key, it->key_len);
+	struct slice k = slice_of(key, prefix + it->key_len);
+	put_be64(extras, it->seqno);
+	put_be64(extras + 8, it->rev);
+	struct slice value = slice_of(it->value, it->value_len);
+	uint8_t datatype = it->datatype;
+	if ((datatype & 4) && !(c->dcp_flags & OPEN_XATTR)) {
+		size_t skip = 4 + (size_t)get_be32(value.p);
+		value = slice_of(value.p + skip, value.len - skip);
+		datatype &= (uint8_t)~4;
+		if (!value.len)
+			datatype = 0;
+	}
+	if (c->dcp_flags & OPEN_NO_VALUE) {
+		value = SLICE_NONE;
+		datatype = 0;
+	}
+	if (!c->json)
+		datatype &= (uint8_t)~1;
+	if (it->kind == ITEM_MUTATION) {
+		char *packed = NULL;
+		if (c->snappy && c->force_snappy && value.len > 32) {
+			size_t len = snappy_max_compressed_length(value.len);
+			packed = malloc(len);
+			if (snappy_compress((const char *)value.p, value.len, packed, &len) ==
+				    SNAPPY_OK &&
+			    len < value.len) {
+				value = slice_of(packed, len);
+				datatype |= 2;
+			}
+		}
+		put_be32(extras + 16, it->flags);
+		put_be32(extras + 20, it->expiry);
+		message(f, c, s, 0x57, slice_of(extras, 31), k, value, datatype, it->cas);
+		free(packed);
+	} else if (it->kind == ITEM_EXPIRATION && c->expiry_opcode &&
+		   (c->dcp_flags & OPEN_DELETE_TIMES)) {
+		put_be32(extras + 16, it->delete_time);
+		message(f, c, s, 0x59, slice_of(extras, 20), k, SLICE_NONE, 0, it->cas);
+	} else if (c->dcp_flags & OPEN_DELETE_TIMES) {
+		put_be32(extras + 16, it->delete_time);
+		message(f, c, s, 0x58, slice_of(extras, 21), k, value, datatype, it->cas);
+	} else {
+		message(f, c, s, 0x58, slice_of(extras, 18), k, value, datatype, it->cas);
+	}
+}
+
+static void send_marker(struct fake *f, struct conn *c, struct stream *s, uint64_t start,
+			uint64_t end, uint32_t flags)
+{
+	uint8_t extras[20];
+	put_be64(extras, start);
+	put_be64(extras + 8, end);
+	put_be32(extras + 16, flags);
+	message(f, c, s, 0x56, slice_of(extras, 20), SLICE_NONE, SLICE_NONE, 0, 0);
+}
+
+/* ---- what a stream shows ---- */
+
+static bool wanted(const struct stream *s, const struct item *it)
+{
+	if (s->all)
+		return true;
+	if (!s->filtered)
+		return it->kind != ITEM_SYSTEM && it->cid == 0;
+	if (s->by_scope && it->kind == ITEM_SYSTEM)
+		return it->sid == s->scope_id;
+	for (unsigned i = 0; i < s->n_cids; i++)
+		if (s->cid[i] == it->cid && !(it->kind == ITEM_SYSTEM && it->system_event >= 3))
+			return true;
+	return false;
+}
+
+static bool visible(const struct vb *v, const struct stream *s, const struct item *it)
+{
+	if (it->next && it->next <= s->snap_end)
+		return false; /* deduplicated */
+	if (it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM && it->seqno <= v->purge_seqno)
+		return false;
+	return wanted(s, it);
+}
+
+/* A collection created in a scope that is streamed joins the filter. */
+static void follow_scope(struct stream *s, const struct item *it)
+{
+	if (s->by_scope && it->kind == ITEM_SYSTEM && it->system_event == 0 &&
+	    it->sid == s->scope_id && s->n_cids < ARRAY_LEN(s->cid))
+		s->cid[s->n_cids++] = it->cid;
+}
+
+static bool filter_gone(struct stream *s, const struct item *it)
+{
+	if (it->kind != ITEM_SYSTEM || !s->filtered)
+		return false;
+	if (s->by_scope)
+		return it->system_event == 4 && it->sid == s->scope_id;
+	if (it->system_event != 1)
+		return false;
+	for (unsigned i = 0; i < s->n_cids; i++)
+		if (s->cid[i] == it->cid)
+			s->cid[i] = s->cid[--s->n_cids];
+	return s->n_cids == 0;
+}
+
+static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
+{
+	struct vb *v = &f->vb[s->vb];
+	uint64_t high = v->n < s->end ? v->n : s->end;
+	if (s->at >= high)
+		return false;
+	if (!s->backfilled) {
+		s->backfilled = true;
+		s->snap_end = high;
+		s->disk = true;
+		send_marker(f, c, s, s->at, high, 0x6);
+		return true;
+	}
+	uint64_t end = s->at + f->o.checkpoint_items;
+	s->snap_end = end < high ? end : high;
+	s->disk = false;
+	uint64_t first = s->at + 1;
+	while (first < s->snap_end && !visible(v, s, &v->item[first - 1]))
+		first++;
+	if (!visible(v, s, &v->item[first - 1]) && !s->all) {
+		/* A fully filtered memory snapshot produces nothing at all. */
+		s->at = s->snap_end;
+		return true;
+	}
+	send_marker(f, c, s, first, s->snap_end, 0x5);
+	return true;
+}
+
+static bool room(const struct conn *c)
+{
+	return c->out.len - c->out_at < OUT_ENOUGH && (!c->window || c->unacked < c->window);
+}
+
+/* Sends until the stream has nothing more, or there is no room. */
+static void pump_stream(struct fake *f, struct conn *c, struct stream *s)
+{
+	struct vb *v = &f->vb[s->vb];
+	for (unsigned burst = 0; s->open && burst < 512 && room(c); burst++) {
+		if (s->at >= s->end) {
+			send_end(f, c, s, 0);
+			return;
+		}
+		if (s->at >= s->snap_end && !cut_snapshot(f, c, s))
+			return;
+		while (s->at < s->snap_end && room(c) && s->open) {
+			struct item *it = &v->item[s->at];
+			s->at++;
+			if (visible(v, s, it)) {
+				follow_scope(s, it);
+				send_item(f, c, s, it);
+				if (filter_gone(s, it))
+					send_end(f, c, s, 7);
+			}
+		}
+		if (s->open && s->at == s->snap_end && s->last_sent != s->snap_end &&
+		    c->collections && s->filtered) {
+			uint8_t extras[8];
+			put_be64(extras, s->snap_end);
+			message(f, c, s, 0x64, slice_of(extras, 8), SLICE_NONE, SLICE_NONE, 0, 0);
+			s->last_sent = s->snap_end;
+		}
+	}
+}
+
+void dcp_pump(struct fake *f, struct conn *c)
+{
+	for (unsigned i = 0; i < c->n_streams && room(c); i++) {
+		c->turn = (c->turn + 1) % c->n_streams;
+		if (c->stream[c->turn].open)
+			pump_stream(f, c, &c->stream[c->turn]);
+	}
+}
+
+void dcp_tick(struct fake *f, struct conn *c)
+{
+	if (!c->noop || !c->noop_ms || !c->n_streams)
+		return;
+	if (c->noop_sent && f->now_ms - c->noop_sent > 2 * c->noop_ms + 1000) {
+		f->stats.idle_kills++;
+		c->dead = true;
+		return;
+	}
+	if (c->noop_sent || f->now_ms < c->noop_due)
+		return;
+	uint8_t h[24] = { 0x80, 0x5c };
+	put_be32(h + 12, 0x10000001);
+	conn_send(c, h, sizeof(h));
+	c->noop_sent = f->now_ms;
+	c->noop_due = f->now_ms + c->noop_ms;
+	f->stats.noops_sent++;
+}
+
+void dcp_end_streams(struct fake *f, unsigned vb, uint32_t reason)
+{
+	for (unsigned i = 0; i < f->o.nodes; i++)
+		for (struct conn *c = f->node[i].conns; c; c = c->next)
+			for (unsigned k = 0; k < c->n_streams; k++)
+				if (c->stream[k].open && c->stream[k].vb == vb)
+					send_end(f, c, &c->stream[k], reason);
+}
+
+/* ---- STREAM_REQ ---- */
+
+/* The rules of the protocol's rollback chapter. True: roll back to *to. */
+static bool needs_rollback(const struct vb *v, uint64_t start, uint64_t uuid, uint64_t s,
+			   uint64_t e, uint32_t flags, bool filtered, uint64_t *to)
+{
+	*to = 0;
+	if (start == 0 && (!(flags & 0x20) || uuid == 0))
+		return false;
+	if (start < v->purge_seqno && start != 0 && !(flags & 0x80) && !filtered)
+		return true;
+	unsigned i = 0;
+	while (i < v->n_log && v->log[i].uuid != uuid)
+		i++;
+	if (i == v->n_log)
+		return true;
+	uint64_t upper = i == 0 ? v->n : v->log[i - 1].seqno;
+	if (start == s)
+		e = start;
+	if (e <= upper)
+		return false;
+	if (start == e)
+		s = start;
+	*to = upper < s ? upper : s;
+	return true;
+}
+
+/* The text after "key": in a small JSON object, or NULL. Enough for the four keys that a request may have. */
+static const char *member(const char *json, const char *key)
+{
+	char quoted[40];
+	snprintf(quoted, sizeof(quoted), "\"%s\"", key);
+	const char *p = strstr(json, quoted);
+	if (!p)
+		return NULL;
+	p += strlen(quoted);
+	while (*p == ' ' || *p == ':')
+		p++;
+	return p;
+}
+
+static uint16_t parse_filter(struct fake *f, struct conn *c, struct stream *s, struct slice value)
+{
+	if (!value.len)
+		return c->stream_ids ? ST_STREAM_ID : ST_OK;
+	char *json = strndup((const char *)value.p, value.len);
+	uint16_t status = ST_OK;
+	const char *colls = member(json, "collections"), *scope = member(json, "scope"),
+		   *sid = member(json, "sid");
+	if (!strchr(json, '"') || (colls && scope))
+		status = ST_EINVAL;
+	else if (!!sid != c->stream_ids)
+		status = ST_STREAM_ID;
+	if (!status && sid) {
+		s->sid = (uint16_t)strtoul(sid, NULL, 10);
+		s->has_sid = true;
+		status = s->sid ? ST_OK : ST_STREAM_ID;
+	}
+	s->all = !colls && !scope;
+	s->filtered = !s->all;
+	const char *end = colls ? strchr(colls, ']') : NULL;
+	for (const char *p = colls ? strchr(colls, '"') : NULL; !status && p && end && p < end;) {
+		uint32_t cid = (uint32_t)strtoul(p + 1, NULL, 16);
+		if (!topology_collection(f, cid))
+			status = ST_UNKNOWN_COLLECTION;
+		else if (s->n_cids < ARRAY_LEN(s->cid))
+			s->cid[s->n_cids++] = cid;
+		p = strchr(p + 1, '"');
+		p = p ? strchr(p + 1, '"') : NULL;
+	}
+	if (!status && scope && *scope == '"') {
+		s->by_scope = true;
+		s->scope_id = (uint32_t)strtoul(scope + 1, NULL, 16);
+		bool known = false;
+		for (unsigned i = 0; i < f->n_scopes; i++)
+			known |= !f->scope[i].dropped && f->scope[i].id == s->scope_id;
+		for (unsigned i = 0; i < f->n_colls && s->n_cids < ARRAY_LEN(s->cid); i++)
+			if (!f->coll[i].dropped && f->coll[i].scope == s->scope_id)
+				s->cid[s->n_cids++] = f->coll[i].id;
+		status = known ? ST_OK : ST_UNKNOWN_SCOPE;
+	}
+	free(json);
+	return status;
+}
+
+static bool scripted_rollback(struct fake *f, const struct packet *p, uint64_t *to)
+{
+	for (unsigned i = 0; i < f->n_faults; i++) {
+		struct fake_fault *x = &f->fault[i];
+		if (x->kind == FAKE_ROLLBACK && x->count && (x->vb < 0 || x->vb == p->vb)) {
+			x->count--;
+			*to = x->n;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void answer_rollback(struct fake *f, struct conn *c, const struct packet *p, uint64_t to)
+{
+	uint8_t body[8];
+	put_be64(body, to);
+	f->stats.rollbacks++;
+	kv_respond(c, p, ST_ROLLBACK, SLICE_NONE, SLICE_NONE, slice_of(body, 8), 0, 0);
+}
+
+static struct stream *free_slot(struct conn *c)
+{
+	for (unsigned i = 0; i < c->n_streams; i++)
+		if (!c->stream[i].open)
+			return &c->stream[i];
+	if (c->n_streams == c->cap_streams) {
+		c->cap_streams = c->cap_streams ? c->cap_streams * 2 : 64;
+		c->stream = realloc(c->stream, c->cap_streams * sizeof(*c->stream));
+	}
+	return &c->stream[c->n_streams++];
+}
+
+static void failover_log(struct fake *f, unsigned vb, uint8_t *out)
+{
+	for (unsigned i = 0; i < f->vb[vb].n_log; i++) {
+		put_be64(out + 16 * i, f->vb[vb].log[i].uuid);
+		put_be64(out + 16 * i + 8, f->vb[vb].log[i].seqno);
+	}
+}
+
+static void stream_request(struct fake *f, struct conn *c, const struct packet *p)
+{
+	f->stats.stream_requests++;
+	if (p->extras.len != 48) {
+		kv_status(f, c, p, ST_EINVAL);
+		return;
+	}
+	const uint8_t *x = p->extras.p;
+	uint32_t flags = get_be32(x);
+	uint64_t start = get_be64(x + 8), end = get_be64(x + 16), uuid = get_be64(x + 24),
+		 s = get_be64(x + 32), e = get_be64(x + 40), to;
+	if (p->vb >= f->o.vbuckets || f->vb[p->vb].copy[0].node != c->node->index) {
+		kv_not_my_vbucket(f, c, p);
+		return;
+	}
+	struct vb *v = &f->vb[p->vb];
+	struct stream t = { .vb = p->vb, .opaque = p->opaque, .flags = flags };
+	uint16_t status = f->warming_up ? ST_TMPFAIL : ST_OK;
+	if (!status && (p->value.len || (c->dcp_flags & OPEN_XATTR)) && !c->noop)
+		status = ST_NOT_SUPPORTED;
+	if (!status && (flags & 0x40))
+		status = ST_EINVAL;
+	if (!status)
+		status = parse_filter(f, c, &t, p->value);
+	if (flags & 0x04)
+		end = v->n;
+	if (!status && (start > end || !(s <= start && start <= e)))
+		status = ST_ERANGE;
+	for (unsigned i = 0; !status && i < c->n_streams; i++)
+		if (c->stream[i].open && c->stream[i].vb == p->vb && c->stream[i].sid == t.sid)
+			status = ST_EXISTS;
+	if (status) {
+		kv_status(f, c, p, status);
+		return;
+	}
+	if (scripted_rollback(f, p, &to) ||
+	    needs_rollback(v, start, uuid, s, e, flags, t.filtered, &to)) {
+		answer_rollback(f, c, p, to);
+		return;
+	}
+	t.open = true;
+	t.start = t.at = t.snap_end = t.last_sent = start;
+	t.end = end;
+	*free_slot(c) = t;
+	uint8_t log[16 * FAKE_FAILOVER_MAX];
+	failover_log(f, p->vb, log);
+	kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE, slice_of(log, 16 * v->n_log), 0, 0);
+	if (!c->noop_due)
+		c->noop_due = f->now_ms + c->noop_ms;
+}
+
+/* ---- the other requests ---- */
+
+static void open_(struct fake *f, struct conn *c, const struct packet *p)
+{
+	if (p->extras.len != 8 || !p->key.len || p->key.len > 200 ||
+	    !(get_be32(p->extras.p + 4) & 1)) {
+		kv_status(f, c, p, ST_EINVAL);
+		return;
+	}
+	if (c->no_dcp_privilege) {
+		kv_status(f, c, p, ST_EACCESS);
+		return;
+	}
+	char name[201];
+	snprintf(name, sizeof(name), "%.*s", (int)p->key.len, (const char *)p->key.p);
+	for (struct conn *o = c->node->conns; o; o = o->next)
+		if (o != c && o->is_dcp && strcmp(o->name, name) == 0)
+			o->dead = true;
+	memcpy(c->name, name, sizeof(name));
+	c->is_dcp = true;
+	c->dcp_flags = get_be32(p->extras.p + 4);
+	c->noop_ms = 20000;
+	f->stats.dcp_opens++;
+	kv_status(f, c, p, ST_OK);
+}
+
+static uint16_t control(struct conn *c, struct slice key, const char *value)
+{
+	bool yes = strcmp(value, "true") == 0;
+	if (slice_is(key, "enable_noop"))
+		c->noop = yes;
+	else if (slice_is(key, "set_noop_interval")) {
+		double seconds = strtod(value, NULL);
+		if (seconds < 0.1)
+			return ST_EINVAL;
+		c->noop_ms = (int64_t)(seconds * 1000);
+	} else if (slice_is(key, "connection_buffer_size"))
+		c->window = strtoull(value, NULL, 10);
+	else if (slice_is(key, "enable_expiry_opcode"))
+		c->expiry_opcode = yes;
+	else if (slice_is(key, "send_stream_end_on_client_close_stream"))
+		c->end_on_close = yes;
+	else if (slice_is(key, "enable_stream_id"))
+		c->stream_ids = yes;
+	else if (slice_is(key, "force_value_compression")) {
+		if (!c->snappy)
+			return ST_EINVAL;
+		c->force_snappy = yes;
+	} else if (slice_is(key, "change_streams") || slice_is(key, "stream_buffer_size"))
+		return ST_NOT_SUPPORTED;
+	else if (slice_is(key, "enable_out_of_order_snapshots"))
+		c->oso = true;
+	else if (slice_is(key, "v7_dcp_status_codes"))
+		c->v7_codes = yes;
+	else if (!slice_is(key, "set_priority") && !slice_is(key, "supports_cursor_dropping") &&
+		 !slice_is(key, "backfill_order"))
+		return ST_EINVAL;
+	return ST_OK;
+}
+
+static void close_stream(struct fake *f, struct conn *c, const struct packet *p)
+{
+	uint16_t sid = p->framing.len == 3 ? get_be16(p->framing.p + 1) : 0;
+	for (unsigned i = 0; i < c->n_streams; i++) {
+		struct stream *s = &c->stream[i];
+		if (!s->open || s->vb != p->vb || s->sid != sid)
+			continue;
+		kv_status(f, c, p, ST_OK);
+		if (c->end_on_close)
+			send_end(f, c, s, 1);
+		s->open = false;
+		return;
+	}
+	kv_status(f, c, p, ST_ENOENT);
+}
+
+bool dcp_request(struct fake *f, struct conn *c, const struct packet *p)
+{
+	char value[64];
+	uint8_t log[16 * FAKE_FAILOVER_MAX];
+	if (p->opcode < 0x50 || p->opcode > 0x68)
+		return false;
+	if (p->opcode == 0x50) {
+		open_(f, c, p);
+		return true;
+	}
+	if (!c->is_dcp) {
+		kv_status(f, c, p, ST_EINVAL);
+		return true;
+	}
+	switch (p->opcode) {
+	case 0x5e:
+		snprintf(value, sizeof(value), "%.*s", (int)p->value.len, (const char *)p->value.p);
+		kv_status(f, c, p, control(c, p->key, value));
+		break;
+	case 0x53: stream_request(f, c, p); break;
+	case 0x52: close_stream(f, c, p); break;
+	case 0x5d: {
+		uint32_t n = p->extras.len == 4 ? get_be32(p->extras.p) : 0;
+		f->stats.buffer_acks++;
+		c->unacked = n < c->unacked ? c->unacked - n : 0;
+		break;
+	}
+	case 0x54:
+		if (p->vb >= f->o.vbuckets || f->vb[p->vb].copy[0].node != c->node->index) {
+			kv_not_my_vbucket(f, c, p);
+			break;
+		}
+		failover_log(f, p->vb, log);
+		kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE,
+			   slice_of(log, 16 * f->vb[p->vb].n_log), 0, 0);
+		break;
+	default: kv_status(f, c, p, 0x81);
+	}
+	return true;
+}

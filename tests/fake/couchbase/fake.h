@@ -1,0 +1,125 @@
+/* fake.h: a simulated Couchbase cluster: several nodes on loopback, the real protocol, scripted failures.
+ *
+ * It stands alone: it shares no wire code with the client it tests, so that no codec error hides on both sides. One
+ * thread serves every node with epoll; a test in the same process scripts it through the functions below, which may be
+ * called from any thread.
+ *
+ * Engine model (engine.c). A vBucket keeps its whole history as an array of items by seqno. Nothing is ever removed
+ * from it but by a failover, so a version that a later one replaced comes back to life when the later one is lost.
+ * Deduplication happens when a snapshot is cut: an item is left out when its key has a later version inside the same
+ * snapshot. Each copy (0 the active, 1.. the replicas) knows how far it has the history (`have`) and how far that is on
+ * its disk (`persisted`).
+ *
+ *	history   1 2 3 4 5 6 7 8 9
+ *	copy 0    ..............|      have 9, persisted 7
+ *	copy 1    ..........|          have 6, persisted 5     fail over to copy 1: 7, 8, 9 are lost,
+ *	                                                       failover log gets (new uuid, 6)
+ */
+#ifndef TESTS_FAKE_COUCHBASE_FAKE_H
+#define TESTS_FAKE_COUCHBASE_FAKE_H
+
+#include "base/slice.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FAKE_COPIES_MAX   4
+#define FAKE_NODES_MAX    8
+#define FAKE_FAILOVER_MAX 25
+#define FAKE_RANGE_START  UINT64_C(0)
+
+struct fake_options {
+	unsigned nodes;          /* 0: 1 */
+	unsigned vbuckets;       /* 0: 64; a power of two */
+	unsigned replicas;       /* at most nodes - 1 */
+	const char *bucket;      /* NULL: "default" */
+	const char *user, *password; /* NULL: "Administrator", "password" */
+	bool ephemeral;
+	bool hold_persistence;   /* copies persist and replicate only when told */
+	int persist_delay_ms;    /* without hold: how long after an item it is on the disk of every copy */
+	uint16_t port;           /* the first KV port; 0: any free ones */
+	unsigned checkpoint_items; /* items in a memory snapshot at most; 0: 500 */
+	const char *tls_cert, *tls_key; /* PEM files; NULL: no TLS ports */
+};
+
+struct fake;
+
+struct fake *fake_start(const struct fake_options *o); /* NULL: could not listen */
+void fake_stop(struct fake *f);
+uint16_t fake_kv_port(struct fake *f, unsigned node);
+uint16_t fake_kvs_port(struct fake *f, unsigned node);   /* TLS; 0 without */
+uint16_t fake_http_port(struct fake *f, unsigned node);
+
+/* ---- data ---- */
+
+/* Writes as a client would; collection id 0 is the default one. Returns the seqno. */
+uint64_t fake_set(struct fake *f, unsigned vb, uint32_t cid, const char *key, struct slice value);
+uint64_t fake_delete(struct fake *f, unsigned vb, uint32_t cid, const char *key);
+uint64_t fake_expire(struct fake *f, unsigned vb, uint32_t cid, const char *key);
+unsigned fake_vb_of_key(struct fake *f, const char *key, size_t len);
+uint64_t fake_high_seqno(struct fake *f, unsigned vb);
+
+/* The history of a vBucket as it stands now, for oracles: each is called in seqno order. kind: 'm', 'd', 'e', 's'. */
+void fake_history(struct fake *f, unsigned vb,
+		  void (*each)(void *arg, uint64_t seqno, char kind, uint32_t cid, struct slice key, struct slice value),
+		  void *arg);
+struct fake_branch { uint64_t uuid, seqno; };
+unsigned fake_failover_log(struct fake *f, unsigned vb, struct fake_branch out[FAKE_FAILOVER_MAX]); /* newest first */
+
+/* ---- collections ---- */
+
+uint32_t fake_create_scope(struct fake *f, const char *name);                     /* the id, 0: exists */
+uint32_t fake_create_collection(struct fake *f, const char *scope, const char *name);
+bool fake_drop_collection(struct fake *f, const char *scope, const char *name);
+bool fake_drop_scope(struct fake *f, const char *name);
+
+/* ---- persistence, failover, topology ---- */
+
+void fake_hold_persistence(struct fake *f, bool hold);
+void fake_persist(struct fake *f, unsigned vb, unsigned copy, uint64_t seqno);   /* up to seqno (UINT64_MAX: all); replicates first */
+void fake_replicate(struct fake *f, unsigned vb, unsigned copy, uint64_t seqno);
+/* The copy becomes the active one; what it has not is lost. Streams end with reason 2. */
+void fake_failover_vb(struct fake *f, unsigned vb, unsigned copy);
+void fake_failover_node(struct fake *f, unsigned node);    /* every vBucket whose active copy is there */
+/* The active node crashed and came back with what was on its disk: same place, new branch. */
+void fake_crash_vb(struct fake *f, unsigned vb);
+void fake_move_vb(struct fake *f, unsigned vb, unsigned node); /* rebalance one vBucket, nothing is lost */
+void fake_purge(struct fake *f, unsigned vb, uint64_t seqno);  /* tombstones up to seqno are gone */
+void fake_flush_bucket(struct fake *f);                        /* recreated: new bucket uuid, empty history */
+void fake_warmup(struct fake *f, bool on);                     /* STREAM_REQ and KV answer ETMPFAIL */
+void fake_push_map(struct fake *f);                            /* to who asked for notifications */
+
+/* ---- faults ---- */
+
+enum fake_fault_kind {
+	FAKE_CUT_AFTER,      /* the connection is closed after `n` more bytes were sent to it */
+	FAKE_STATUS,         /* the next `count` requests with `opcode` (on `vb` unless -1) are answered with `status` */
+	FAKE_STREAM_END,     /* the stream of `vb` ends now with reason `status` */
+	FAKE_ROLLBACK,       /* the next `count` STREAM_REQ on `vb` are answered with a rollback to `n` */
+	FAKE_SLOW,           /* every send to the node waits `n` ms */
+	FAKE_STALL,          /* the node neither reads nor writes while `count` != 0 */
+	FAKE_SPLIT,          /* sends at most `n` bytes in one write */
+};
+
+struct fake_fault {
+	enum fake_fault_kind kind;
+	int node;            /* -1: every node */
+	int vb;              /* -1: every vBucket */
+	uint8_t opcode;
+	uint16_t status;
+	uint64_t n;
+	unsigned count;
+};
+
+void fake_fault(struct fake *f, const struct fake_fault *fault);
+void fake_clear_faults(struct fake *f);
+void fake_drop_connections(struct fake *f, int node);   /* -1: all */
+
+struct fake_stats {
+	uint64_t connections, dcp_opens, stream_requests, rollbacks, noops_sent, noops_answered, items_sent, bytes_sent;
+	uint64_t buffer_acks, unacked_max, observes, idle_kills;
+};
+void fake_stats(struct fake *f, struct fake_stats *out);
+
+#endif

@@ -1,0 +1,232 @@
+/* http.c: the few paths of the management port that clients read. */
+#include "tests/fake/couchbase/internal.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct request {
+	char method[8], path[512];
+	bool authorized;
+	struct slice body;
+};
+
+static bool authorized(struct fake *f, const char *head)
+{
+	char plain[160], expected[260] = "Basic ";
+	int n = snprintf(plain, sizeof(plain), "%s:%s", f->user, f->password);
+	EVP_EncodeBlock((uint8_t *)expected + 6, (const uint8_t *)plain, n);
+	const char *p = strcasestr(head, "\r\nAuthorization:");
+	if (!p)
+		return false;
+	p += strlen("\r\nAuthorization:");
+	while (*p == ' ')
+		p++;
+	return strncmp(p, expected, strlen(expected)) == 0;
+}
+
+static void respond(struct conn *c, int status, const char *type, struct slice body)
+{
+	char head[256];
+	int n = snprintf(head, sizeof(head),
+			 "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+			 status,
+			 status == 200   ? "OK"
+			 : status == 401 ? "Unauthorized"
+			 : status == 404 ? "Not Found"
+					 : "Bad Request",
+			 type, body.len);
+	conn_send(c, head, (size_t)n);
+	conn_send(c, body.p, body.len);
+}
+
+static void chunk(struct conn *c, const struct buf *b)
+{
+	char head[32];
+	int n = snprintf(head, sizeof(head), "%zx\r\n", b->len + 4);
+	conn_send(c, head, (size_t)n);
+	conn_send(c, b->p, b->len);
+	conn_send(c, "\n\n\n\n\r\n", 6);
+}
+
+static void stream_map(struct fake *f, struct conn *c)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: "
+				   "application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+	struct buf map = BUF_INIT;
+	topology_map(f, c->node->index, &map);
+	conn_send(c, head, sizeof(head) - 1);
+	chunk(c, &map);
+	c->http_stream = true;
+	buf_done(&map);
+}
+
+static bool path_is(const char *path, const char *prefix, const char *name)
+{
+	size_t n = strlen(prefix);
+	size_t end = strcspn(path, "?");
+	return strncmp(path, prefix, n) == 0 && end == n + strlen(name) &&
+	       strncmp(path + n, name, strlen(name)) == 0;
+}
+
+/* name=VALUE of a form. */
+static bool form_value(struct slice body, const char *key, char *out, size_t cap)
+{
+	char text[1024], pattern[64];
+	snprintf(text, sizeof(text), "&%.*s", (int)body.len, (const char *)body.p);
+	snprintf(pattern, sizeof(pattern), "&%s=", key);
+	const char *p = strstr(text, pattern);
+	if (!p)
+		return false;
+	p += strlen(pattern);
+	snprintf(out, cap, "%.*s", (int)strcspn(p, "&"), p);
+	return true;
+}
+
+void fake_create_scope_locked(struct fake *f, const char *name, uint32_t *id);
+void fake_create_collection_locked(struct fake *f, const char *scope, const char *name,
+				   uint32_t *id);
+bool fake_drop_collection_locked(struct fake *f, const char *scope, const char *name);
+bool fake_drop_scope_locked(struct fake *f, const char *name);
+
+/* /pools/default/buckets/B/scopes[/S[/collections[/C]]] */
+static bool scopes(struct fake *f, struct conn *c, const struct request *r, const char *rest)
+{
+	char scope[64] = "", coll[64] = "", name[64];
+	int parts = sscanf(rest, "/%63[^/]/collections/%63[^/?]", scope, coll);
+	bool wants_coll = strstr(rest, "/collections") != NULL, ok = true;
+	uint32_t id = 0;
+	if (strcmp(r->method, "GET") == 0) {
+		struct buf out = BUF_INIT;
+		topology_manifest(f, &out);
+		respond(c, 200, "application/json", buf_slice(&out));
+		buf_done(&out);
+		return true;
+	}
+	if (strcmp(r->method, "POST") == 0 && form_value(r->body, "name", name, sizeof(name))) {
+		if (wants_coll)
+			fake_create_collection_locked(f, scope, name, &id);
+		else
+			fake_create_scope_locked(f, name, &id);
+		ok = id != 0;
+	} else if (strcmp(r->method, "DELETE") == 0) {
+		ok = parts == 2 ? fake_drop_collection_locked(f, scope, coll)
+				: fake_drop_scope_locked(f, scope);
+	} else {
+		ok = false;
+	}
+	char body[64];
+	snprintf(body, sizeof(body), "{\"uid\":\"%llx\"}", (unsigned long long)f->manifest_uid);
+	respond(c, ok ? 200 : 404, "application/json", slice_str(body));
+	return true;
+}
+
+static void answer(struct fake *f, struct conn *c, const struct request *r)
+{
+	struct buf out = BUF_INIT;
+	char prefix[160];
+	if (!r->authorized) {
+		respond(c, 401, "text/plain", SLICE_LIT("login please"));
+		return;
+	}
+	snprintf(prefix, sizeof(prefix), "/pools/default/buckets/%s/scopes", f->bucket);
+	if (path_is(r->path, "/pools/default/bs/", f->bucket) ||
+	    path_is(r->path, "/pools/default/bucketsStreaming/", f->bucket)) {
+		stream_map(f, c);
+		return;
+	}
+	if (strncmp(r->path, prefix, strlen(prefix)) == 0) {
+		(void)scopes(f, c, r, r->path + strlen(prefix));
+		return;
+	}
+	if (path_is(r->path, "/pools/default/b/", f->bucket)) {
+		topology_map(f, c->node->index, &out);
+	} else if (path_is(r->path, "/pools/default/nodeServices", "")) {
+		topology_node_services(f, c->node->index, &out);
+	} else if (path_is(r->path, "/pools", "")) {
+		buf_add_str(
+			&out,
+			"{\"isAdminCreds\":true,\"implementationVersion\":\"7.2.9-0000-community\","
+			"\"pools\":"
+			"[{\"name\":\"default\",\"uri\":\"/pools/default\"}],\"uuid\":\"fake\"}");
+	} else if (path_is(r->path, "/pools/default", "")) {
+		buf_add_str(&out, "{\"name\":\"default\",\"nodes\":[");
+		for (unsigned i = 0; i < f->o.nodes; i++)
+			buf_add_fmt(&out,
+				    "%s{\"hostname\":\"127.0.0.1:%u\",\"version\":\"7.2.9-0000-"
+				    "community\","
+				    "\"status\":\"healthy\",\"clusterMembership\":\"%s\"}",
+				    i ? "," : "", f->node[i].http_port,
+				    f->node[i].failed ? "inactiveFailed" : "active");
+		buf_add_str(&out, "]}");
+	} else if (path_is(r->path, "/pools/default/buckets/", f->bucket) ||
+		   path_is(r->path, "/pools/default/buckets", "")) {
+		bool list = path_is(r->path, "/pools/default/buckets", "");
+		buf_add_fmt(&out,
+			    "%s{\"name\":\"%s\",\"uuid\":\"%s\",\"bucketType\":\"%s\","
+			    "\"storageBackend\":\"couchstore\","
+			    "\"numVBuckets\":%u,\"replicaNumber\":%u}%s",
+			    list ? "[" : "", f->bucket, f->bucket_uuid,
+			    f->o.ephemeral ? "ephemeral" : "membase", f->o.vbuckets, f->o.replicas,
+			    list ? "]" : "");
+	} else if (path_is(r->path, "/whoami", "")) {
+		buf_add_fmt(
+			&out,
+			"{\"id\":\"%s\",\"domain\":\"builtin\",\"roles\":[{\"role\":\"admin\"}]}",
+			f->user);
+	} else {
+		respond(c, 404, "text/plain", SLICE_LIT("Object Not Found"));
+		return;
+	}
+	respond(c, 200, "application/json", buf_slice(&out));
+	buf_done(&out);
+}
+
+/* One request off the input. 1, 0 not whole, -1 malformed. */
+static int cut(struct fake *f, struct conn *c, struct request *r, size_t *used)
+{
+	struct buf *in = &c->in;
+	const char *end = memmem(in->p, in->len, "\r\n\r\n", 4);
+	if (!end)
+		return in->len > 16384 ? -1 : 0;
+	size_t head_len = (size_t)(end - (const char *)in->p) + 4;
+	char *head = strndup((const char *)in->p, head_len);
+	int n = sscanf(head, "%7s %511s HTTP/1.", r->method, r->path);
+	r->authorized = authorized(f, head);
+	const char *p = strcasestr(head, "\r\nContent-Length:");
+	size_t body = p ? strtoul(p + strlen("\r\nContent-Length:"), NULL, 10) : 0;
+	free(head);
+	if (n != 2 || body > 1 << 20)
+		return -1;
+	if (in->len < head_len + body)
+		return 0;
+	r->body = slice_of(in->p + head_len, body);
+	*used = head_len + body;
+	return 1;
+}
+
+bool http_on_bytes(struct fake *f, struct conn *c)
+{
+	struct request r;
+	size_t used;
+	int rc;
+	while (c->in.len && (rc = cut(f, c, &r, &used)) != 0) {
+		if (rc < 0)
+			return false;
+		answer(f, c, &r);
+		memmove(c->in.p, c->in.p + used, c->in.len - used);
+		c->in.len -= used;
+	}
+	return true;
+}
+
+void http_push(struct fake *f, struct conn *c);
+void http_push(struct fake *f, struct conn *c)
+{
+	struct buf map = BUF_INIT;
+	topology_map(f, c->node->index, &map);
+	chunk(c, &map);
+	buf_done(&map);
+}

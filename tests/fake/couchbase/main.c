@@ -1,0 +1,78 @@
+/* main.c: the simulated cluster as a program, so that other clients can connect. */
+#include "tests/fake/couchbase/fake.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void load(struct fake *f, unsigned long n)
+{
+	char key[32], value[96];
+	for (unsigned long i = 0; i < n; i++) {
+		int len = snprintf(key, sizeof(key), "key-%lu", i);
+		int v = snprintf(value, sizeof(value), "{\"n\":%lu,\"name\":\"document %lu\"}", i,
+				 i);
+		fake_set(f, fake_vb_of_key(f, key, (size_t)len), 0, key,
+			 slice_of(value, (size_t)v));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "nodes", required_argument, NULL, 'n' },
+		{ "vbuckets", required_argument, NULL, 'v' },
+		{ "replicas", required_argument, NULL, 'r' },
+		{ "bucket", required_argument, NULL, 'b' },
+		{ "user", required_argument, NULL, 'u' },
+		{ "password", required_argument, NULL, 'p' },
+		{ "port", required_argument, NULL, 'P' },
+		{ "load", required_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct fake_options o = { .nodes = 1, .vbuckets = 1024 };
+	unsigned long n = 0;
+	int c;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 'n': o.nodes = (unsigned)atoi(optarg); break;
+		case 'v': o.vbuckets = (unsigned)atoi(optarg); break;
+		case 'r': o.replicas = (unsigned)atoi(optarg); break;
+		case 'b': o.bucket = optarg; break;
+		case 'u': o.user = optarg; break;
+		case 'p': o.password = optarg; break;
+		case 'P': o.port = (uint16_t)atoi(optarg); break;
+		case 'l': n = strtoul(optarg, NULL, 10); break;
+		default:
+			printf("usage: fake-couchbase [--nodes N] [--vbuckets N] [--replicas N] "
+			       "[--bucket NAME] [--user NAME]\n"
+			       "                      [--password TEXT] [--port FIRST] [--load "
+			       "DOCUMENTS]\n"
+			       "A simulated Couchbase cluster on loopback; Ctrl-C ends it.\n");
+			return c == 'h' ? 0 : 2;
+		}
+	}
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	struct fake *f = fake_start(&o);
+	if (!f) {
+		fprintf(stderr, "fake-couchbase: cannot listen\n");
+		return 1;
+	}
+	load(f, n);
+	printf("couchbase://127.0.0.1:%u\n", fake_kv_port(f, 0));
+	for (unsigned i = 0; i < (o.nodes ? o.nodes : 1); i++)
+		printf("node %u: kv %u, http %u\n", i, fake_kv_port(f, i), fake_http_port(f, i));
+	fflush(stdout);
+	int sig;
+	sigwait(&set, &sig);
+	fake_stop(f);
+	return 0;
+}

@@ -1,0 +1,136 @@
+/* sasl.c: the server's side of PLAIN and SCRAM (RFC 5802), with one user. */
+#include "tests/fake/couchbase/internal.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ST_OK = 0, ST_AUTH_ERROR = 0x20, ST_AUTH_CONTINUE = 0x21, ITERATIONS = 10 };
+
+static const uint8_t salt[16] = "weir-fake-salt!";
+
+static const EVP_MD *md_of(int hash)
+{
+	return hash == 1 ? EVP_sha1() : hash == 256 ? EVP_sha256() : EVP_sha512();
+}
+
+static void hmac(const EVP_MD *md, const void *key, size_t key_len, const char *text, uint8_t *out)
+{
+	unsigned len;
+	HMAC(md, key, (int)key_len, (const uint8_t *)text, strlen(text), out, &len);
+}
+
+static void refuse(struct conn *c, const struct packet *p)
+{
+	static const char body[] = "{\"error\":{\"ref\":\"00000000-0000-0000-0000-000000000000\"}}";
+	c->auth = 0;
+	kv_respond(c, p, ST_AUTH_ERROR, SLICE_NONE, SLICE_NONE, SLICE_LIT(body), c->json ? 1 : 0,
+		   0);
+}
+
+static void plain(struct fake *f, struct conn *c, const struct packet *p)
+{
+	char expected[160];
+	int n = snprintf(expected, sizeof(expected), "%c%s%c%s", 0, f->user, 0, f->password);
+	/* An authorization id in front of the first NUL is allowed and ignored. */
+	const uint8_t *nul = memchr(p->value.p, 0, p->value.len);
+	size_t skip = nul ? (size_t)(nul - p->value.p) : 0;
+	if (!slice_eq(slice_of(p->value.p + skip, p->value.len - skip),
+		      slice_of(expected, (size_t)n))) {
+		refuse(c, p);
+		return;
+	}
+	c->auth = 2;
+	kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE, SLICE_NONE, 0, 0);
+}
+
+static void scram_first(struct fake *f, struct conn *c, const struct packet *p)
+{
+	char first[300];
+	snprintf(first, sizeof(first), "%.*s", (int)p->value.len, (const char *)p->value.p);
+	const char *bare = strstr(first, "n="), *nonce = strstr(first, ",r=");
+	char name[100];
+	if (strncmp(first, "n,,n=", 5) != 0 || !nonce || sscanf(bare + 0, "n=%99[^,]", name) != 1 ||
+	    strcmp(name, f->user) != 0 || strlen(nonce) > 80) {
+		refuse(c, p);
+		return;
+	}
+	uint8_t random[8];
+	(void)RAND_bytes(random, sizeof(random));
+	snprintf(c->nonce, sizeof(c->nonce), "%s%02x%02x%02x%02x%02x%02x%02x%02x", nonce + 3,
+		 random[0], random[1], random[2], random[3], random[4], random[5], random[6],
+		 random[7]);
+	char salt64[40], server_first[240];
+	EVP_EncodeBlock((uint8_t *)salt64, salt, sizeof(salt));
+	snprintf(server_first, sizeof(server_first), "r=%s,s=%s,i=%d", c->nonce, salt64,
+		 ITERATIONS);
+	snprintf(c->scram, sizeof(c->scram), "%s,%s", first + 3, server_first);
+	c->auth = 1;
+	kv_respond(c, p, ST_AUTH_CONTINUE, SLICE_NONE, SLICE_NONE, slice_str(server_first), 0, 0);
+}
+
+static void scram_final(struct fake *f, struct conn *c, const struct packet *p)
+{
+	char final[400], auth[1200];
+	snprintf(final, sizeof(final), "%.*s", (int)p->value.len, (const char *)p->value.p);
+	char *proof64 = strstr(final, ",p=");
+	char expected[200];
+	snprintf(expected, sizeof(expected), "c=biws,r=%s", c->nonce);
+	if (c->auth != 1 || !proof64) {
+		refuse(c, p);
+		return;
+	}
+	*proof64 = '\0';
+	proof64 += 3;
+	snprintf(auth, sizeof(auth), "%s,%s", c->scram, final);
+	const EVP_MD *md = md_of(c->scram_hash);
+	size_t n = (size_t)EVP_MD_get_size(md);
+	uint8_t salted[64], client_key[64], stored[64], signature[64], server_key[64],
+		server_signature[64], got[96];
+	PKCS5_PBKDF2_HMAC(f->password, (int)strlen(f->password), salt, sizeof(salt), ITERATIONS, md,
+			  (int)n, salted);
+	hmac(md, salted, n, "Client Key", client_key);
+	unsigned len;
+	EVP_Digest(client_key, n, stored, &len, md, NULL);
+	hmac(md, stored, n, auth, signature);
+	hmac(md, salted, n, "Server Key", server_key);
+	hmac(md, server_key, n, auth, server_signature);
+	int decoded = strlen(proof64) <= 124
+			      ? EVP_DecodeBlock(got, (const uint8_t *)proof64, (int)strlen(proof64))
+			      : -1;
+	bool ok = strcmp(final, expected) == 0 && decoded >= (int)n;
+	for (size_t i = 0; ok && i < n; i++)
+		ok = (got[i] ^ signature[i]) == client_key[i];
+	if (!ok) {
+		refuse(c, p);
+		return;
+	}
+	char text[120] = "v=";
+	EVP_EncodeBlock((uint8_t *)text + 2, server_signature, (int)n);
+	c->auth = 2;
+	kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE, slice_str(text), 0, 0);
+}
+
+void sasl_request(struct fake *f, struct conn *c, const struct packet *p)
+{
+	if (p->opcode == 0x20) {
+		static const char mechanisms[] = "SCRAM-SHA512 SCRAM-SHA256 SCRAM-SHA1 PLAIN";
+		kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE, SLICE_LIT(mechanisms), 0, 0);
+		return;
+	}
+	c->scram_hash = slice_is(p->key, "SCRAM-SHA1")     ? 1
+			: slice_is(p->key, "SCRAM-SHA256") ? 256
+			: slice_is(p->key, "SCRAM-SHA512") ? 512
+							   : 0;
+	if (slice_is(p->key, "PLAIN"))
+		plain(f, c, p);
+	else if (!c->scram_hash)
+		refuse(c, p);
+	else if (p->opcode == 0x21)
+		scram_first(f, c, p);
+	else
+		scram_final(f, c, p);
+}
