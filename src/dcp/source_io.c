@@ -163,6 +163,9 @@ static void on_history(void *arg, struct vbucket *v)
 	if (slot->owned && slot->w.mark.seqno == 0 && slot->w.mark.uuid == 0) {
 		slot->w.mark.uuid = v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
+		s->save_now =
+			!s->o.manual_commit; /* soon: without a checkpoint a restart knows nothing */
+		cond_broadcast(&s->changed);
 	}
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
