@@ -1,4 +1,5 @@
-/* bson_fuzz.c: any bytes as a document: refused with an error, or good for everything that reads documents. */
+/* bson_fuzz.c: any bytes as a document: refused with an error, or good for everything that reads
+ * documents. */
 #include "fuzz/doc_check.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* doc_check.h: what must hold for every valid document, whatever it holds; shared by the fuzz targets that come by
- * one. */
+/* doc_check.h: what must hold for every valid document, whatever it holds; shared by the fuzz
+ * targets that come by one. */
 #ifndef FUZZ_DOC_CHECK_H
 #define FUZZ_DOC_CHECK_H
 
@@ -39,7 +39,8 @@ static void check_copy(struct slice doc)
 	ASSERT(value_hash(value_doc(doc), 1) == value_hash(value_doc(c), 1));
 }
 
-/* Printed and read again it prints the same. Reading may fail: a stored document like {"$oid": 1} is none in JSON. */
+/* Printed and read again it prints the same. Reading may fail: a stored document like {"$oid": 1}
+ * is none in JSON. */
 static void check_json(struct slice doc, enum json_mode mode)
 {
 	AUTO(buf) struct buf text = BUF_INIT, doc2 = BUF_INIT, text2 = BUF_INIT, doc3 = BUF_INIT;

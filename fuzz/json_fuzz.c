@@ -1,4 +1,5 @@
-/* json_fuzz.c: any bytes as JSON text: refused with its place, or a valid document that prints and reads again. */
+/* json_fuzz.c: any bytes as JSON text: refused with its place, or a valid document that prints and
+ * reads again. */
 #include "fuzz/doc_check.h"
 
 #include <stdlib.h>

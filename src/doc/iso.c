@@ -1,5 +1,5 @@
-/* iso.c: calendar arithmetic by eras of 400 years (146,097 days), with years that begin in March, so
- * that the leap day is the last one.
+/* iso.c: calendar arithmetic by eras of 400 years (146,097 days), with years that begin in March,
+ * so that the leap day is the last one.
  */
 #include "doc/iso.h"
 

@@ -6,7 +6,8 @@
 
 #define ISO_MAX 32
 
-/* YYYY-MM-DDThh:mm:ss, optionally a fraction (cut to milliseconds), then Z, +hh, +hhmm or +hh:mm. */
+/* YYYY-MM-DDThh:mm:ss, optionally a fraction (cut to milliseconds), then Z, +hh, +hhmm or
+ * +hh:mm. */
 bool iso_parse(struct slice s, int64_t *ms);
 
 /* Years 0 to 9999; the fraction is left out when it is zero. Returns the length; writes no NUL. */

@@ -1,13 +1,14 @@
 /* json_wrap.c: the objects by which Extended JSON writes values that JSON lacks.
  *
- *	{"$oid": "5f..."}   {"$date": {"$numberLong": "0"}}   {"$binary": {"base64": "", "subType": "00"}} ...
+ *	{"$oid": "5f..."}   {"$date": {"$numberLong": "0"}}
+ *	{"$binary": {"base64": "", "subType": "00"}} ...
  *
- * An object whose first name is one of these must be such a value, whole and without other fields; anything else
- * that starts with '$' ($gt, $ref, $regex, ...) is an ordinary document. Each handler stands behind the colon,
- * reads the content and writes the value's bytes.
+ * An object whose first name is one of these must be such a value, whole and without other fields;
+ * anything else that starts with '$' ($gt, $ref, $regex, ...) is an ordinary document. Each
+ * handler stands behind the colon, reads the content and writes the value's bytes.
  *
- * Text that needs decoding (hexadecimal, base64, digits) is read into the output and decoded in place: the result
- * is never longer.
+ * Text that needs decoding (hexadecimal, base64, digits) is read into the output and decoded in
+ * place: the result is never longer.
  */
 #include "doc/json_scan.h"
 

@@ -1,7 +1,7 @@
 /* json_write.c: BSON to Extended JSON v2.
  *
- * Text is written through a cursor into reserved room; strings sixteen bytes at a time up to the next
- * character that must be escaped. Output is compact; the pretty form puts one field a line.
+ * Text is written through a cursor into reserved room; strings sixteen bytes at a time up to the
+ * next character that must be escaped. Output is compact; the pretty form puts one field a line.
  */
 #include "doc/json.h"
 

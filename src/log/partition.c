@@ -437,7 +437,7 @@ int log_append(struct log_topic *t, uint32_t partition, struct log_record *rec, 
 	if (rc == 0 && ack == LOG_ACK_DURABLE)
 		rc = partition_wait_durable(p, partition_position(p), e);
 	else if (rc == 0)
-		flusher_note(p, false);
+		flusher_note(p);
 	mutex_unlock(&p->lock);
 	if (rolled)
 		(void)partition_retain(p, NULL);

@@ -235,8 +235,8 @@ static void every_cut_is_noticed(void **state)
 	}
 }
 
-/* libbson's validator without UTF-8 checks of names is laxer in places; none may accept what weir finds damaged in
- * its lengths, and weir must refuse whatever libbson refuses. */
+/* libbson's validator without UTF-8 checks of names is laxer in places; none may accept what weir
+ * finds damaged in its lengths, and weir must refuse whatever libbson refuses. */
 static void weir_refuses_what_libbson_refuses(void **state)
 {
 	(void)state;

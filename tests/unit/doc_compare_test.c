@@ -153,8 +153,8 @@ static void identity_sees_types_signs_and_field_order(void **state)
 	assert_int_not_equal(value_compare(value_doc(buf_slice(&a)), value_doc(buf_slice(&b))), 0);
 }
 
-/* Random numbers of all four types, near each other: comparing them by type must agree with comparing what they are in
- * decimals of 34 digits wherever that is exact. */
+/* Random numbers of all four types, near each other: comparing them by type must agree with
+ * comparing what they are in decimals of 34 digits wherever that is exact. */
 static void mixed_numbers_compare_like_exact_decimals(void **state)
 {
 	(void)state;

@@ -81,7 +81,7 @@ static void errors_tell_line_and_column_and_what_was_expected(void **state)
 	AUTO(buf) struct buf out = BUF_INIT;
 	buf_add_str(&out, "kept");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		/* In a block of its own exact size, so that a sanitizer sees every read beyond it. */
+		/* In a block of its own exact size: a sanitizer sees every read beyond it. */
 		size_t len = strlen(rows[i].json);
 		char *exact = malloc(len ? len : 1);
 		memcpy(exact, rows[i].json, len);

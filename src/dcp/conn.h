@@ -1,0 +1,71 @@
+/* conn.h: one connection to a node's data service, logged in and ready: bytes to packets and back, flow control,
+ * liveness.
+ *
+ *	connect ─▶ HELLO, LIST_MECHS ─▶ SASL ... ─▶ SELECT_BUCKET, map, manifest, [DCP_OPEN, controls] ─▶ ready
+ *	                                                                                                   │
+ *	                closed, with the reason  ◀──── any failure, silence, protocol error ───────────────┘
+ *
+ * Liveness: after `noop` of silence a NOOP is sent; after twice that the connection counts as dead. The server's own
+ * NOOPs are answered here.
+ *
+ * Flow control (DCP): the owner says how many bytes of stream messages were consumed; a fifth of the window at a time
+ * is given back. Bytes of another connection must not be given back on this one: conn_id tells them apart.
+ *
+ * Thread: the loop's.
+ */
+#ifndef DCP_CONN_H
+#define DCP_CONN_H
+
+#include "dcp/sasl.h"
+#include "dcp/wire.h"
+#include "net/loop.h"
+
+struct tls;
+struct env;
+
+struct conn_options {
+	struct env *env;
+	const char *user, *password, *bucket;
+	struct tls *tls;  /* NULL: plain text */
+	bool allow_plain; /* SASL PLAIN without TLS */
+	struct scram_cache *cache;
+	const char *agent; /* "weir/0.1" */
+	nsec connect_timeout, noop;
+	bool push_maps; /* ask for map notifications */
+	/* DCP only */
+	bool dcp;
+	const char *name;           /* of the connection: service:unique */
+	uint32_t open_flags;        /* enum dcp_open_flag beyond producer and delete times */
+	uint32_t window_bytes;      /* 0: no flow control */
+	const char *priority;       /* NULL: the server's default */
+	const char *backfill_order; /* NULL: the server's default */
+	bool change_streams, out_of_order, force_compression, cursor_dropping;
+};
+
+struct conn;
+
+struct conn_ops {
+	void (*ready)(void *arg, struct conn *c);
+	void (*packet)(void *arg, struct conn *c, const struct packet *p); /* once ready */
+	void (*round)(void *arg, struct conn *c); /* no more packets for the moment */
+	void (*map)(void *arg, struct conn *c, struct slice json);
+	void (*manifest)(void *arg, struct conn *c, struct slice json);
+	void (*closed)(void *arg, struct conn *c, const struct err *why); /* then conn_free */
+};
+
+int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn_options *o,
+	      const struct conn_ops *ops, void *arg, struct conn **out, struct err *e);
+void conn_free(struct conn *c); /* NULL is fine; may be called from within an op */
+
+struct buf *conn_out(struct conn *c); /* append packets, then conn_flush */
+void conn_flush(struct conn *c);
+void conn_consumed(struct conn *c, uint32_t bytes);
+
+uint32_t conn_id(const struct conn *c); /* unique in the process, never 0 */
+bool conn_is_ready(const struct conn *c);
+bool conn_has(const struct conn *c, enum hello_feature f);
+const char *conn_host(const struct conn *c);
+bool conn_control_ok(const struct conn *c, const char *key); /* the server took this control */
+uint64_t conn_unacked_max(const struct conn *c);             /* the most bytes ever outstanding */
+
+#endif

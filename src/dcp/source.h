@@ -1,0 +1,136 @@
+/* source.h: a bucket's changes as batches of events: assign vBuckets, poll, acknowledge.
+ *
+ *	  consumer's thread                    I/O thread                          saver's thread
+ *	 assign ───────────────────────────▶  connections, one vbucket.h each
+ *	 poll ◀────────── queue of blocks ──  emit: copied into a block
+ *	 (returns the last block) ─────────▶  flow control gives its bytes back
+ *	 ack, nack ─▶ acknowledgement windows ───────────────────────────────▶  checkpoints, every interval
+ *
+ * Nothing is dropped to make room: what the consumer does not take stays unacknowledged in the server's window.
+ * Events of a polled batch are borrowed until the next poll. There is no allocation per event once the blocks exist.
+ *
+ * Thread: poll from one thread at a time; ack, nack, commit and the rest from any.
+ */
+#ifndef DCP_SOURCE_H
+#define DCP_SOURCE_H
+
+#include "dcp/checkpoint.h"
+#include "dcp/cluster.h"
+#include "dcp/event.h"
+#include "dcp/mitigation.h"
+
+#define DCP_WINDOW_DEFAULT (16u << 20)
+#define DCP_VALUE_MAX      (32u << 20) /* one document, inflated */
+
+struct tls_options;
+struct env;
+
+enum dcp_begin { DCP_EARLIEST, DCP_LATEST }; /* a vBucket without a checkpoint */
+
+enum dcp_hook {
+	DCP_BEFORE_STREAM_START,
+	DCP_AFTER_STREAM_START,
+	DCP_BEFORE_STREAM_STOP,
+	DCP_AFTER_STREAM_STOP,
+	DCP_BEFORE_REBALANCE_START,
+	DCP_AFTER_REBALANCE_START,
+	DCP_BEFORE_REBALANCE_END,
+	DCP_AFTER_REBALANCE_END,
+};
+
+struct dcp_options {
+	struct env *env;          /* NULL: env_posix() */
+	const char *const *seeds; /* "host", "host:port", "[v6]:port"; KV ports */
+	size_t n_seeds;
+	const char *user, *password, *bucket;
+	const char *group;             /* names connections; required */
+	const struct tls_options *tls; /* NULL: plain text */
+	bool allow_plain;
+	enum cluster_network network;
+	/* what */
+	const char *scope;              /* NULL with collections: _default */
+	const char *const *collections; /* none, and no scope: the whole bucket */
+	size_t n_collections;
+	enum dcp_begin begin;
+	bool finite; /* up to what is there at the start */
+	bool xattrs, no_value, system_events, change_streams, out_of_order;
+	bool ignore_purged;    /* go-dcp's way: may lose deletions */
+	int64_t skip_until_ms; /* wall time; older documents are not delivered; 0: none */
+	bool deliver_metadata; /* also keys of connectors and transactions ("_connector:cbgo:", "_txn:") */
+	/* how */
+	uint32_t window_bytes; /* of flow control per node; 0: DCP_WINDOW_DEFAULT */
+	const char *priority;
+	nsec noop, connect_timeout;    /* 0: 5 s, 10 s */
+	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s */
+	bool rollback_unacked;
+	struct mitigation_options mitigation;
+	/* where it stands */
+	struct checkpoint_store *store; /* borrowed; NULL: the caller keeps positions */
+	bool manual_commit;             /* only dcp_source_commit saves */
+	nsec checkpoint_interval;       /* 0: 1 minute */
+	enum checkpoint_policy foreign, ahead;
+	/* who is told; called on the thread that acts */
+	void (*hook)(void *arg, enum dcp_hook h);
+	void *hook_arg;
+};
+
+struct dcp_source;
+
+/* Connects and learns the map and the collections; up to connect_timeout. ERR_AUTH, ERR_NOTFOUND (bucket, scope,
+ * collection), ERR_NET, ERR_TIMEOUT. */
+int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct err *e);
+/* Stops, saves what is acknowledged, frees. The error of the last save, if any. */
+int dcp_source_close(struct dcp_source *s, struct err *e);
+
+uint32_t dcp_source_vbuckets(struct dcp_source *s);
+const char *dcp_source_bucket_uuid(struct dcp_source *s);
+
+/* The whole new set. What leaves is stopped and its checkpoints saved before this returns; what stays is not
+ * disturbed; what comes is loaded and started. */
+int dcp_source_assign(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e);
+/* The share of member n of total (1-based). */
+int dcp_source_assign_share(struct dcp_source *s, uint32_t member, uint32_t total, struct err *e);
+
+struct dcp_batch {
+	const struct dcp_event *ev;
+	size_t n;
+};
+/* 1 some, 0 none within `wait` (0: at once, -1: for ever), negative: it cannot go on. */
+int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e);
+/* A descriptor that polls readable while a batch waits. */
+int dcp_source_fd(struct dcp_source *s);
+
+/* In any order. ERR_NOTFOUND: not valid any more (rolled back, handed over, acknowledged long ago): ignore it. */
+int dcp_source_ack(struct dcp_source *s, const struct dcp_event *ev);
+int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_t n);
+/* The vBucket goes back to its acknowledged position and everything above it comes again. */
+void dcp_source_nack(struct dcp_source *s, uint16_t vb);
+/* Saves everything acknowledged so far; returns when it is durable. */
+int dcp_source_commit(struct dcp_source *s, struct err *e);
+
+/* A collection's name; false unknown. Valid until the source closes. */
+bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope,
+			   const char **name);
+
+struct dcp_vbucket_status {
+	uint16_t vb;
+	const char *state;
+	int node;
+	struct dcp_position received, acknowledged;
+	uint64_t high, persisted, held, in_flight;
+	uint64_t mutations, deletions, expirations, reopens, rollbacks, violations;
+	uint16_t last_status;
+};
+struct dcp_status {
+	uint32_t n_vbuckets, n_assigned, n_streaming, n_done, n_nodes, n_connected;
+	int64_t map_epoch, map_rev;
+	uint64_t reconnects, saves, save_failures, saved_vbuckets;
+	uint64_t blocks,
+		unacked_max; /* most bytes the server ever had outstanding on a connection */
+	char last_error[256];
+};
+/* each may be NULL. */
+int dcp_source_status(struct dcp_source *s, struct dcp_status *out,
+		      void (*each)(void *arg, const struct dcp_vbucket_status *v), void *arg);
+
+#endif

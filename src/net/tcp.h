@@ -1,0 +1,45 @@
+/* tcp.h: a connection on a loop: connect (with name look-up and TLS), bytes in, bytes out.
+ *
+ * Input is kept in one buffer until the owner has taken it: `bytes` gets all that is there and returns how much it
+ * took; what is left (a packet's first half) is shown again with more behind it. Output is collected and written once
+ * per round of the loop.
+ *
+ *	tcp_connect ──▶ connected ──▶ bytes, bytes, ... ──▶ closed        exactly one `closed`, unless tcp_close came first
+ *
+ * Thread: the loop's.
+ */
+#ifndef NET_TCP_H
+#define NET_TCP_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "net/loop.h"
+
+#define TCP_IN_MAX  (68u << 20) /* one packet */
+#define TCP_OUT_MAX (64u << 20) /* waiting to be written */
+
+struct tcp;
+struct tls;
+
+struct tcp_ops {
+	void (*connected)(void *arg);
+	/* Returns the bytes taken (<= in.len) and in *need how many it wants to see at least next time. The owner may
+	 * call tcp_close within. */
+	size_t (*bytes)(void *arg, struct slice in, size_t *need);
+	void (*closed)(void *arg,
+		       const struct err *why); /* the tcp is still to be freed with tcp_close */
+};
+
+struct tcp_options {
+	struct tls *tls;   /* NULL: plain */
+	size_t read_bytes; /* first size of the input buffer */
+	nsec connect_timeout;
+};
+
+int tcp_connect(struct loop *l, const char *host, uint16_t port, const struct tcp_options *o,
+		const struct tcp_ops *ops, void *arg, struct tcp **out, struct err *e);
+struct buf *tcp_out(struct tcp *t); /* append here, then tcp_flush_soon */
+void tcp_flush_soon(struct tcp *t);
+void tcp_close(struct tcp *t); /* NULL is fine; calls nothing */
+
+#endif
