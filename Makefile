@@ -48,7 +48,7 @@ OPT    ?= -O2 -g
 CFLAGS_ALL := -std=gnu17 $(OPT) $(WARN) $(HARDEN) $(FORTIFY) -fPIC -fvisibility=hidden -fno-common -pthread \
               -D_GNU_SOURCE -Isrc -Iinclude -I. $(SAN) $(CFLAGS)
 LDFLAGS_ALL := -pthread -Wl,-z,relro,-z,now $(SAN) $(LDFLAGS)
-LIBS       = $(shell pkg-config --libs $(PKGS_BUILD)) -lm
+LIBS       = $(shell pkg-config --libs $(PKGS_BUILD)) $(LIBS_PRIVATE) -lm
 TEST_CFLAGS = $(shell pkg-config --cflags $(PKGS_TEST))
 TEST_LIBS   = $(shell pkg-config --libs $(PKGS_TEST))
 
@@ -235,7 +235,7 @@ $(B)/weir.pc: $(B)/settings Makefile
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
 		'Name: weir' 'Description: change streams, a durable log and stream processing' \
 		'Version: $(VERSION)' 'Requires.private: $(PKGS_BUILD)' \
-		'Libs: -L$${libdir} -lweir' 'Libs.private: -lm -pthread' 'Cflags: -I$${includedir}' > $@
+		'Libs: -L$${libdir} -lweir' 'Libs.private: $(LIBS_PRIVATE) -lm -pthread' 'Cflags: -I$${includedir}' > $@
 
 $(B)/weir.1: $(B)/weir
 	@$(B)/weir help --man > $@

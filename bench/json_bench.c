@@ -1,7 +1,8 @@
 /* json_bench.c: JSON to BSON and back, weir and libbson in the same run.
  *
- * Documents: generated events of about 300 bytes, and the features of examples/data/earthquakes.json where that
- * file is there. Thread CPU time, best of the rounds. --quick: a tiny input, to see that it works.
+ * Documents: generated events of about 300 bytes, and the features of
+ * examples/data/earthquakes.json where that file is there. Thread CPU time, best of the rounds.
+ * --quick: a tiny input, to see that it works.
  */
 #include "doc/json.h"
 #include "tests/libbson.h"
@@ -87,7 +88,8 @@ static void generate(struct set *s, size_t n)
 	}
 }
 
-/* Every feature of a GeoJSON collection as a document of its own. False when there is no such file. */
+/* Every feature of a GeoJSON collection as a document of its own. False when there is no such
+ * file. */
 static bool load(struct set *s, const char *path)
 {
 	FILE *f = fopen(path, "rb");

@@ -10,9 +10,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { DOCS = 1000 };
+enum { DOCS = 1000, WIDE_DOCS = 20 };
 
 static struct slice docs[DOCS];
+static int n_docs = DOCS;
 static long rounds = 2000;
 
 static double now_ns(void)
@@ -131,6 +132,33 @@ static void in_10000(struct bson_writer *w)
 	in_terms(w, 10000);
 }
 
+/* { f0: { $gte: -1 }, f1: ... } on documents of the same fields: the cost of a term and of a field. */
+static int wide_terms, wide_fields;
+
+static void wide(struct bson_writer *w)
+{
+	for (int i = 0; i < wide_terms; i++) {
+		char name[48];
+		snprintf(name, sizeof(name), "field%d", wide_fields - 1 - i);
+		relation(w, name, "$gte", -1);
+	}
+}
+
+static struct slice make_wide_doc(struct buf *out)
+{
+	struct err e = ERR_INIT;
+	struct bson_writer w;
+	buf_reset(out);
+	bson_writer_init(&w, out);
+	for (int i = 0; i < wide_fields; i++) {
+		char name[48];
+		snprintf(name, sizeof(name), "field%d", i);
+		bson_put_int32(&w, slice_str(name), i);
+	}
+	check(bson_finish(&w, &e), &e);
+	return buf_slice(out);
+}
+
 /* ---- the same by hand, with libbson ---- */
 
 static bool libbson_two_terms(const bson_t *b)
@@ -198,14 +226,14 @@ static double run_weir(void (*fill)(struct bson_writer *w), unsigned long *hits)
 	*hits = 0;
 	double start = now_ns();
 	for (long r = 0; r < rounds; r++) {
-		for (int i = 0; i < DOCS; i++) {
+		for (int i = 0; i < n_docs; i++) {
 			eval_reset(&ev);
 			int rc = match_doc(m, &ev, docs[i], &e);
 			check(rc, &e);
 			*hits += (unsigned long)rc;
 		}
 	}
-	double ns = (now_ns() - start) / (double)rounds / DOCS;
+	double ns = (now_ns() - start) / (double)rounds / n_docs;
 	eval_done(&ev);
 	match_free(m);
 	return ns;
@@ -216,12 +244,12 @@ static double run_libbson(bool (*fn)(const bson_t *b), unsigned long *hits)
 	*hits = 0;
 	double start = now_ns();
 	for (long r = 0; r < rounds; r++) {
-		for (int i = 0; i < DOCS; i++) {
+		for (int i = 0; i < n_docs; i++) {
 			bson_t b;
 			*hits += bson_init_static(&b, docs[i].p, docs[i].len) && fn(&b);
 		}
 	}
-	return (now_ns() - start) / (double)rounds / DOCS;
+	return (now_ns() - start) / (double)rounds / n_docs;
 }
 
 static void compare(const char *name, void (*fill)(struct bson_writer *w),
@@ -238,7 +266,26 @@ static void compare(const char *name, void (*fill)(struct bson_writer *w),
 			exit(1);
 		}
 	}
-	printf("   (%.0f %% match)\n", 100.0 * (double)hits / (double)rounds / DOCS);
+	printf("   (%.0f %% match)\n", 100.0 * (double)hits / (double)rounds / n_docs);
+}
+
+static void scaling(struct buf *bytes)
+{
+	static const struct {
+		int terms, fields;
+	} shapes[] = { { 1, 10 },    { 1, 100 },    { 1, 1000 },
+		       { 10, 1000 }, { 100, 1000 }, { 1000, 1000 } };
+	rounds = MAX(rounds / 4, 1);
+	n_docs = WIDE_DOCS; /* all in the cache */
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		char name[48];
+		wide_terms = shapes[i].terms;
+		wide_fields = shapes[i].fields;
+		for (int k = 0; k < n_docs; k++)
+			docs[k] = make_wide_doc(&bytes[k]);
+		snprintf(name, sizeof(name), "%d terms, %d fields", wide_terms, wide_fields);
+		compare(name, wide, NULL);
+	}
 }
 
 int main(void)
@@ -257,6 +304,7 @@ int main(void)
 	compare("$in, 10 values", in_10, NULL);
 	compare("$in, 10,000 values", in_10000, NULL);
 	compare("$regex", regex_term, NULL);
+	scaling(bytes);
 	for (int i = 0; i < DOCS; i++)
 		buf_done(&bytes[i]);
 	return 0;

@@ -1,7 +1,9 @@
 /* Two lines of text: a pipeline of stages and a document, both as JSON. What compiles is run; whatever comes out must be
- * a valid document, and running twice must give the same. */
+ * a valid document, and running twice must give the same. Input that begins with a zero byte is read as choices instead
+ * (generate.h). */
 #include "doc/json.h"
 #include "doc/pipeline.h"
+#include "fuzz/generate.h"
 
 #include <stdlib.h>
 
@@ -25,11 +27,11 @@ static int check(void *arg, struct slice doc, struct err *e)
 	return ++o->n < 10000 ? 0 : 1;
 }
 
-static void run(struct slice stages, struct slice doc, enum pipeline_context context)
+static void run(struct slice spec, struct slice doc, enum pipeline_context context)
 {
 	struct pipeline *p;
 	struct pipeline_options o = { .context = context };
-	if (pipeline_compile(stages, &o, &p, NULL) < 0)
+	if (pipeline_compile(spec, &o, &p, NULL) < 0)
 		return;
 	struct output out[2] = { { 0 } };
 	int rc[2];
@@ -55,16 +57,86 @@ static void run(struct slice stages, struct slice doc, enum pipeline_context con
 	pipeline_free(p);
 }
 
+static const char *const stages[] = { "$project", "$set",         "$unset",
+				      "$match",   "$replaceWith", "$replaceRoot",
+				      "$redact",  "$unwind",      NULL };
+static const char *const paths[] = { "a",   "a.b", "a.0", "b.c",   "_id", "d",
+				     "e.f", "0",   "b",   "c.d.e", NULL };
+static const char *const texts[] = { "$a",      "$a.b",   "$b.0", "$$ROOT", "$$REMOVE", "$$DESCEND",
+				     "$$PRUNE", "$$KEEP", "a",    "$d",     NULL };
+static const char *const operators[] = { "$add",
+					 "$cond",
+					 "$literal",
+					 "$arrayElemAt",
+					 "$concatArrays",
+					 "$eq",
+					 "$map",
+					 "$size",
+					 "path",
+					 "newRoot",
+					 "$gt",
+					 "includeArrayIndex",
+					 "preserveNullAndEmptyArrays",
+					 NULL };
+
+static void generate_spec(struct generator *g, struct bson_writer *w, struct slice key, int depth)
+{
+	switch (generate_byte(g, depth < 4 ? 6 : 3)) {
+	case 0: bson_put_int32(w, key, (int32_t)generate_byte(g, 2)); break;
+	case 1:
+	case 2: bson_put_string(w, key, generate_word(g, texts)); break;
+	case 3:
+		bson_begin_doc(w, key);
+		generate_spec(g, w, generate_word(g, operators), depth + 1);
+		if (generate_byte(g, 2))
+			generate_spec(g, w, generate_word(g, operators), depth + 1);
+		bson_end(w);
+		break;
+	case 4:
+		bson_begin_array(w, key);
+		for (unsigned n = generate_byte(g, 4); n > 0; n--)
+			generate_spec(g, w, SLICE_NONE, depth + 1);
+		bson_end(w);
+		break;
+	default:
+		bson_begin_doc(w, key);
+		for (unsigned n = generate_byte(g, 4) + 1; n > 0; n--)
+			generate_spec(g, w, generate_word(g, paths), depth + 1);
+		bson_end(w);
+	}
+}
+
+static void run_generated(struct generator g)
+{
+	AUTO(buf) struct buf spec = BUF_INIT, doc = BUF_INIT;
+	struct bson_writer w;
+	bson_writer_init(&w, &spec);
+	bson_begin_array(&w, SLICE_LIT("stages"));
+	for (unsigned n = generate_byte(&g, 4) + 1; n > 0; n--) {
+		bson_begin_doc(&w, SLICE_NONE);
+		generate_spec(&g, &w, generate_word(&g, stages), 0);
+		bson_end(&w);
+	}
+	bson_end(&w);
+	if (bson_finish(&w, NULL) == 0 && generate_doc(&g, &doc))
+		run(value_slice(bson_get_str(buf_slice(&spec), "stages")), buf_slice(&doc),
+		    PIPELINE_PLAIN);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	AUTO(buf) struct buf stages = BUF_INIT, doc = BUF_INIT;
+	AUTO(buf) struct buf text = BUF_INIT, doc = BUF_INIT;
 	struct value v;
+	if (size && size < 32768 && data[0] == 0) {
+		run_generated((struct generator){ data + 1, data + size });
+		return 0;
+	}
 	const uint8_t *end = size && size < 32768 ? memchr(data, '\n', size) : NULL;
 	if (!end)
 		return 0;
 	struct slice first = { data, (size_t)(end - data) };
 	struct slice second = { end + 1, size - first.len - 1 };
-	if (json_to_value(first, &stages, &v, NULL, NULL) < 0 || v.type != BSON_ARRAY ||
+	if (json_to_value(first, &text, &v, NULL, NULL) < 0 || v.type != BSON_ARRAY ||
 	    json_to_bson(second, &doc, NULL, NULL) < 0)
 		return 0;
 	run(value_slice(v), buf_slice(&doc), PIPELINE_PLAIN);

@@ -1,9 +1,11 @@
 /* Four lines of JSON: an update (an object, or an array: a pipeline), the document before it, arrayFilters, the query. What
- * applies must give a valid document with the same _id; its diff, applied to the document before, must give it back. */
+ * applies must give a valid document with the same _id; its diff, applied to the document before, must give it back.
+ * Input that begins with a zero byte is read as choices instead (generate.h). */
 #include "doc/compare.h"
 #include "doc/diff.h"
 #include "doc/json.h"
 #include "doc/update.h"
+#include "fuzz/generate.h"
 
 #include <stdlib.h>
 
@@ -86,16 +88,76 @@ static void run(struct slice spec, bool is_pipeline, struct slice before,
 	update_free(u);
 }
 
+static const char *const operators[] = { "$set", "$unset",   "$inc",         "$mul",
+					 "$min", "$max",     "$rename",      "$setOnInsert",
+					 "$bit", "$push",    "$pull",        "$addToSet",
+					 "$pop", "$pullAll", "$currentDate", NULL };
+static const char *const paths[] = { "a",      "a.b", "a.0",     "a.0.b", "b.c",   "a.$[]",
+				     "a.$[e]", "a.$", "a.$[].b", "d",     "e.f.g", "a.$[e].b.$[]",
+				     "0",      "_id", "a.1.$[]", "b.7",   NULL };
+static const char *const clauses[] = { "$each", "$slice", "$position", "$sort", "$gt",
+				       "and",   "or",     "a",         NULL };
+
+static void generate_operand(struct generator *g, struct bson_writer *w, struct slice key)
+{
+	switch (generate_byte(g, 4)) {
+	case 0: bson_put_string(w, key, generate_word(g, paths)); break;
+	case 1:
+		bson_begin_doc(w, key);
+		for (unsigned n = generate_byte(g, 4); n > 0; n--)
+			generate_value(g, w, generate_word(g, clauses), 3);
+		bson_end(w);
+		break;
+	default: generate_value(g, w, key, 2);
+	}
+}
+
+static void run_generated(struct generator g)
+{
+	AUTO(buf) struct buf spec = BUF_INIT, before = BUF_INIT, rest = BUF_INIT;
+	struct bson_writer w;
+	bson_writer_init(&w, &spec);
+	for (unsigned n = generate_byte(&g, 3) + 1; n > 0; n--) {
+		bson_begin_doc(&w, generate_word(&g, operators));
+		for (unsigned k = generate_byte(&g, 3) + 1; k > 0; k--) {
+			struct slice path = generate_word(&g, paths);
+			generate_operand(&g, &w, path);
+		}
+		bson_end(&w);
+	}
+	bool ok = bson_finish(&w, NULL) == 0 && generate_doc(&g, &before);
+	bson_writer_init(&w, &rest);
+	bson_begin_array(&w, SLICE_LIT("filters"));
+	bson_begin_doc(&w, SLICE_NONE);
+	generate_value(&g, &w, SLICE_LIT("e"), 3);
+	bson_end(&w);
+	bson_end(&w);
+	bson_begin_doc(&w, SLICE_LIT("query"));
+	generate_value(&g, &w, SLICE_LIT("a"), 3);
+	bson_end(&w);
+	if (!ok || bson_finish(&w, NULL) < 0)
+		return;
+	struct update_options o = {
+		.query = value_slice(bson_get_str(buf_slice(&rest), "query")),
+	};
+	run(buf_slice(&spec), false, buf_slice(&before), &o);
+	o.array_filters = value_slice(bson_get_str(buf_slice(&rest), "filters"));
+	run(buf_slice(&spec), false, buf_slice(&before), &o);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	AUTO(buf)
-	struct buf spec = BUF_INIT,
-		   before = BUF_INIT, filters = BUF_INIT, query = BUF_INIT;
+	struct buf spec = BUF_INIT, before = BUF_INIT, filters = BUF_INIT, query = BUF_INIT;
 	struct slice rest = { data, size };
 	struct value u, f;
 	struct update_options o = { 0 };
 	if (size == 0 || size >= 32768)
 		return 0;
+	if (data[0] == 0) {
+		run_generated((struct generator){ data + 1, data + size });
+		return 0;
+	}
 	if (json_to_value(line(&rest), &spec, &u, NULL, NULL) < 0 ||
 	    (u.type != BSON_ARRAY && u.type != BSON_DOCUMENT) ||
 	    json_to_bson(line(&rest), &before, NULL, NULL) < 0)

@@ -47,7 +47,7 @@ enum weir_ack {
 };
 
 #define WEIR_LATEST_BYTES_DEFAULT \
-	(256u << 20) /* memory of the index of latest documents: about 10 million documents */
+	(256u << 20) /* memory of the index of latest documents: about 6 million documents */
 
 typedef struct weir_oplog_options {
 	size_t size;
@@ -61,7 +61,7 @@ typedef struct weir_oplog_options {
 
 	/* Collections whose latest documents weir may look up by _id: NULL-terminated patterns "db.coll", "db.*", "*".
 	 * NULL: all. The index is built by one scan of the log at the first update or look-up that needs it, and costs
-	 * nothing before; about 24 bytes a document then. */
+	 * nothing before; 32 to 64 bytes a document then. */
 	const char *const *latest;
 	uint64_t
 		latest_bytes_max; /* 0: WEIR_LATEST_BYTES_DEFAULT. Beyond it look-ups fail with LIMIT; appends go on */

@@ -432,6 +432,17 @@ static int write_entries(struct oplog *o, struct appender *a, struct oplog_op *o
 	return 0;
 }
 
+/* What updates made of their documents is at hand here, and likely to be asked for soon. */
+static void remember(struct oplog *o, const struct appender *a, const struct oplog_op *ops,
+		     size_t n)
+{
+	for (size_t i = n > LOOKUP_CACHE_SLOTS ? n - LOOKUP_CACHE_SLOTS : 0; i < n; i++) {
+		const struct made *m = &a->made[i];
+		if (m->has_entry && ops[i].wrote == CHANGE_UPDATE)
+			lookup_remember(o->lookup, m->offset, m->chain, image_after(a, &ops[i], m));
+	}
+}
+
 static int append_locked(struct oplog *o, struct appender *a, struct oplog_op *ops, size_t n,
 			 bool dependent, enum log_ack ack, struct oplog_position *out,
 			 size_t *failed, struct err *e)
@@ -456,7 +467,10 @@ static int append_locked(struct oplog *o, struct appender *a, struct oplog_op *o
 		if (batch && ops[i].op <= CHANGE_DELETE)
 			*pending_place(a, ops, &ops[i]) = (uint32_t)i + 1;
 	}
-	return write_entries(o, a, ops, n, ack, out, e);
+	rc = write_entries(o, a, ops, n, ack, out, e);
+	if (rc == 0 && dependent)
+		remember(o, a, ops, n);
+	return rc;
 }
 
 /* ---- the way in ---- */

@@ -233,22 +233,14 @@ static uint32_t slot_coll(const struct latest_slot *s)
 	return (uint32_t)(s->where >> LATEST_OFFSET_BITS);
 }
 
-struct latest_iter latest_begin(const struct latest *l, uint32_t coll, uint64_t hash)
+struct latest_slot *latest_get(const struct latest *l, uint32_t coll, struct latest_hash hash)
 {
-	return (struct latest_iter){
-		.l = l, .coll = coll, .hash = hash, .i = l->cap ? home(coll, hash, l->cap) : 0
-	};
-}
-
-struct latest_slot *latest_next(struct latest_iter *it)
-{
-	const struct latest *l = it->l;
 	if (!l->cap)
 		return NULL;
-	while (l->slots[it->i].where != FREE) {
-		struct latest_slot *s = &l->slots[it->i];
-		it->i = (it->i + 1) & (l->cap - 1);
-		if (s->hash == it->hash && slot_coll(s) == it->coll)
+	for (size_t i = home(coll, hash.a, l->cap); l->slots[i].where != FREE;
+	     i = (i + 1) & (l->cap - 1)) {
+		struct latest_slot *s = &l->slots[i];
+		if (s->hash.a == hash.a && s->hash.b == hash.b && slot_coll(s) == coll)
 			return s;
 	}
 	return NULL;
@@ -261,7 +253,7 @@ void latest_move(struct latest_slot *s, uint64_t offset)
 
 static void put(struct latest_slot *slots, size_t cap, struct latest_slot s)
 {
-	size_t i = home(slot_coll(&s), s.hash, cap);
+	size_t i = home(slot_coll(&s), s.hash.a, cap);
 	while (slots[i].where != FREE)
 		i = (i + 1) & (cap - 1);
 	slots[i] = s;
@@ -316,7 +308,8 @@ static int grow(struct latest *l, struct err *e)
 	return rebuild(l, cap, e);
 }
 
-int latest_add(struct latest *l, uint32_t coll, uint64_t hash, uint64_t offset, struct err *e)
+int latest_add(struct latest *l, uint32_t coll, struct latest_hash hash, uint64_t offset,
+	       struct err *e)
 {
 	if (offset >> LATEST_OFFSET_BITS)
 		give_up(l);
@@ -338,7 +331,7 @@ void latest_remove(struct latest *l, struct latest_slot *s)
 {
 	size_t mask = l->cap - 1, hole = (size_t)(s - l->slots);
 	for (size_t i = (hole + 1) & mask; l->slots[i].where != FREE; i = (i + 1) & mask) {
-		size_t want = home(slot_coll(&l->slots[i]), l->slots[i].hash, l->cap);
+		size_t want = home(slot_coll(&l->slots[i]), l->slots[i].hash.a, l->cap);
 		/* May move back unless its home lies behind the hole. */
 		if (((i - want) & mask) >= ((i - hole) & mask)) {
 			l->slots[hole] = l->slots[i];

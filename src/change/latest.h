@@ -1,7 +1,9 @@
 /* latest.h: where in the log each document was last written: the index of latest documents.
  *
- * It maps (collection, hash of _id) to the offset of an entry; the caller reads the entry and compares the _id, so an
- * answer is never a guess. Nothing of a document is kept: 16 bytes a slot, at most three quarters of the slots used.
+ * It maps (collection, 128-bit keyed hash of _id) to the offset of an entry. Two documents with one hash are not
+ * expected before the heat death (a billion documents: one chance in 10^20); yet who looks one up reads its entry anyway
+ * and compares the _id, so an answer is never another document. Nothing of a document is kept: 24 bytes a slot, at
+ * most three quarters of the slots used.
  *
  * Collections have numbers. Dropping a collection retires its number, renaming moves it, so neither touches the slots;
  * slots of retired collections are left out when the table grows.
@@ -22,8 +24,12 @@
 #define LATEST_COLLS_MAX   (1u << 20)
 #define LATEST_NONE        UINT32_MAX
 
+struct latest_hash {
+	uint64_t a, b;
+};
+
 struct latest_slot {
-	uint64_t hash;
+	struct latest_hash hash;
 	uint64_t where; /* collection's number << 40 | offset; all ones: free */
 };
 
@@ -60,16 +66,8 @@ bool latest_chosen(const char *const *patterns, struct slice db, struct slice co
 int latest_coll(struct latest *l, struct slice db, struct slice coll, bool create, uint32_t *number,
 		struct err *e);
 
-/* Walks the slots that may be the document: for (it = latest_begin(..); (s = latest_next(&it)); ) check s's offset. */
-struct latest_iter {
-	const struct latest *l;
-	uint32_t coll;
-	uint64_t hash;
-	size_t i;
-};
-
-struct latest_iter latest_begin(const struct latest *l, uint32_t coll, uint64_t hash);
-struct latest_slot *latest_next(struct latest_iter *it);
+/* The document's slot, or NULL. */
+struct latest_slot *latest_get(const struct latest *l, uint32_t coll, struct latest_hash hash);
 
 static inline uint64_t latest_offset(const struct latest_slot *s)
 {
@@ -78,7 +76,8 @@ static inline uint64_t latest_offset(const struct latest_slot *s)
 
 void latest_move(struct latest_slot *s, uint64_t offset); /* the same document, written again */
 /* A document that is not in the table. ERR_NOMEM; a table that is full says 0 and drops it. */
-int latest_add(struct latest *l, uint32_t coll, uint64_t hash, uint64_t offset, struct err *e);
+int latest_add(struct latest *l, uint32_t coll, struct latest_hash hash, uint64_t offset,
+	       struct err *e);
 void latest_remove(struct latest *l, struct latest_slot *s);
 
 void latest_drop(struct latest *l, struct slice db, struct slice coll);

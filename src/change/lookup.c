@@ -6,7 +6,7 @@
  * An image:
  *
  *	insert  ◀──prev── update ◀──prev── update          whole image, then differences applied in order;
- *	{whole}           {diff}           {diff}          at most ENTRY_CHAIN_MAX steps back
+ *	{whole}           {diff}           {diff}          at most ENTRY_CHAIN_MAX steps back, or to an image kept
  */
 #include "change/lookup.h"
 
@@ -26,22 +26,32 @@ struct lookup {
 	struct log_topic *topic;
 	struct log_reader *tail, *seek; /* opened at the first use */
 	struct latest latest;
-	uint64_t seed;           /* of hashes of _id */
-	struct buf image, after; /* scratch of chains */
+	uint64_t seed[2];        /* of hashes of _id */
+	struct buf image, after; /* scratch of chains: the image so far, and the next one */
+	struct buf updates;      /* the differences on the way back */
+	struct kept *kept;       /* LOOKUP_CACHE_SLOTS, made at the first need */
+};
+
+/* An image made lately. */
+struct kept {
+	uint64_t offset; /* of the entry that left it */
+	bool used;
+	uint8_t chain;
+	struct buf image;
 };
 
 int lookup_new(struct log_topic *topic, struct env *env, const char *const *patterns,
 	       size_t bytes_max, struct lookup **out, struct err *e)
 {
-	uint64_t seed;
-	int rc = env_random(env, &seed, sizeof(seed), e);
+	uint64_t seed[2];
+	int rc = env_random(env, seed, sizeof(seed), e);
 	if (rc < 0)
 		return rc;
 	struct lookup *l = mem_try(sizeof(*l));
 	if (!l)
 		return err_nomem(e);
 	l->topic = topic;
-	l->seed = seed;
+	memcpy(l->seed, seed, sizeof(seed));
 	mutex_init(&l->lock);
 	latest_init(&l->latest, patterns, bytes_max);
 	*out = l;
@@ -57,6 +67,10 @@ void lookup_free(struct lookup *l)
 	latest_done(&l->latest);
 	buf_done(&l->image);
 	buf_done(&l->after);
+	buf_done(&l->updates);
+	for (size_t i = 0; l->kept && i < LOOKUP_CACHE_SLOTS; i++)
+		buf_done(&l->kept[i].image);
+	mem_free(l->kept);
 	mutex_done(&l->lock);
 	mem_free(l);
 }
@@ -83,6 +97,37 @@ static int read_at(struct lookup *l, uint64_t offset, struct entry *n, struct lo
 	return entry_open(n, rec, e);
 }
 
+/* ---- images ---- */
+
+static struct kept *kept_at(struct lookup *l, uint64_t offset)
+{
+	return l->kept ? &l->kept[offset % LOOKUP_CACHE_SLOTS] : NULL;
+}
+
+/* Keeping is a favour: without memory it is left undone. */
+static void keep(struct lookup *l, uint64_t offset, uint8_t chain, struct slice image)
+{
+	if (image.len > LOOKUP_CACHE_IMAGE)
+		return;
+	if (!l->kept)
+		l->kept = mem_try_array(LOOKUP_CACHE_SLOTS, sizeof(*l->kept));
+	struct kept *k = kept_at(l, offset);
+	if (!k)
+		return;
+	buf_reset(&k->image);
+	buf_add_slice(&k->image, image);
+	k->used = !k->image.failed;
+	k->offset = offset;
+	k->chain = chain;
+}
+
+void lookup_remember(struct lookup *l, uint64_t offset, uint8_t chain, struct slice image)
+{
+	mutex_lock(&l->lock);
+	keep(l, offset, chain, image);
+	mutex_unlock(&l->lock);
+}
+
 static int no_image(struct err *e, uint64_t offset, const char *why)
 {
 	return err_number(e, ERR_NO_IMAGE, 47,
@@ -90,26 +135,49 @@ static int no_image(struct err *e, uint64_t offset, const char *why)
 			  why);
 }
 
-/* Walks back from *offset to the entry with a whole image, noting the updates on the way. */
-static int walk_back(struct lookup *l, uint64_t offset, uint64_t updates[ENTRY_CHAIN_MAX],
-		     size_t *count, struct err *e)
+/* Puts a whole image into l->image; *chain: the updates it is away from one in the log. */
+static int take_base(struct lookup *l, struct slice image, uint8_t base_chain, uint8_t *chain,
+		     struct err *e)
 {
-	const uint64_t start = offset;
+	buf_reset(&l->image);
+	buf_add_slice(&l->image, image);
+	*chain = base_chain;
+	return buf_check(&l->image, e);
+}
+
+static int note_update(struct lookup *l, const struct entry *n, struct err *e)
+{
+	struct value v = bson_get_str(n->doc, entry_field_names[ENTRY_UPDATE_DESCRIPTION]);
+	if (v.type != BSON_DOCUMENT)
+		return err_set(e, ERR_CORRUPT, "update entry %" PRIu64 " has no updateDescription",
+			       n->offset);
+	buf_add_slice(&l->updates, value_slice(v));
+	return buf_check(&l->updates, e);
+}
+
+/* Walks back from the entry at `start` to a whole image, noting the differences on the way: at[i] is where the i-th one
+ * begins in l->updates, at[*count] where they end. */
+static int walk_back(struct lookup *l, uint64_t start, size_t at[ENTRY_CHAIN_MAX + 2],
+		     size_t *count, uint8_t *chain, struct err *e)
+{
+	uint64_t offset = start;
+	buf_reset(&l->updates);
 	for (size_t n = 0;; n++) {
 		struct entry entry;
 		struct log_record rec;
+		const struct kept *k = kept_at(l, offset);
+		at[n] = l->updates.len;
+		*count = n;
+		if (k && k->used && k->offset == offset)
+			return take_base(l, buf_slice(&k->image), k->chain, chain, e);
 		int rc = read_at(l, offset, &entry, &rec, e);
 		if (rc == ERR_HISTORY_LOST)
 			return no_image(e, start, "an entry before it was trimmed away");
 		if (rc < 0)
 			return rc;
 		struct slice image = entry_image(&entry);
-		if (image.len) {
-			buf_reset(&l->image);
-			buf_add_slice(&l->image, image);
-			*count = n;
-			return buf_check(&l->image, e);
-		}
+		if (image.len)
+			return take_base(l, image, 0, chain, e);
 		if (entry.op != CHANGE_UPDATE || entry.prev == ENTRY_PREV_NONE ||
 		    entry.prev >= offset)
 			return no_image(e, start, "the log holds no whole image before it");
@@ -117,51 +185,52 @@ static int walk_back(struct lookup *l, uint64_t offset, uint64_t updates[ENTRY_C
 			return err_set(e, ERR_CORRUPT,
 				       "entry %" PRIu64 ": more than %d updates without an image",
 				       start, ENTRY_CHAIN_MAX);
-		updates[n] = offset;
+		rc = note_update(l, &entry, e);
+		if (rc < 0)
+			return rc;
 		offset = entry.prev;
 	}
 }
 
-static int apply_update(struct lookup *l, uint64_t offset, struct err *e)
+static int apply_update(struct lookup *l, uint64_t offset, struct slice update, struct err *e)
 {
-	struct entry entry;
-	struct log_record rec;
-	int rc = read_at(l, offset, &entry, &rec, e);
-	if (rc == ERR_HISTORY_LOST)
-		return no_image(e, offset, "it was trimmed away");
-	if (rc < 0)
-		return rc;
-	struct value v = bson_get_str(entry.doc, entry_field_names[ENTRY_UPDATE_DESCRIPTION]);
-	if (v.type != BSON_DOCUMENT)
-		return err_set(e, ERR_CORRUPT, "update entry %" PRIu64 " has no updateDescription",
-			       offset);
 	buf_reset(&l->after);
-	rc = diff_apply(buf_slice(&l->image), value_slice(v), &l->after, e);
+	int rc = diff_apply(buf_slice(&l->image), update, &l->after, e);
 	if (rc < 0)
-		return err_in(e, rc, "entry %" PRIu64, offset);
+		return err_in(e, rc, "building the document as entry %" PRIu64 " left it", offset);
 	struct buf swap = l->image;
 	l->image = l->after;
 	l->after = swap;
 	return 0;
 }
 
-static int build_image(struct lookup *l, uint64_t offset, struct buf *image, struct err *e)
+/* Leaves the image in l->image. */
+static int build_image(struct lookup *l, uint64_t offset, uint8_t *chain, struct err *e)
 {
-	uint64_t updates[ENTRY_CHAIN_MAX];
-	size_t n = 0;
-	int rc = walk_back(l, offset, updates, &n, e);
-	while (rc == 0 && n > 0)
-		rc = apply_update(l, updates[--n], e);
+	size_t at[ENTRY_CHAIN_MAX + 2], n = 0;
+	int rc = walk_back(l, offset, at, &n, chain, e);
 	if (rc < 0)
 		return rc;
-	buf_add_slice(image, buf_slice(&l->image));
-	return buf_check(image, e);
+	*chain = (uint8_t)(*chain + n);
+	for (size_t i = n; i-- > 0;) {
+		rc = apply_update(l, offset, slice_of(l->updates.p + at[i], at[i + 1] - at[i]), e);
+		if (rc < 0)
+			return rc;
+	}
+	if (n)
+		keep(l, offset, *chain, buf_slice(&l->image));
+	return 0;
 }
 
 int lookup_image(struct lookup *l, uint64_t offset, struct buf *image, struct err *e)
 {
+	uint8_t chain;
 	mutex_lock(&l->lock);
-	int rc = build_image(l, offset, image, e);
+	int rc = build_image(l, offset, &chain, e);
+	if (rc == 0) {
+		buf_add_slice(image, buf_slice(&l->image));
+		rc = buf_check(image, e);
+	}
 	mutex_unlock(&l->lock);
 	return rc;
 }
@@ -185,35 +254,9 @@ int lookup_mark(struct lookup *l, uint64_t offset, struct entry_mark *out, struc
 
 /* ---- the index ---- */
 
-/* 1: the slot is this document. A slot whose entry was trimmed away counts as it: nothing else is known of it. */
-static int is_document(struct lookup *l, const struct latest_slot *s, struct value id,
-		       struct err *e)
+static struct latest_hash hash_of(const struct lookup *l, struct value id)
 {
-	struct entry entry;
-	struct log_record rec;
-	int rc = read_at(l, latest_offset(s), &entry, &rec, e);
-	if (rc == ERR_HISTORY_LOST)
-		return 1;
-	if (rc < 0)
-		return rc;
-	return value_equal(entry_key_id(&entry), id);
-}
-
-/* The document's slot, or NULL. hint: the offset of its latest entry where the caller knows it. */
-static int find_slot(struct lookup *l, uint32_t coll, uint64_t hash, struct value id, uint64_t hint,
-		     struct latest_slot **out, struct err *e)
-{
-	struct latest_iter it = latest_begin(&l->latest, coll, hash);
-	struct latest_slot *s;
-	while ((s = latest_next(&it))) {
-		int rc = latest_offset(s) == hint ? 1 : is_document(l, s, id, e);
-		if (rc < 0)
-			return rc;
-		if (rc == 1)
-			break;
-	}
-	*out = s;
-	return 0;
+	return (struct latest_hash){ value_hash(id, l->seed[0]), value_hash(id, l->seed[1]) };
 }
 
 static int note_document(struct lookup *l, const struct entry *n, struct slice db,
@@ -223,12 +266,8 @@ static int note_document(struct lookup *l, const struct entry *n, struct slice d
 	int rc = latest_coll(&l->latest, db, coll, n->op != CHANGE_DELETE, &number, e);
 	if (rc < 0 || number == LATEST_NONE)
 		return rc;
-	struct value id = entry_key_id(n);
-	uint64_t hash = value_hash(id, l->seed);
-	struct latest_slot *s;
-	rc = find_slot(l, number, hash, id, n->prev, &s, e);
-	if (rc < 0)
-		return rc;
+	struct latest_hash hash = hash_of(l, entry_key_id(n));
+	struct latest_slot *s = latest_get(&l->latest, number, hash);
 	if (n->op == CHANGE_DELETE) {
 		if (s)
 			latest_remove(&l->latest, s);
@@ -339,24 +378,21 @@ static int find_latest(struct lookup *l, struct slice db, struct slice coll, str
 	rc = latest_coll(&l->latest, db, coll, false, &number, e);
 	if (rc < 0 || number == LATEST_NONE)
 		return rc;
-	struct latest_slot *s;
-	rc = find_slot(l, number, value_hash(id, l->seed), id, ENTRY_PREV_NONE, &s, e);
-	if (rc < 0 || !s)
-		return rc;
+	const struct latest_slot *s = latest_get(&l->latest, number, hash_of(l, id));
+	if (!s)
+		return 0;
 	uint64_t offset = latest_offset(s);
-	rc = build_image(l, offset, image, e);
+	uint8_t chain;
+	rc = build_image(l, offset, &chain, e);
 	if (rc < 0)
 		return rc;
-	if (found) {
-		struct entry n;
-		struct log_record rec;
-		rc = read_at(l, offset, &n, &rec, e);
-		if (rc < 0)
-			return rc;
-		found->offset = offset;
-		found->chain = n.chain;
-	}
-	return 1;
+	if (!value_equal(bson_get_str(buf_slice(&l->image), "_id"), id))
+		return 0;
+	buf_add_slice(image, buf_slice(&l->image));
+	if (found)
+		*found = (struct lookup_found){ .offset = offset, .chain = chain };
+	rc = buf_check(image, e);
+	return rc < 0 ? rc : 1;
 }
 
 int lookup_latest(struct lookup *l, struct slice db, struct slice coll, struct value id,

@@ -4,7 +4,8 @@
  * each look-up first reads what was appended since the last one, so it works in the writer and in reader processes
  * alike, and costs nothing until the first look-up.
  *
- * "As one entry left them" follows the chain of entries back to a whole image and applies the differences forward.
+ * "As one entry left them" follows the chain of entries back to a whole image and applies the differences forward. The
+ * images made last are kept, so that a document that changes often costs one step, not the whole chain.
  *
  * Thread: any; takes its own lock, which is below the oplog's.
  */
@@ -12,6 +13,9 @@
 #define CHANGE_LOOKUP_H
 
 #include "change/entry.h"
+
+#define LOOKUP_CACHE_SLOTS 256         /* images kept */
+#define LOOKUP_CACHE_IMAGE (16u << 10) /* bytes of the largest one kept */
 
 struct lookup;
 
@@ -44,6 +48,9 @@ struct entry_mark {
 
 /* ERR_HISTORY_LOST, ERR_NOTFOUND (not there yet). */
 int lookup_mark(struct lookup *l, uint64_t offset, struct entry_mark *out, struct err *e);
+
+/* Tells what the entry at offset, just appended, made of its document. */
+void lookup_remember(struct lookup *l, uint64_t offset, uint8_t chain, struct slice image);
 
 void lookup_stat(struct lookup *l, uint64_t *documents, uint64_t *bytes);
 

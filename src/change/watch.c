@@ -45,6 +45,7 @@ struct watch {
 	uint64_t scanned, returned;
 
 	struct event **events; /* events[0] serves watch_next */
+	size_t held; /* events filled so far of the batch under way */
 	size_t n_events, cap_events;
 	struct buf image; /* fullDocument of an update */
 	uint8_t id[EVENT_ID_BYTES];
@@ -295,10 +296,10 @@ static int consider(struct watch *w, const struct log_record *rec, struct event 
 
 /* ---- next ---- */
 
-/* Nothing to do for a while: memory that only work needs goes back. */
+/* Nothing to do for a while: memory that only work needs goes back, but for the events of a batch under way. */
 static void rest(struct watch *w)
 {
-	for (size_t i = 0; i < w->n_events; i++)
+	for (size_t i = w->held; i < w->n_events; i++)
 		if (event_memory(w->events[i]) > KEEP_BYTES)
 			event_done(w->events[i]);
 	if (w->image.cap > KEEP_BYTES)
@@ -437,8 +438,9 @@ int watch_next_batch(struct watch *w, int64_t timeout_ms, const struct event *co
 		else
 			rc = pull(w, count ? 0 : deadline, slot, e);
 		if (rc == 1)
-			count++;
+			w->held = ++count;
 	}
+	w->held = 0;
 	if (count == 0)
 		return rc;
 	/* What stopped the batch is met again by the next call. */

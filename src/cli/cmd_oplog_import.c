@@ -194,6 +194,8 @@ static int take(struct import *im, weir_doc parsed, weir_error *e)
 {
 	weir_buffer doc = WEIR_BUFFER_INIT;
 	int rc = weir_doc_with_id(parsed, args_text(im->args, "key"), &doc, e);
+	if (rc == WEIR_ERR_NOTFOUND)
+		rc = e->code = WEIR_ERR_INVALID; /* the input's fault, not a file that is missing */
 	if (rc == 0 && im->history)
 		rc = remember(im, &doc, e);
 	else if (rc == 0 && im->oplog) {

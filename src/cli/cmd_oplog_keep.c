@@ -138,8 +138,8 @@ static void print_report(const char *dir, const weir_check_report *r, const char
 {
 	char bytes[32];
 	format_bytes(r->bytes, bytes);
-	printf("%s: %s: %" PRIu64 " entries in %" PRIu64 " batches, %" PRIu64 " segments, %s", dir,
-	       verdict, r->entries, r->batches, r->segments, bytes);
+	printf("%s: %s: %" PRIu64 " entries in %" PRIu64 " batches, %" PRIu64 " segment%s, %s", dir,
+	       verdict, r->entries, r->batches, r->segments, r->segments == 1 ? "" : "s", bytes);
 	if (r->damages)
 		printf("; %" PRIu64 " damaged range%s", r->damages, r->damages == 1 ? "" : "s");
 	putchar('\n');

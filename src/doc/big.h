@@ -1,5 +1,5 @@
-/* big.h: natural numbers of a few thousand bits, for the rare decisions that 128 bits cannot make: is
- * this decimal above or below that double?
+/* big.h: natural numbers of a few thousand bits, for the rare decisions that 128 bits cannot make:
+ * is this decimal above or below that double?
  */
 #ifndef DOC_BIG_H
 #define DOC_BIG_H

@@ -3,10 +3,10 @@
  * Validation walks nested documents with a stack of its own instead of recursion, so that hostile
  * depth costs nothing but an error:
  *
- *	frame:  where the document starts, the address of its final byte, the name it has in its parent
+ *	frame:  the address of the document's final byte, the name it has in its parent
  *
- * A document is pushed when its header is seen and popped when the cursor stands on its final byte.
- * The names on the stack are the path of an error.
+ * A document is pushed when its header is seen and popped when the cursor stands on its final
+ * byte. The names on the stack are the path of an error.
  */
 #include "doc/bson.h"
 
@@ -173,10 +173,37 @@ static int bad(const struct check *c, const uint8_t *where, const char *what)
 	return err_set(c->e, ERR_FORMAT, "BSON, byte %zu: %s", off, what);
 }
 
-/* A NUL-terminated name at *p that ends before last. */
-static int check_cstring(struct check *c, const uint8_t **p, const uint8_t *last, struct slice *out,
-			 const char *what)
+/* The length of the NUL-terminated name at p where it is short and ASCII, as nearly all are; else
+ * SHORT_NAMES, which means: look closer. */
+enum { SHORT_NAMES = 16 };
+
+static inline size_t short_name(const uint8_t *p, const uint8_t *last)
 {
+#ifdef __SSE2__
+	if (likely(last - p >= SHORT_NAMES)) {
+		__m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+		unsigned nul = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_setzero_si128()));
+		unsigned high = (unsigned)_mm_movemask_epi8(x);
+		if (likely(nul && !(high & (nul - 1))))
+			return (size_t)__builtin_ctz(nul);
+	}
+#else
+	(void)p;
+	(void)last;
+#endif
+	return SHORT_NAMES;
+}
+
+/* A NUL-terminated name at *p that ends before last. */
+static inline int check_cstring(struct check *c, const uint8_t **p, const uint8_t *last,
+				struct slice *out, const char *what)
+{
+	size_t n = short_name(*p, last);
+	if (likely(n < SHORT_NAMES)) {
+		*out = slice_of(*p, n);
+		*p += n + 1;
+		return 0;
+	}
 	const uint8_t *nul = memchr(*p, 0, (size_t)(last - *p));
 	if (!nul)
 		return bad(c, *p, what);

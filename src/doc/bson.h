@@ -1,10 +1,11 @@
-/* bson.h: BSON read in place, built in one pass, and validated before use (specification: bsonspec.org 1.1).
+/* bson.h: BSON read in place, built in one pass, and validated before use (specification:
+ * bsonspec.org 1.1).
  *
  *	document:  int32 total | elements ... | 00
  *	element:   type byte | name 00 | value
  *
- * A document is a struct slice of BSON bytes. Bytes from outside pass bson_validate() once; everything
- * else in doc/ reads validated bytes without checking them again.
+ * A document is a struct slice of BSON bytes. Bytes from outside pass bson_validate() once;
+ * everything else in doc/ reads validated bytes without checking them again.
  *
  * struct value is one value, borrowed from the document (or arena) that it points into.
  */
@@ -51,18 +52,28 @@ struct dec128 {
 	uint64_t lo, hi; /* IEEE 754-2008 BID, as stored */
 };
 
+/* What the union holds:
+ *
+ *	INT32 (sign-extended), INT64, BOOL (0 or 1)     i64
+ *	DATE (ms), TIMESTAMP (seconds << 32 | incr.)    i64
+ *	DOUBLE                                          f64
+ *	DECIMAL128                                      dec
+ *	STRING, SYMBOL, CODE                            p: text without its NUL
+ *	DOCUMENT, ARRAY                                 p: the whole document
+ *	BINARY                                          p: data (subtype 2: without the inner length)
+ *	OID                                             p: 12 bytes
+ *	REGEX                                           p: pattern NUL options NUL
+ *	DBPOINTER, CODE_W_SCOPE                         p: the raw value bytes
+ */
 struct value {
 	uint8_t type;    /* enum bson_type */
 	uint8_t subtype; /* BSON_BINARY */
 	uint32_t len;    /* bytes at p */
 	union {
-		int64_t i64; /* INT32 (sign-extended), INT64, DATE (ms), BOOL (0 or 1), TIMESTAMP (seconds << 32 | increment) */
+		int64_t i64;
 		double f64;
 		struct dec128 dec;
-		const uint8_t *
-			p; /* STRING, SYMBOL, CODE: text without its NUL; DOCUMENT, ARRAY: the whole document;
-		                          BINARY: data (subtype 2: without the inner length); OID: 12 bytes;
-		                          REGEX: pattern NUL options NUL; DBPOINTER, CODE_W_SCOPE: the raw value bytes */
+		const uint8_t *p;
 	};
 };
 
@@ -212,7 +223,8 @@ static inline bool bson_next(struct bson_iter *it)
 	return true;
 }
 
-/* The named top-level field; BSON_MISSING when it is not there. The first wins where names repeat. */
+/* The named top-level field; BSON_MISSING when it is not there. The first wins where names
+ * repeat. */
 static inline struct value bson_get(struct slice doc, struct slice key)
 {
 	const uint8_t *p = doc.p + 4, *last = doc.p + doc.len - 1;
@@ -243,19 +255,18 @@ struct slice value_regex_options(struct value v);
 
 /* ---- validating ---- */
 
-/* Every length, terminator, UTF-8 text, nesting up to BSON_DEPTH_MAX, known types, nothing left over.
- * ERR_FORMAT with the path and the byte offset, ERR_LIMIT for depth or size. */
+/* Every length, terminator, UTF-8 text, nesting up to BSON_DEPTH_MAX, known types, nothing left
+ * over. ERR_FORMAT with the path and the byte offset, ERR_LIMIT for depth or size. */
 int bson_validate(struct slice bytes, struct err *e);
 
-/* ---- building ----
- * Failures (memory, depth, size) are sticky; bson_finish reports them. A writer appends to `out`, which may
- * hold other bytes before it.
+/* ---- building ---- Failures (memory, depth, size) are sticky; bson_finish reports them. A writer
+ * appends to `out`, which may hold other bytes before it.
  *
  *	struct bson_writer w;
  *	bson_writer_init(&w, &out);          // opens the root document
  *	bson_put_int32(&w, SLICE_LIT("a"), 1);
  *	bson_begin_array(&w, SLICE_LIT("b"));
- *	bson_put_string(&w, SLICE_NONE, ...) // in arrays the key is ignored and counted "0", "1", ...
+ *	bson_put_string(&w, SLICE_NONE, ...) // in arrays the key is ignored: "0", "1", ...
  *	bson_end(&w);
  *	rc = bson_finish(&w, e);             // closes the root
  */
@@ -276,10 +287,10 @@ void bson_begin_array(struct bson_writer *w, struct slice key);
 void bson_end(struct bson_writer *w);
 int bson_finish(struct bson_writer *w, struct err *e);
 
-void bson_put(struct bson_writer *w, struct slice key,
-	      struct value v); /* BSON_MISSING puts nothing */
-void bson_put_raw(struct bson_writer *w,
-		  struct slice element); /* a whole element, as in bson_iter.raw; not in arrays */
+/* BSON_MISSING puts nothing. */
+void bson_put(struct bson_writer *w, struct slice key, struct value v);
+/* A whole element, as in bson_iter.raw; not in arrays. */
+void bson_put_raw(struct bson_writer *w, struct slice element);
 void bson_put_int32(struct bson_writer *w, struct slice key, int32_t v);
 void bson_put_int64(struct bson_writer *w, struct slice key, int64_t v);
 void bson_put_double(struct bson_writer *w, struct slice key, double v);

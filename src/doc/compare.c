@@ -1,4 +1,5 @@
-/* compare.c: the total order of BSON values, equality that goes with it, and hashes that go with that.
+/* compare.c: the total order of BSON values, equality that goes with it, and hashes that go with
+ * that.
  *
  * First the canonical type decides (value_rank), then the value. Numbers form one type and compare
  * exactly: an int64 is never rounded to a double to meet one.

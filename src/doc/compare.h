@@ -1,10 +1,12 @@
-/* compare.h: BSON's total order (MongoDB's canonical type order; numbers compare exactly across types). */
+/* compare.h: BSON's total order (MongoDB's canonical type order; numbers compare exactly across
+ * types). */
 #ifndef DOC_COMPARE_H
 #define DOC_COMPARE_H
 
 #include "doc/bson.h"
 
-/* < 0, 0, > 0. Missing equals undefined and sorts before null. NaN equals NaN and sorts before all numbers. */
+/* < 0, 0, > 0. Missing equals undefined and sorts before null. NaN equals NaN and sorts before all
+ * numbers. */
 int value_compare(struct value a, struct value b);
 
 static inline bool value_equal(struct value a, struct value b)
@@ -12,8 +14,8 @@ static inline bool value_equal(struct value a, struct value b)
 	return value_compare(a, b) == 0;
 }
 
-/* The rank of a type in the canonical order (-1 MinKey ... 127 MaxKey): values of different rank never compare
- * under type bracketing. */
+/* The rank of a type in the canonical order (-1 MinKey ... 127 MaxKey): values of different rank
+ * never compare under type bracketing. */
 int value_rank(uint8_t type);
 
 /* Equal values (across number types) have equal hashes. */

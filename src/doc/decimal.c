@@ -2,7 +2,7 @@
  *
  *	bit 127     sign
  *	126..113    exponent + 6176, then a coefficient of 113 bits (below 10^34)
- *	126,125=11  the exponent starts two bits later and the coefficient would exceed 10^34: reads as 0
+ *	126,125=11  the exponent starts two bits later; the coefficient would exceed 10^34: reads as 0
  *	126..122=11110 infinity, 11111 NaN
  *
  * All arithmetic is on unsigned integers, since not every compiler has a decimal type.
@@ -211,8 +211,8 @@ double dec_to_double(struct dec128 d)
 	return x.negative ? -r : r;
 }
 
-/* The n leading decimal digits of d, rounded half to even. The C library knows them exactly; whatever stands for
- * the decimal point in its locale is skipped. */
+/* The n leading decimal digits of d, rounded half to even. The C library knows them exactly;
+ * whatever stands for the decimal point in its locale is skipped. */
 static struct dec128 from_digits(double d, int n, bool keep_zeros)
 {
 	if (isnan(d))
@@ -256,7 +256,8 @@ static bool is_word(struct slice s, const char *word)
 	return word[s.len] == 0;
 }
 
-/* The digits of a decimal's text: those that fit into the coefficient, and what became of the others. */
+/* The digits of a decimal's text: those that fit into the coefficient, and what became of the
+ * others. */
 struct digits {
 	u128 coefficient;
 	int used; /* digits in the coefficient, from the first that is not zero */

@@ -1,8 +1,8 @@
 /* decimal_arith.c: arithmetic on decimals: exact, then rounded once, half to even.
  *
- * Where the result is exact its exponent is the standard's preferred one: the lower of the operands' for sums and
- * remainders, their sum for products, their difference for quotients, half of it for roots; or as near to
- * it as 34 digits allow.
+ * Where the result is exact its exponent is the standard's preferred one: the lower of the
+ * operands' for sums and remainders, their sum for products, their difference for quotients, half
+ * of it for roots; or as near to it as 34 digits allow.
  */
 #include "doc/decimal_parts.h"
 
@@ -22,8 +22,8 @@ struct dec128 dec_abs(struct dec128 a)
 	return dec_is_nan(a) ? dec_nan() : with_sign(a, false);
 }
 
-/* a + b with exponents a >= b. Scaled to 75 digits, a dwarfs all that b can add below: of b's lower digits it then
- * matters only whether there are any. */
+/* a + b with exponents a >= b. Scaled to 75 digits, a dwarfs all that b can add below: of b's
+ * lower digits it then matters only whether there are any. */
 static struct dec128 add_aligned(const struct dec *a, const struct dec *b)
 {
 	struct wide big = wide_of(a->coefficient), small = wide_of(b->coefficient);

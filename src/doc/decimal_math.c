@@ -1,7 +1,7 @@
 /* decimal_math.c: exponentials, logarithms, powers and hyperbolic functions of decimals.
  *
- * Each function deals with zeros, infinities and NaN as IEEE 754 has it for that function, then works in
- * real.h's 96 digits and rounds once.
+ * Each function deals with zeros, infinities and NaN as IEEE 754 has it for that function, then
+ * works in real.h's 96 digits and rounds once.
  */
 #include "doc/decimal_parts.h"
 

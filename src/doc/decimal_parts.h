@@ -37,7 +37,8 @@ static inline struct dec128 dec_inf(bool negative)
 u128 dec_pow10(int n);  /* 10^n, 0 <= n <= 38 */
 int dec_digits(u128 c); /* 0 for 0 */
 
-/* 256 bits, least significant word first: the exact product of two coefficients, or one with 42 more digits. */
+/* 256 bits, least significant word first: the exact product of two coefficients, or one with 42
+ * more digits. */
 struct wide {
 	uint64_t w[4];
 };
@@ -53,9 +54,9 @@ int wide_compare(const struct wide *a, const struct wide *b);
 int wide_digits(const struct wide *a);
 bool wide_is_zero(const struct wide *a);
 
-/* The nearest decimal to coefficient * 10^exponent, half to even. `more`: the exact value lies a little above the
- * coefficient. The exponent stays as it is where the digits fit, and goes up only by what rounding takes off.
- * *inexact (may be NULL) tells whether something was lost. */
+/* The nearest decimal to coefficient * 10^exponent, half to even. `more`: the exact value lies a
+ * little above the coefficient. The exponent stays as it is where the digits fit, and goes up only
+ * by what rounding takes off. *inexact (may be NULL) tells whether something was lost. */
 struct dec128 dec_round(bool negative, struct wide coefficient, int64_t exponent, bool more,
 			bool *inexact);
 

@@ -1,12 +1,13 @@
 /* decimal_trig.c: circular functions of decimals.
  *
- * Reduction: x * 2/pi = quadrant + fraction. A decimal may be as large as 10^6145, so 2/pi is kept with enough bits
- * that the fraction has 34 good digits even then. With x = c * 10^e:
+ * Reduction: x * 2/pi = quadrant + fraction. A decimal may be as large as 10^6145, so 2/pi is kept
+ * with enough bits that the fraction has 34 good digits even then. With x = c * 10^e:
  *
- *	e >= 0:  c 5^e is a whole number; times 2/pi as one long product, whose point moves by e bits
+ *	e >= 0:  c 5^e is a whole number; times 2/pi in one long product, its point e bits up
  *	e < 0:   c * 2/pi, then divided by 10^-e
  *
- *	product: [ ... whole part | q q . f f f f f f f f ... ]   q: quadrant, f: what is kept of the fraction
+ *	product: [ ... whole part | q q . f f f f f f f f ... ]
+ *	q: quadrant, f: what is kept of the fraction
  */
 #include "doc/decimal_parts.h"
 
@@ -44,8 +45,8 @@ static int times_five(u128 c, int e, uint64_t *w)
 	return n;
 }
 
-/* The product of a (n words) and the first t words of 2/pi: n + t words, least significant first, with the point
- * 64 t bits up. */
+/* The product of a (n words) and the first t words of 2/pi: n + t words, least significant first,
+ * with the point 64 t bits up. */
 static void times_two_over_pi(const uint64_t *a, int n, int t, uint64_t *p)
 {
 	memset(p, 0, (size_t)(n + t) * sizeof(*p));
@@ -70,8 +71,8 @@ static uint64_t bits_at(const uint64_t *w, int n, int64_t bit)
 	return shift ? lo >> shift | hi << (64 - shift) : lo;
 }
 
-/* From a product whose point is at the given bit: the quadrant that |x| lies in, counted from -pi/4, and the angle
- * from its middle. */
+/* From a product whose point is at the given bit: the quadrant that |x| lies in, counted from
+ * -pi/4, and the angle from its middle. */
 static int quadrant_of(const uint64_t *p, int n, int64_t point, struct real *angle)
 {
 	uint64_t kept[KEPT_WORDS];

@@ -137,8 +137,8 @@ int wide_digits(const struct wide *a)
 	return n + dec_digits((u128)v.w[1] << 64 | v.w[0]);
 }
 
-/* Takes n digits off the end of *c: the last of them decides, what lies below only says "more". Returns whether
- * anything was lost. */
+/* Takes n digits off the end of *c: the last of them decides, what lies below only says "more".
+ * Returns whether anything was lost. */
 static bool drop_digits(struct wide *c, int64_t n, bool more)
 {
 	for (n--; n > 0; n -= 19) {

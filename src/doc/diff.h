@@ -4,6 +4,10 @@
  *	removedFields      paths that are gone
  *	truncatedArrays    { field, newSize } of arrays that only got shorter at the end (besides edits)
  *	disambiguatedPaths only for paths whose text is ambiguous: keys with dots, numeric keys in objects
+ *
+ * Values count with type and bytes: int32 1 to int64 1 is a change. A document below the top whose fields changed
+ * places is one updated field; at the top the fields from the first one out of place onward are listed, in their new
+ * order. diff_apply(before, diff_docs(before, after)) is after, byte for byte, as long as no document repeats a name.
  */
 #ifndef DOC_DIFF_H
 #define DOC_DIFF_H

@@ -1,7 +1,9 @@
-/* eval.h: what evaluating a compiled match, expression, stage or update needs besides the document.
+/* eval.h: what evaluating a compiled match, expression, stage or update needs besides the
+ * document.
  *
- * Compiled objects are immutable and may be shared by threads; a struct eval is one thread's scratch. Its arena
- * holds intermediate and resulting values until the caller resets it; once warm, evaluation allocates nothing.
+ * Compiled objects are immutable and may be shared by threads; a struct eval is one thread's
+ * scratch. Its arena holds intermediate and resulting values until the caller resets it; once
+ * warm, evaluation allocates nothing.
  *
  *	struct eval ev;
  *	eval_init(&ev);
@@ -18,8 +20,8 @@
 
 struct eval {
 	struct arena arena;
-	int64_t now_ms; /* $$NOW, in ms since 1970; 0: the operators that need it raise ERR_UNSUPPORTED */
-	uint64_t rand;             /* state of $rand, $sampleRate; never 0 */
+	int64_t now_ms; /* $$NOW, in ms since 1970; 0: what needs it raises ERR_UNSUPPORTED */
+	uint64_t rand;  /* state of $rand, $sampleRate; never 0 */
 	uint64_t steps, steps_max; /* beyond it: ERR_LIMIT */
 	void *regex_data;          /* owned by regex.c, which sets regex_free with it */
 	void (*regex_free)(void *);
@@ -31,5 +33,8 @@ struct eval {
 void eval_init(struct eval *ev);
 void eval_reset(struct eval *ev); /* before each document: forgets values, counts steps anew */
 void eval_done(struct eval *ev);
+
+/* Raises what a failed allocation from the arena means: ERR_LIMIT (146) when its limit is near, else ERR_NOMEM. */
+int eval_nomem(const struct eval *ev, struct err *e);
 
 #endif

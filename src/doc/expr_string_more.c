@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "doc/datetime.h"
 #include "doc/expr_text.h"
+#include "doc/number.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,19 +14,64 @@
 
 /* ---- values as text ---- */
 
+/* The shortest digits and the exponent of the first: 0.00125 is "125", -3. Returns how many digits. */
+static int shortest_digits(double d, char digits[NUM_DOUBLE_MAX], int *exponent)
+{
+	char text[NUM_DOUBLE_MAX + 1];
+	int n = 0, point = 0, scale = 0;
+	bool behind_point = false;
+	size_t len = num_print_double(fabs(d), text);
+	text[len] = '\0';
+	for (const char *p = text; *p; p++) {
+		if (*p == 'E' || *p == 'e') {
+			scale = atoi(p + 1);
+			break;
+		}
+		if (*p == '.')
+			behind_point = true;
+		else if (n > 0 || *p != '0') {
+			digits[n++] = *p;
+			point += !behind_point;
+		} else
+			point -= behind_point;
+	}
+	while (n > 1 && digits[n - 1] == '0')
+		n--;
+	*exponent = point - 1 + scale;
+	return n;
+}
+
 size_t text_of_double(double d, char out[TEXT_NUMBER_MAX])
 {
+	char digits[NUM_DOUBLE_MAX];
+	int exponent;
+	char *p = out;
 	if (isnan(d))
 		return (size_t)snprintf(out, TEXT_NUMBER_MAX, "NaN");
 	if (isinf(d))
 		return (size_t)snprintf(out, TEXT_NUMBER_MAX, d < 0 ? "-Infinity" : "Infinity");
-	int n = 0;
-	for (int digits = 15; digits <= 17; digits++) {
-		n = snprintf(out, TEXT_NUMBER_MAX, "%.*g", digits, d);
-		if (strtod(out, NULL) == d)
-			break;
+	if (signbit(d))
+		*p++ = '-';
+	if (d == 0) {
+		*p++ = '0';
+		return (size_t)(p - out);
 	}
-	return (size_t)n;
+	int n = shortest_digits(d, digits, &exponent);
+	if (exponent < -4 || exponent >= 16) {
+		*p++ = digits[0];
+		if (n > 1)
+			*p++ = '.';
+		for (int i = 1; i < n; i++)
+			*p++ = digits[i];
+		return (size_t)(p - out) + (size_t)snprintf(p, 8, "e%+03d", exponent);
+	}
+	int last = MAX(n - 1, exponent); /* digit i has the weight 10^(exponent - i) */
+	for (int i = MIN(exponent, 0); i <= last; i++) {
+		*p++ = i < 0 || i >= n ? '0' : digits[i];
+		if (i == exponent && i < last)
+			*p++ = '.';
+	}
+	return (size_t)(p - out);
 }
 
 size_t text_of_date(int64_t ms, char out[TEXT_NUMBER_MAX])

@@ -9,13 +9,14 @@
 
 enum json_mode { JSON_RELAXED, JSON_CANONICAL };
 
-/* Reads one JSON document (an object) at the start of text, surrounded by white space; appends BSON to out.
- * *used (may be NULL) gets the bytes consumed; with used NULL, anything after the document is an error.
- * ERR_FORMAT with line and column ("line 3, column 14: expected ':' after a field name"), ERR_LIMIT (depth, size). */
+/* Reads one JSON document (an object) at the start of text, surrounded by white space; appends
+ * BSON to out. *used (may be NULL) gets the bytes consumed; with used NULL, anything after the
+ * document is an error. ERR_FORMAT with line and column ("line 3, column 14: expected ':' after a
+ * field name"), ERR_LIMIT (depth, size). */
 int json_to_bson(struct slice text, struct buf *out, size_t *used, struct err *e);
 
-/* The same for any JSON value: array, string, number, ... The value is stored in *v; what it points to lives
- * in out (which must not be touched while v is used). */
+/* The same for any JSON value: array, string, number, ... The value is stored in *v; what it
+ * points to lives in out (which must not be touched while v is used). */
 int json_to_value(struct slice text, struct buf *out, struct value *v, size_t *used, struct err *e);
 
 /* Appends the JSON text of a validated document. Never fails but for memory (out->failed). */

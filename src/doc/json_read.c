@@ -1,9 +1,9 @@
 /* json_read.c: JSON text straight into BSON, in one pass and without a tree.
  *
- * Each value's bytes are written where they belong as they are read; a field's type byte and a document's length
- * come before what they depend on and are filled in afterwards. Strings are copied sixteen bytes at a time up to
- * the next quote, backslash, control character or non-ASCII byte; the store may run over the end of the
- * text, into room that is always reserved.
+ * Each value's bytes are written where they belong as they are read; a field's type byte and a
+ * document's length come before what they depend on and are filled in afterwards. Strings are
+ * copied sixteen bytes at a time up to the next quote, backslash, control character or non-ASCII
+ * byte; the store may run over the end of the text, into room that is always reserved.
  */
 #include "doc/json_scan.h"
 

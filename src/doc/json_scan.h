@@ -1,13 +1,13 @@
-/* json_scan.h: what json_read.c and json_wrap.c share: the cursor through the text and the place that
- * BSON is written to. Not for others; see json.h.
+/* json_scan.h: what json_read.c and json_wrap.c share: the cursor through the text and the place
+ * that BSON is written to. Not for others; see json.h.
  */
 #ifndef DOC_JSON_SCAN_H
 #define DOC_JSON_SCAN_H
 
 #include "doc/json.h"
 
-/* The output is written through w; out->len is brought up to date only when out must grow and at the end.
- * Places in the output are kept as offsets, since growing moves it. */
+/* The output is written through w; out->len is brought up to date only when out must grow and at
+ * the end. Places in the output are kept as offsets, since growing moves it. */
 struct json_reader {
 	const uint8_t *p, *end, *text;
 	uint8_t *w, *w_end;
@@ -47,8 +47,8 @@ static inline void json_skip_space(struct json_reader *r)
 		r->p++;
 }
 
-/* Copies the text of a string, whose opening quote is behind the cursor, to w, and a NUL that is not
- * counted. A NUL within is an error for names. */
+/* Copies the text of a string, whose opening quote is behind the cursor, to w, and a NUL that is
+ * not counted. A NUL within is an error for names. */
 int json_string(struct json_reader *r, bool is_name);
 
 /* Writes the bytes of a value at the cursor; returns its type or a negative error. */
@@ -57,8 +57,9 @@ int json_value(struct json_reader *r);
 /* Writes the document whose '{' is behind the cursor. */
 int json_object(struct json_reader *r);
 
-/* The cursor stands on the quote of an object's first name, which starts with '$'. When it is one of Extended
- * JSON's, reads the rest of the object as that value and returns its type; 0 when it is not, without moving. */
+/* The cursor stands on the quote of an object's first name, which starts with '$'. When it is one
+ * of Extended JSON's, reads the rest of the object as that value and returns its type; 0 when it
+ * is not, without moving. */
 int json_wrapper(struct json_reader *r);
 
 #endif

@@ -1,13 +1,14 @@
 /* json_wrap.c: the objects by which Extended JSON writes values that JSON lacks.
  *
- *	{"$oid": "5f..."}   {"$date": {"$numberLong": "0"}}   {"$binary": {"base64": "", "subType": "00"}} ...
+ *	{"$oid": "5f..."}   {"$date": {"$numberLong": "0"}}
+ *	{"$binary": {"base64": "", "subType": "00"}} ...
  *
- * An object whose first name is one of these must be such a value, whole and without other fields; anything else
- * that starts with '$' ($gt, $ref, $regex, ...) is an ordinary document. Each handler stands behind the colon,
- * reads the content and writes the value's bytes.
+ * An object whose first name is one of these must be such a value, whole and without other fields;
+ * anything else that starts with '$' ($gt, $ref, $regex, ...) is an ordinary document. Each
+ * handler stands behind the colon, reads the content and writes the value's bytes.
  *
- * Text that needs decoding (hexadecimal, base64, digits) is read into the output and decoded in place: the result
- * is never longer.
+ * Text that needs decoding (hexadecimal, base64, digits) is read into the output and decoded in
+ * place: the result is never longer.
  */
 #include "doc/json_scan.h"
 
@@ -524,9 +525,13 @@ static int regex_options(struct json_reader *r, void *arg)
 	if (rc < 0)
 		return rc;
 	size_t n = json_at(r) - start;
+	const uint8_t *text_at = r->out->p + start;
 	if (n > sizeof(x->options))
 		return json_bad(r, at, "$regularExpression: too many options");
-	memcpy(x->options, r->out->p + start, n);
+	for (size_t i = 0; i < n; i++)
+		if (text_at[i] >= 0x80)
+			return json_bad(r, at, "$regularExpression: options are ASCII letters");
+	memcpy(x->options, text_at, n);
 	x->n = n;
 	r->w -= n;
 	qsort(x->options, n, 1, compare_chars);

@@ -18,6 +18,7 @@
 #include "doc/eval.h"
 
 #define MATCH_DEPTH_MAX 100   /* nesting of operators in a spec */
+#define MATCH_FIELDS_MAX 200000   /* different fields, those above nested ones included */
 #define MATCH_BITS_MAX  (1 << 20) /* bit positions of one $bits operator */
 
 struct match;

@@ -197,6 +197,9 @@ static int field_of(struct match_compiler *c, struct slice text, const struct ma
 	int rc = path_split(text, &c->m->arena, &path, c->e);
 	if (rc < 0)
 		return match_fail_in(c, at, rc);
+	if (c->b->p->n_fields > MATCH_FIELDS_MAX - path.n)
+		return match_fail(c, at, ERR_LIMIT, 0, "more than %d different fields",
+				  MATCH_FIELDS_MAX);
 	uint32_t group = 0, f = MATCH_NONE;
 	for (uint32_t depth = 1; depth <= path.n; depth++) {
 		f = field_in(c, group, path, depth);
@@ -585,7 +588,7 @@ void match_free(struct match *m)
 	if (!m)
 		return;
 	for (struct match_owned *o = m->owned; o; o = o->next)
-		o->free(o->p);
+		o->release(o->p);
 	arena_done(&m->arena);
 	mem_free(m);
 }

@@ -95,6 +95,6 @@ bool match_is_operators(struct value v, bool incomplete_dbref);
 const struct match_operator *match_find_operator(struct slice name);
 
 /* Ties p to the life of the match; frees it at once when that fails. */
-int match_own(struct match_compiler *c, void *p, void (*free)(void *p));
+int match_own(struct match_compiler *c, void *p, void (*release)(void *p));
 
 #endif

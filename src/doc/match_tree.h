@@ -139,7 +139,7 @@ struct match_program {
 struct match_owned {
 	struct match_owned *next;
 	void *p;
-	void (*free)(void *p);
+	void (*release)(void *p);
 };
 
 struct match {

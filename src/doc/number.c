@@ -1,12 +1,14 @@
 /* number.c: doubles read and printed with integer arithmetic.
  *
- * Reading: w * 10^q with w below 2^53 and 10^|q| exact in a double is one multiplication or division.
- * Otherwise w times the 128-bit fraction of 10^q has the double's bits on top (Lemire, "Number Parsing at a
- * Gigabyte per Second", 2021). More than 19 digits give a lower and an upper bound first; where these differ, the
- * decimal is compared with the point halfway between the two doubles, exactly.
+ * Reading: w * 10^q with w below 2^53 and 10^|q| exact in a double is one multiplication or
+ * division. Otherwise w times the 128-bit fraction of 10^q has the double's bits on top (Lemire,
+ * "Number Parsing at a Gigabyte per Second", 2021). More than 19 digits give a lower and an upper
+ * bound first; where these differ, the decimal is compared with the point halfway between the two
+ * doubles, exactly.
  *
- * Printing: the double times a power of ten is a whole number of 19 digits. Rounded to 15, 16 and 17 digits it
- * is read back; the first that is the same double again is the answer, without its trailing zeros.
+ * Printing: the double times a power of ten is a whole number of 19 digits. Rounded to 15, 16 and
+ * 17 digits it is read back; the first that is the same double again is the answer, without its
+ * trailing zeros.
  */
 #include "doc/number.h"
 
@@ -334,7 +336,8 @@ static uint64_t shortest(double d, int *exponent)
 				r *= cut[drop];
 				break;
 			}
-			/* Below a power of two the doubles are closer: the nearest may miss, the next hit. */
+			/* Below a power of two the doubles are closer: the nearest may miss,
+			 * the next hit. */
 			if ((bits & ((UINT64_C(1) << 52) - 1)) == 0 &&
 			    num_scale(r + 1, drop - k) == d) {
 				r = (r + 1) * cut[drop];

@@ -51,6 +51,7 @@ static const char *const other_stages[] = {
 };
 
 struct pipeline {
+	struct buf copy; /* of the specification, which stages point into */
 	struct slice spec;
 	struct stage **stage;
 	size_t n;
@@ -94,6 +95,11 @@ int pipeline_stages(int (*each)(void *arg, const char *name, const char *group, 
 static int unknown_stage(struct slice name, enum pipeline_context context, struct err *e)
 {
 	if (is_other_stage(name)) {
+		/* Permitted, but the work of the change stream itself, which takes it off before. */
+		bool split = slice_is(name, "$changeStreamSplitLargeEvent");
+		if (context == PIPELINE_CHANGE_STREAM && split)
+			return err_set(e, ERR_UNSUPPORTED, SLICE_FMT " is not supported",
+				       SLICE_ARG(name));
 		if (context == PIPELINE_CHANGE_STREAM)
 			return err_number(e, ERR_INVALID, 20,
 					  SLICE_FMT " is not permitted in a $changeStream pipeline",
@@ -114,7 +120,7 @@ static int unknown_stage(struct slice name, enum pipeline_context context, struc
 }
 
 static int compile_stage(struct pipeline *p, struct value v, enum pipeline_context context,
-			 struct err *e)
+			 struct slice let, struct err *e)
 {
 	struct bson_iter it;
 	if (v.type != BSON_DOCUMENT)
@@ -137,7 +143,8 @@ static int compile_stage(struct pipeline *p, struct value v, enum pipeline_conte
 		return err_number(e, ERR_INVALID, 20,
 				  "%s is not permitted in a $changeStream pipeline", ops->name);
 	struct stage *s;
-	int rc = ops->compile(spec, ops->name, &s, e);
+	struct stage_env env = { .name = ops->name, .let = let };
+	int rc = ops->compile(spec, &env, &s, e);
 	if (rc < 0)
 		return rc;
 	s->ops = ops;
@@ -173,24 +180,38 @@ static int build_leading(struct pipeline *p, struct err *e)
 	return bson_finish(&w, e);
 }
 
-static int compile(struct pipeline *p, struct slice spec, enum pipeline_context context,
+static int copy_spec(struct pipeline *p, struct slice spec, struct slice let, struct err *e)
+{
+	int rc = 0;
+	if (let.len)
+		rc = stage_let_rewrite(spec, let, &p->copy, e);
+	else
+		buf_add_slice(&p->copy, spec);
+	p->spec = buf_slice(&p->copy);
+	return rc < 0 ? rc : buf_check(&p->copy, e);
+}
+
+static int compile(struct pipeline *p, struct slice spec, const struct pipeline_options *o,
 		   struct err *e)
 {
+	AUTO(buf) struct buf vars = BUF_INIT;
 	struct bson_iter it;
 	size_t n = 0;
 	for (bson_iter_init(&it, spec); bson_next(&it); n++)
 		;
 	if (n > PIPELINE_STAGES_MAX)
 		return err_set(e, ERR_LIMIT, "more than %d stages", PIPELINE_STAGES_MAX);
-	uint8_t *copy = mem_try(spec.len);
-	p->spec = slice_of(copy, copy ? spec.len : 0);
+	int rc = o->let.len ? stage_let_compile(o->let, &vars, e) : 0;
+	if (rc == 0)
+		rc = copy_spec(p, spec, buf_slice(&vars), e);
+	if (rc < 0)
+		return rc;
 	p->stage = mem_try_array(n + 1, sizeof(struct stage *));
-	if (!copy || !p->stage)
+	if (!p->stage)
 		return err_nomem(e);
-	memcpy(copy, spec.p, spec.len);
 	bson_iter_init(&it, p->spec);
 	for (size_t i = 0; bson_next(&it); i++) {
-		int rc = compile_stage(p, it.value, context, e);
+		rc = compile_stage(p, it.value, o->context, buf_slice(&vars), e);
 		if (rc < 0)
 			return err_in(e, rc, "stage %zu", i);
 	}
@@ -203,7 +224,8 @@ int pipeline_compile(struct slice spec, const struct pipeline_options *o, struct
 	struct pipeline *p = mem_try(sizeof(*p));
 	if (!p)
 		return err_nomem(e);
-	int rc = compile(p, spec, o ? o->context : PIPELINE_PLAIN, e);
+	static const struct pipeline_options plain = { 0 };
+	int rc = compile(p, spec, o ? o : &plain, e);
 	if (rc < 0) {
 		pipeline_free(p);
 		return rc;
@@ -217,9 +239,9 @@ void pipeline_free(struct pipeline *p)
 	if (!p)
 		return;
 	for (size_t i = 0; i < p->n; i++)
-		p->stage[i]->ops->free(p->stage[i]);
+		p->stage[i]->ops->release(p->stage[i]);
 	mem_free(p->stage);
-	mem_free((void *)(uintptr_t)p->spec.p);
+	buf_done(&p->copy);
 	buf_done(&p->leading);
 	mem_free(p);
 }
@@ -262,7 +284,7 @@ int stage_finish(struct bson_writer *w, struct eval *ev, size_t start, struct sl
 	if (copy)
 		*out = slice_of(copy, b->len - start);
 	else if (rc == 0)
-		rc = err_nomem(e);
+		rc = eval_nomem(ev, e);
 	b->len = start;
 	b->failed = false;
 	return rc < 0 ? rc : 1;
@@ -306,12 +328,24 @@ size_t pipeline_stage_count(const struct pipeline *p)
 	return p->n;
 }
 
+/* The stage's lines, each four blanks in. */
 void pipeline_explain(const struct pipeline *p, struct buf *out)
 {
+	AUTO(buf) struct buf text = BUF_INIT;
 	for (size_t i = 0; i < p->n; i++) {
-		buf_add_fmt(out, "%zu %s ", i, p->stage[i]->ops->name);
-		p->stage[i]->ops->explain(p->stage[i], out);
-		if (out->len && out->p[out->len - 1] != '\n')
-			buf_add_byte(out, '\n');
+		buf_add_fmt(out, "%zu %s\n", i, p->stage[i]->ops->name);
+		buf_reset(&text);
+		p->stage[i]->ops->explain(p->stage[i], &text);
+		for (size_t at = 0; at < text.len;) {
+			const uint8_t *end = memchr(text.p + at, '\n', text.len - at);
+			size_t len = end ? (size_t)(end - (text.p + at)) : text.len - at;
+			if (len) {
+				buf_add_str(out, "    ");
+				buf_add(out, text.p + at, len);
+				buf_add_byte(out, '\n');
+			}
+			at += len + 1;
+		}
 	}
+	out->failed |= text.failed;
 }

@@ -17,6 +17,8 @@ enum pipeline_context {
 
 struct pipeline_options {
 	enum pipeline_context context;
+	struct slice let;           /* {x: <expression>, ...}: $$x in all stages; computed once, each may use those before
+	                               it; number 4890500 when one reads a field. Empty: none */
 };
 
 /* stages: a validated BSON array document ("0": {...}, "1": {...}); copied. Errors as match_compile's; an unknown

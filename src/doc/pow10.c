@@ -1,8 +1,9 @@
 /* pow10.c: the powers of ten as 128-bit fractions, for reading and printing doubles.
  *
- * pow10_table[q - POW10_MIN] holds the 128 leading bits of 10^q (those of 5^q, since the factor 2^q only
- * moves the point), high word first, top bit set, cut off; from 10^-27 to 10^-1 rounded up instead, which
- * makes products that are whole numbers come out whole. The unit test computes every entry anew.
+ * pow10_table[q - POW10_MIN] holds the 128 leading bits of 10^q (those of 5^q, since the factor
+ * 2^q only moves the point), high word first, top bit set, cut off; from 10^-27 to 10^-1 rounded
+ * up instead, which makes products that are whole numbers come out whole. The unit test computes
+ * every entry anew.
  */
 #include "doc/number.h"
 

@@ -1,14 +1,15 @@
 /* real.c: arithmetic and elementary functions with 320 bits.
  *
- * Quotients and roots start from a double and double their good bits by Newton's iteration. The functions shrink their
- * argument by an identity until a few terms of the Taylor series suffice, and undo the identity at the end:
+ * Quotients and roots start from a double and double their good bits by Newton's iteration. The
+ * functions shrink their argument by an identity until a few terms of the Taylor series suffice,
+ * and undo the identity at the end:
  *
  *	exp   x = n ln 2 + r; exp(r) = exp(r / 4096)^4096
  *	ln    Newton (Halley) on exp, from the logarithm of a double
  *	atan  atan(x) = 2 atan(x / (1 + sqrt(1 + x^2))), five times
  *
- * Where a function is nearly linear around 0 (sinh, atanh, asinh) the series is used directly, so that small results have
- * as many good digits as large ones.
+ * Where a function is nearly linear around 0 (sinh, atanh, asinh) the series is used directly, so
+ * that small results have as many good digits as large ones.
  */
 #include "doc/real.h"
 
@@ -287,8 +288,8 @@ struct real real_exp(struct real a)
 	return real_scale(sum, (int32_t)whole);
 }
 
-/* y + 2 (x - e^y) / (x + e^y) has three times the good bits of y. Working on x = m 2^n with m near 1 keeps
- * logarithms of numbers near 1 exact. */
+/* y + 2 (x - e^y) / (x + e^y) has three times the good bits of y. Working on x = m 2^n with m near
+ * 1 keeps logarithms of numbers near 1 exact. */
 struct real real_ln(struct real a)
 {
 	ASSERT(!a.negative && !real_is_zero(&a));

@@ -1,11 +1,11 @@
-/* real.h: binary floating point with 320 bits (96 digits), in which the transcendental functions of decimals are
- * computed before they are rounded to 34 digits.
+/* real.h: binary floating point with 320 bits (96 digits), in which the transcendental functions
+ * of decimals are computed before they are rounded to 34 digits.
  *
- *	value = (-1)^negative * 0.m * 2^exponent     m: five words, least significant first, top bit set;
- *	                                             all words 0 for zero
+ *	value = (-1)^negative * 0.m * 2^exponent
+ *	m: five words, least significant first, top bit set; all 0 for zero
  *
- * Operations cut off what does not fit: each is good to about 318 bits. There are no infinities; exponents of decimals
- * and of all intermediate results fit easily into 32 bits.
+ * Operations cut off what does not fit: each is good to about 318 bits. There are no infinities;
+ * exponents of decimals and of all intermediate results fit easily into 32 bits.
  */
 #ifndef DOC_REAL_H
 #define DOC_REAL_H
@@ -22,7 +22,8 @@ struct real {
 
 extern const struct real real_half_pi, real_ln2, real_ln10;
 
-/* 2/pi = the sum of real_two_over_pi[i] / 2^(64 (i + 1)): enough to bring 10^6145 into the first quadrant. */
+/* 2/pi = the sum of real_two_over_pi[i] / 2^(64 (i + 1)): enough to bring 10^6145 into the first
+ * quadrant. */
 enum { TWO_OVER_PI_WORDS = 330 };
 extern const uint64_t real_two_over_pi[TWO_OVER_PI_WORDS];
 

@@ -14,7 +14,7 @@
 
 #include "doc/eval.h"
 
-#define SCHEMA_DEPTH_MAX   1000 /* schemas inside one another while one value is checked */
+#define SCHEMA_DEPTH_MAX   400 /* schemas inside one another while one value is checked */
 #define SCHEMA_REFS_MAX    10000
 #define SCHEMA_UNKNOWN_MAX 32 /* unknown keywords that references point below */
 

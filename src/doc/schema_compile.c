@@ -204,6 +204,8 @@ static int type(struct schema_compiler *c, struct schema_node *n, struct value v
 static int bson_type(struct schema_compiler *c, struct schema_node *n, struct value v,
 		     const struct schema_place *at)
 {
+	if (bson_get_str(n->spec, "type").type != BSON_MISSING)
+		return BAD(c, at, "type and bsonType cannot stand together");
 	return types(c, v, true, at, &n->bson_types);
 }
 
@@ -645,13 +647,20 @@ static int check_unknown(struct schema_compiler *c)
 	return 0;
 }
 
+static_assert(ARRAY_LEN(keywords) <= 64, "a bit each");
+
+/* seen: a bit for each keyword that was there already; the others count on being called once. */
 static int compile_keyword(struct schema_compiler *c, struct schema_node *n,
-			   const struct bson_iter *it, const struct schema_place *at)
+			   const struct bson_iter *it, const struct schema_place *at,
+			   uint64_t *seen)
 {
 	struct schema_place here = { .up = at, .name = it->key };
 	for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
 		if (!slice_is(it->key, keywords[i].name))
 			continue;
+		if (*seen >> i & 1)
+			return BAD(c, at, "the keyword %s is there twice", keywords[i].name);
+		*seen |= UINT64_C(1) << i;
 		n->is_constrained |= keywords[i].constrains;
 		return keywords[i].fn(c, n, it->value, &here);
 	}
@@ -694,10 +703,11 @@ int schema_node_at(struct schema_compiler *c, struct slice spec, const struct sc
 				   DEPTH_MAX);
 	c->depth++;
 	struct bson_iter it;
+	uint64_t seen = 0;
 	int rc = 0;
 	bson_iter_init(&it, spec);
 	while (rc == 0 && bson_next(&it))
-		rc = compile_keyword(c, n, &it, at);
+		rc = compile_keyword(c, n, &it, at, &seen);
 	c->depth--;
 	return rc;
 }

@@ -114,6 +114,11 @@ static struct value key_of(const struct sort_key *k, struct value v)
 	return best;
 }
 
+struct value sort_key_value(const struct sort_order *o, uint32_t i, struct value v)
+{
+	return key_of(&o->key[i], v);
+}
+
 int sort_compare(const struct sort_order *o, struct value a, struct value b)
 {
 	if (o->n == 0) {

@@ -26,6 +26,9 @@ struct sort_order {
 /* spec: 1, -1 or a document of them; what it needs is taken from a. ERR_INVALID number 15974 and others. */
 int sort_compile(struct value spec, struct arena *a, struct sort_order *out, struct err *e);
 
+/* What document v sorts by, key i: the least or greatest value that its path leads to; null of none. */
+struct value sort_key_value(const struct sort_order *o, uint32_t i, struct value v);
+
 /* By the keys, each of which may be an array along its path. */
 int sort_compare(const struct sort_order *o, struct value a, struct value b);
 

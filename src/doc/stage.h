@@ -23,18 +23,24 @@ struct stage_next {
 
 int stage_pass(const struct stage_next *next, struct eval *ev, struct slice doc, struct err *e);
 
+/* What a stage is compiled in. */
+struct stage_env {
+	const char *name; /* as the specification calls the stage */
+	struct slice let; /* the caller's variables, {x: {$literal: 20}}; empty: none */
+};
+
 struct stage_ops {
 	const char *name, *group, *help;
 	bool in_change_stream; /* allowed there */
 	/* spec lives as long as the pipeline. 0 and *out, or negative. */
-	int (*compile)(struct value spec, const char *name, struct stage **out, struct err *e);
+	int (*compile)(struct value spec, const struct stage_env *env, struct stage **out, struct err *e);
 	/* One document to one: 1 and *out (the document itself, or one in ev->arena), 0 dropped, negative. */
 	int (*run)(const struct stage *s, struct eval *ev, struct slice doc, struct slice *out, struct err *e);
 	/* Or one to many, through stage_pass; then run is NULL. A non-zero return ends the pipeline. */
 	int (*spread)(const struct stage *s, struct eval *ev, struct slice doc,
 		      const struct stage_next *next, struct err *e);
 	void (*explain)(const struct stage *s, struct buf *out);
-	void (*free)(struct stage *s);
+	void (*release)(struct stage *s);
 };
 
 struct stage {
@@ -46,6 +52,18 @@ extern const struct stage_ops stage_match, stage_project, stage_add_fields, stag
 
 /* Closes the writer's document that starts at `start` of ev->scratch, moves it into the arena, empties scratch. */
 int stage_finish(struct bson_writer *w, struct eval *ev, size_t start, struct slice *out, struct err *e);
+
+/* ---- the caller's variables (stage_let.c) ---- */
+
+/* expr_compile, with the variables in sight. */
+int stage_expr_compile(const struct stage_env *env, struct value spec,
+		       const struct expr_options *o, struct expr **out, struct err *e);
+
+/* Computes `let` into what stage_env.let wants. */
+int stage_let_compile(struct slice let, struct buf *vars, struct err *e);
+
+/* Copies the stages, with the variables put into every $expr of a $match. */
+int stage_let_rewrite(struct slice stages, struct slice vars, struct buf *out, struct err *e);
 
 /* ---- projections (stage_project.c): a tree of paths ---- */
 

@@ -13,25 +13,26 @@ static const struct match_stage *self(const struct stage *s)
 	return container_of(s, struct match_stage, base);
 }
 
-static void free_(struct stage *s)
+static void release(struct stage *s)
 {
 	struct match_stage *m = container_of(s, struct match_stage, base);
 	match_free(m->match);
 	mem_free(m);
 }
 
-static int compile(struct value spec, const char *name, struct stage **out, struct err *e)
+static int compile(struct value spec, const struct stage_env *env, struct stage **out,
+		   struct err *e)
 {
 	if (spec.type != BSON_DOCUMENT)
 		return err_number(e, ERR_INVALID, 15959, "%s: expected a query document, got a %s",
-				  name, bson_type_name(spec.type));
+				  env->name, bson_type_name(spec.type));
 	struct match_stage *m = mem_try(sizeof(*m));
 	if (!m)
 		return err_nomem(e);
 	int rc = match_compile(value_slice(spec), NULL, &m->match, e);
 	if (rc < 0) {
 		mem_free(m);
-		return err_in(e, rc, "%s", name);
+		return err_in(e, rc, "%s", env->name);
 	}
 	*out = &m->base;
 	return 0;
@@ -57,5 +58,5 @@ const struct stage_ops stage_match = {
 	.compile = compile,
 	.run = run,
 	.explain = explain,
-	.free = free_,
+	.release = release,
 };

@@ -100,8 +100,10 @@ static struct field *find(const struct node *n, struct slice name)
 		}
 		return NULL;
 	}
+	/* Names of a specification are never empty, so the first byte can be asked before the rest. */
 	for (struct field *f = n->first; f; f = f->next)
-		if (slice_eq(f->name, name))
+		if (f->name.len == name.len && f->name.p[0] == name.p[0] &&
+		    memcmp(f->name.p, name.p, name.len) == 0)
 			return f;
 	return NULL;
 }
@@ -276,7 +278,7 @@ static int walk_doc(const struct walk *k, const struct node *n, struct slice doc
 		return walk_included(k, n, doc);
 	bool *seen = arena_try(&k->ev->arena, n->n);
 	if (!seen)
-		return err_nomem(k->e);
+		return eval_nomem(k->ev, k->e);
 	memset(seen, 0, n->n);
 	struct bson_iter it;
 	bson_iter_init(&it, doc);
@@ -361,7 +363,7 @@ struct entry {
 
 struct reader {
 	struct projection *p;
-	const char *stage;
+	const struct stage_env *env;
 	bool adds; /* $addFields: every value is computed */
 	struct entry *first, **last;
 	size_t n;
@@ -484,12 +486,12 @@ static int decide_mode(struct reader *r)
 static int add_expression(struct reader *r, const struct entry *x)
 {
 	AUTO(buf) struct buf place = BUF_INIT;
-	buf_add_fmt(&place, "%s." SLICE_FMT, r->stage, SLICE_ARG(x->path));
+	buf_add_fmt(&place, "%s." SLICE_FMT, r->env->name, SLICE_ARG(x->path));
 	struct expr_options o = { .place = buf_cstr(&place) };
 	struct expr *expr;
 	int rc = buf_check(&place, r->e);
 	if (rc == 0)
-		rc = expr_compile(x->value, &o, &expr, r->e);
+		rc = stage_expr_compile(r->env, x->value, &o, &expr, r->e);
 	if (rc < 0) {
 		if (r->e && r->e->number == 168 && !r->adds)
 			r->e->number = 31325;
@@ -531,7 +533,7 @@ static const struct projection *self(const struct stage *s)
 	return container_of(s, struct project_stage, base)->p;
 }
 
-static void free_(struct stage *s)
+static void release(struct stage *s)
 {
 	struct project_stage *x = container_of(s, struct project_stage, base);
 	projection_free(x->p);
@@ -551,14 +553,14 @@ static int stage_new(struct projection *p, struct stage **out, struct err *e)
 	return 0;
 }
 
-static int compile_spec(struct value spec, const char *name, bool adds, struct stage **out,
-			struct err *e)
+static int compile_spec(struct value spec, const struct stage_env *env, bool adds,
+			struct stage **out, struct err *e)
 {
 	if (spec.type != BSON_DOCUMENT)
 		return err_number(e, ERR_INVALID, adds ? 40272 : 15969,
-				  "%s: expected an object, got a %s", name,
+				  "%s: expected an object, got a %s", env->name,
 				  bson_type_name(spec.type));
-	struct reader r = { .stage = name, .adds = adds, .e = e };
+	struct reader r = { .env = env, .adds = adds, .e = e };
 	r.last = &r.first;
 	r.p = projection_new(PROJECTION_ADD);
 	if (!r.p)
@@ -567,7 +569,7 @@ static int compile_spec(struct value spec, const char *name, bool adds, struct s
 	if (rc == 0 && !adds)
 		rc = decide_mode(&r);
 	if (rc < 0)
-		rc = err_in(e, rc, "%s", name);
+		rc = err_in(e, rc, "%s", env->name);
 	else
 		rc = build(&r);
 	if (rc < 0) {
@@ -577,14 +579,16 @@ static int compile_spec(struct value spec, const char *name, bool adds, struct s
 	return stage_new(r.p, out, e);
 }
 
-static int compile_project(struct value spec, const char *name, struct stage **out, struct err *e)
+static int compile_project(struct value spec, const struct stage_env *env, struct stage **out,
+			   struct err *e)
 {
-	return compile_spec(spec, name, false, out, e);
+	return compile_spec(spec, env, false, out, e);
 }
 
-static int compile_add(struct value spec, const char *name, struct stage **out, struct err *e)
+static int compile_add(struct value spec, const struct stage_env *env, struct stage **out,
+		       struct err *e)
 {
-	return compile_spec(spec, name, true, out, e);
+	return compile_spec(spec, env, true, out, e);
 }
 
 static int unset_paths(struct projection *p, struct value spec, struct err *e)
@@ -604,11 +608,12 @@ static int unset_paths(struct projection *p, struct value spec, struct err *e)
 	return n ? 0 : err_number(e, ERR_INVALID, 31119, "expected at least one path");
 }
 
-static int compile_unset(struct value spec, const char *name, struct stage **out, struct err *e)
+static int compile_unset(struct value spec, const struct stage_env *env, struct stage **out,
+			 struct err *e)
 {
 	if (spec.type != BSON_STRING && spec.type != BSON_ARRAY)
 		return err_number(e, ERR_INVALID, 31002,
-				  "%s: expected a path or an array of paths, got a %s", name,
+				  "%s: expected a path or an array of paths, got a %s", env->name,
 				  bson_type_name(spec.type));
 	struct projection *p = projection_new(PROJECTION_EXCLUDE);
 	if (!p)
@@ -618,7 +623,7 @@ static int compile_unset(struct value spec, const char *name, struct stage **out
 		rc = projection_seal(p, e);
 	if (rc < 0) {
 		projection_free(p);
-		return err_in(e, rc, "%s", name);
+		return err_in(e, rc, "%s", env->name);
 	}
 	return stage_new(p, out, e);
 }
@@ -631,7 +636,7 @@ static int run(const struct stage *s, struct eval *ev, struct slice doc, struct 
 	if (p->n_computed) {
 		values = arena_try_array(&ev->arena, p->n_computed, sizeof(*values));
 		if (!values)
-			return err_nomem(e);
+			return eval_nomem(ev, e);
 	}
 	for (size_t i = 0; i < p->n_computed; i++) {
 		int rc = expr_eval(p->computed[i].expr, ev, doc, &values[i], e);
@@ -641,7 +646,7 @@ static int run(const struct stage *s, struct eval *ev, struct slice doc, struct 
 	return projection_apply(p, ev, doc, values, out, e);
 }
 
-/* "include a b{c} compute d = ..." */
+/* "a, b{c}" */
 static void explain_paths(const struct node *n, enum field_kind kind, struct buf *out)
 {
 	bool first = true;
@@ -670,13 +675,13 @@ static void explain_kind(const struct projection *p, enum field_kind kind, const
 			 struct buf *out)
 {
 	size_t mark = out->len;
-	buf_add_fmt(out, "%s%s ", out->len && out->p[out->len - 1] == ';' ? " " : "", word);
+	buf_add_fmt(out, "%s ", word);
 	size_t start = out->len;
 	explain_paths(&p->root, kind, out);
 	if (out->len == start)
 		out->len = mark;
 	else
-		buf_add_byte(out, ';');
+		buf_add_byte(out, '\n');
 }
 
 static void explain(const struct stage *s, struct buf *out)
@@ -686,10 +691,9 @@ static void explain(const struct stage *s, struct buf *out)
 	explain_kind(p, FIELD_DROP, "exclude", out);
 	for (size_t i = 0; i < p->n_computed; i++) {
 		const struct computed *c = &p->computed[i];
-		buf_add_fmt(out, "\n    " SLICE_FMT " = ", SLICE_ARG(c->path));
+		buf_add_fmt(out, SLICE_FMT " = ", SLICE_ARG(c->path));
 		expr_explain(c->expr, out);
-		while (out->len && out->p[out->len - 1] == '\n')
-			out->len--;
+		buf_add_byte(out, '\n');
 	}
 }
 
@@ -701,7 +705,7 @@ const struct stage_ops stage_project = {
 	.compile = compile_project,
 	.run = run,
 	.explain = explain,
-	.free = free_,
+	.release = release,
 };
 
 const struct stage_ops stage_add_fields = {
@@ -712,7 +716,7 @@ const struct stage_ops stage_add_fields = {
 	.compile = compile_add,
 	.run = run,
 	.explain = explain,
-	.free = free_,
+	.release = release,
 };
 
 const struct stage_ops stage_set = {
@@ -723,7 +727,7 @@ const struct stage_ops stage_set = {
 	.compile = compile_add,
 	.run = run,
 	.explain = explain,
-	.free = free_,
+	.release = release,
 };
 
 const struct stage_ops stage_unset = {
@@ -734,5 +738,5 @@ const struct stage_ops stage_unset = {
 	.compile = compile_unset,
 	.run = run,
 	.explain = explain,
-	.free = free_,
+	.release = release,
 };

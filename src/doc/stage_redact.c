@@ -27,20 +27,21 @@ struct redaction {
 	struct err *e;
 };
 
-static void free_(struct stage *s)
+static void release(struct stage *s)
 {
 	struct redact_stage *r = container_of(s, struct redact_stage, base);
 	expr_free(r->expr);
 	mem_free(r);
 }
 
-static int compile(struct value spec, const char *name, struct stage **out, struct err *e)
+static int compile(struct value spec, const struct stage_env *env, struct stage **out,
+		   struct err *e)
 {
 	struct redact_stage *r = mem_try(sizeof(*r));
 	if (!r)
 		return err_nomem(e);
-	struct expr_options o = { .place = name, .redact = true };
-	int rc = expr_compile(spec, &o, &r->expr, e);
+	struct expr_options o = { .place = env->name, .redact = true };
+	int rc = stage_expr_compile(env, spec, &o, &r->expr, e);
 	if (rc < 0) {
 		mem_free(r);
 		return rc;
@@ -74,7 +75,7 @@ static int answer(struct redaction *r, struct slice current, enum answer *out)
 		size_t cap = r->cap ? r->cap * 2 : 64;
 		uint8_t *grown = arena_try(&r->ev->arena, cap);
 		if (!grown)
-			return err_nomem(r->e);
+			return eval_nomem(r->ev, r->e);
 		if (r->n)
 			memcpy(grown, r->answers, r->n);
 		r->answers = grown;
@@ -178,5 +179,5 @@ const struct stage_ops stage_redact = {
 	.compile = compile,
 	.run = run,
 	.explain = explain,
-	.free = free_,
+	.release = release,
 };

@@ -13,19 +13,21 @@ static const struct replace_stage *self(const struct stage *s)
 	return container_of(s, struct replace_stage, base);
 }
 
-static void free_(struct stage *s)
+static void release(struct stage *s)
 {
 	struct replace_stage *r = container_of(s, struct replace_stage, base);
 	expr_free(r->expr);
 	mem_free(r);
 }
 
-static int compile_with(struct value spec, const char *name, struct stage **out, struct err *e)
+static int compile_at(struct value spec, const struct stage_env *env, const char *place,
+		      struct stage **out, struct err *e)
 {
 	struct replace_stage *r = mem_try(sizeof(*r));
 	if (!r)
 		return err_nomem(e);
-	int rc = expr_compile(spec, &(struct expr_options){ .place = name }, &r->expr, e);
+	int rc = stage_expr_compile(env, spec, &(struct expr_options){ .place = place }, &r->expr,
+				    e);
 	if (rc < 0) {
 		mem_free(r);
 		return rc;
@@ -34,13 +36,20 @@ static int compile_with(struct value spec, const char *name, struct stage **out,
 	return 0;
 }
 
-static int compile_root(struct value spec, const char *name, struct stage **out, struct err *e)
+static int compile_with(struct value spec, const struct stage_env *env, struct stage **out,
+			struct err *e)
+{
+	return compile_at(spec, env, env->name, out, e);
+}
+
+static int compile_root(struct value spec, const struct stage_env *env, struct stage **out,
+			struct err *e)
 {
 	struct value root = VALUE_MISSING;
 	struct bson_iter it;
 	if (spec.type != BSON_DOCUMENT)
 		return err_number(e, ERR_INVALID, 40229,
-				  "%s: expected {newRoot: <expression>}, got a %s", name,
+				  "%s: expected {newRoot: <expression>}, got a %s", env->name,
 				  bson_type_name(spec.type));
 	bson_iter_init(&it, value_slice(spec));
 	while (bson_next(&it)) {
@@ -48,12 +57,12 @@ static int compile_root(struct value spec, const char *name, struct stage **out,
 			return err_number(e, ERR_INVALID, 40415,
 					  "%s: unknown field '" SLICE_FMT
 					  "'; expected {newRoot: <expression>}",
-					  name, SLICE_ARG(it.key));
+					  env->name, SLICE_ARG(it.key));
 		root = it.value;
 	}
 	if (root.type == BSON_MISSING)
-		return err_number(e, ERR_INVALID, 40414, "%s: newRoot is missing", name);
-	return compile_with(root, "$replaceRoot.newRoot", out, e);
+		return err_number(e, ERR_INVALID, 40414, "%s: newRoot is missing", env->name);
+	return compile_at(root, env, "$replaceRoot.newRoot", out, e);
 }
 
 static int run(const struct stage *s, struct eval *ev, struct slice doc, struct slice *out,
@@ -83,7 +92,7 @@ const struct stage_ops stage_replace_root = {
 	.compile = compile_root,
 	.run = run,
 	.explain = explain,
-	.free = free_,
+	.release = release,
 };
 
 const struct stage_ops stage_replace_with = {
@@ -94,5 +103,5 @@ const struct stage_ops stage_replace_with = {
 	.compile = compile_with,
 	.run = run,
 	.explain = explain,
-	.free = free_,
+	.release = release,
 };

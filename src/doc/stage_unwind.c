@@ -24,7 +24,7 @@ static const struct unwind_stage *self(const struct stage *s)
 	return container_of(s, struct unwind_stage, base);
 }
 
-static void free_(struct stage *s)
+static void release(struct stage *s)
 {
 	struct unwind_stage *u = container_of(s, struct unwind_stage, base);
 	projection_free(u->set_path);
@@ -116,21 +116,21 @@ static int build(struct unwind_stage *u, const struct spec *s, struct err *e)
 	return rc;
 }
 
-static int compile(struct value v, const char *name, struct stage **out, struct err *e)
+static int compile(struct value v, const struct stage_env *env, struct stage **out, struct err *e)
 {
 	struct spec spec;
 	int rc = read_spec(v, &spec, e);
 	if (rc == 0)
 		rc = check_spec(&spec, e);
 	if (rc < 0)
-		return err_in(e, rc, "%s", name);
+		return err_in(e, rc, "%s", env->name);
 	struct unwind_stage *u = mem_try(sizeof(*u));
 	if (!u)
 		return err_nomem(e);
 	rc = build(u, &spec, e);
 	if (rc < 0) {
-		free_(&u->base);
-		return err_in(e, rc, "%s", name);
+		release(&u->base);
+		return err_in(e, rc, "%s", env->name);
 	}
 	*out = &u->base;
 	return 0;
@@ -178,6 +178,9 @@ static int spread(const struct stage *s, struct eval *ev, struct slice doc,
 	bson_iter_init(&it, value_slice(array));
 	for (; bson_next(&it); i++) {
 		struct slice one;
+		if (unlikely(++ev->steps > ev->steps_max))
+			return err_number(e, ERR_LIMIT, 146,
+					  "$unwind: one document becomes too many");
 		int rc = projection_apply(u->set_path, ev, doc, &it.value, &one, e);
 		if (rc > 0)
 			rc = set_index(u, ev, value_int64(i), &one, e);
@@ -211,5 +214,5 @@ const struct stage_ops stage_unwind = {
 	.compile = compile,
 	.spread = spread,
 	.explain = explain,
-	.free = free_,
+	.release = release,
 };

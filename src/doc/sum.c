@@ -7,7 +7,40 @@
 
 void sum_init(struct sum *s)
 {
-	*s = (struct sum){ .decimal = dec_from_int64(0) };
+	/* The parts stay as they are: only n_parts of them are ever read. */
+	s->ints = 0;
+	s->decimal = dec_from_int64(0);
+	s->special = 0;
+	s->huge = 0;
+	s->widest = SUM_INT32;
+	s->n_parts = 0;
+}
+
+/* The same sum in as few parts as hold it: down from the largest, each takes in what fits its 53 bits; then up again,
+ * dropping what became zero. Between neighbours then lie 53 bits, so the parts are at most 2098 / 53. */
+static void compress(struct sum *s)
+{
+	unsigned n = s->n_parts, bottom = n - 1, top = 0;
+	double carry = s->part[n - 1];
+	for (unsigned i = n - 1; i-- > 0;) {
+		double hi = carry + s->part[i];
+		double lo = s->part[i] - (hi - carry);
+		if (lo != 0) {
+			s->part[bottom--] = hi;
+			carry = lo;
+		} else
+			carry = hi;
+	}
+	s->part[bottom] = carry;
+	for (unsigned i = bottom + 1; i < n; i++) {
+		double hi = s->part[i] + carry;
+		double lo = carry - (hi - s->part[i]);
+		if (lo != 0)
+			s->part[top++] = lo;
+		carry = hi;
+	}
+	s->part[top] = carry;
+	s->n_parts = (uint8_t)(top + 1);
 }
 
 /* Adds x to the parts: each step replaces two numbers by their rounded sum and the exact error. */
@@ -21,6 +54,8 @@ static void add_double(struct sum *s, double x)
 		s->huge += x > 0 ? 1 : -1;
 		x -= copysign(0x1p1023, x);
 	}
+	if (s->n_parts >= SUM_PARTS_MAX - 1)
+		compress(s);
 	unsigned kept = 0;
 	for (unsigned i = 0; i < s->n_parts; i++) {
 		double y = s->part[i];
@@ -116,6 +151,8 @@ double sum_double(const struct sum *s)
 {
 	if (s->special != 0 || isnan(s->special))
 		return s->special;
+	if (s->ints == 0 && s->huge == 0)
+		return round_parts(s);
 	struct sum all = *s;
 	add_ints(&all, s->ints);
 	if (all.huge == 0)
@@ -198,7 +235,7 @@ void sum_encode(const struct sum *s, struct buf *out)
 
 bool sum_decode(struct sum *s, struct slice *in)
 {
-	if (in->len < SUM_FIXED_BYTES || in->p[0] > SUM_DECIMAL || in->p[1] > SUM_PARTS_MAX - 4)
+	if (in->len < SUM_FIXED_BYTES || in->p[0] > SUM_DECIMAL || in->p[1] > SUM_PARTS_MAX)
 		return false;
 	size_t parts = in->p[1] * sizeof(s->part[0]);
 	if (in->len - SUM_FIXED_BYTES < parts)

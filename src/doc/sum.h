@@ -9,7 +9,7 @@
 
 #include "doc/bson.h"
 
-#define SUM_PARTS_MAX 44 /* 2098 bits of range / 53 bits a part, and some room */
+#define SUM_PARTS_MAX 48 /* compressed, 2098 bits of range need 40 parts of 53 bits */
 
 enum sum_type { SUM_INT32, SUM_INT64, SUM_DOUBLE, SUM_DECIMAL };
 

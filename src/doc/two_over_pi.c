@@ -1,5 +1,5 @@
-/* two_over_pi.c: the first 21,120 bits of 2/pi, most significant word first. The unit test computes pi
- * anew and compares.
+/* two_over_pi.c: the first 21,120 bits of 2/pi, most significant word first. The unit test
+ * computes pi anew and compares.
  */
 #include "doc/real.h"
 

@@ -181,6 +181,11 @@ static int conflict(struct err *e, struct slice path, struct slice at)
 			  SLICE_ARG(path), SLICE_ARG(at));
 }
 
+static bool is_elements(const struct update_component *c)
+{
+	return c->kind == PART_ALL || c->kind == PART_FILTER;
+}
+
 /* The node for the leaves lo ... hi - 1, which agree in their first `depth` components. */
 static struct update_node *build(struct update *u, size_t lo, size_t hi, size_t depth,
 				 struct err *e)
@@ -205,6 +210,12 @@ static struct update_node *build(struct update *u, size_t lo, size_t hi, size_t 
 		if (i == lo || component_compare(&u->leaves[i - 1].parts[depth],
 						 &u->leaves[i].parts[depth]) != 0)
 			node->n++;
+	/* $[] and $[id] go last: either all children are such, or none, as the array they need is no document. */
+	const struct update_leaf *first = &u->leaves[lo], *last = &u->leaves[hi - 1];
+	if (is_elements(&first->parts[depth]) != is_elements(&last->parts[depth])) {
+		(void)conflict(e, last->op.path, first->op.path);
+		return NULL;
+	}
 	node->child = arena_try_array(&u->arena, node->n, sizeof(struct update_node *));
 	if (!node->child) {
 		(void)err_nomem(e);
@@ -315,19 +326,31 @@ static int not_an_array(const struct place *p, const struct update_node *child, 
 			  op->row->name, SLICE_ARG(op->path), bson_type_name(type));
 }
 
+/* A field that is missing and that nothing below would create: fine, unless elements are asked for. */
+static int skip_missing(const struct place *p, const struct update_node *node)
+{
+	for (size_t i = 0; i < node->n; i++) {
+		const struct update_node *c = node->child[i];
+		int rc =
+			is_elements(&c->at) ? not_an_array(p, c, BSON_MISSING) : skip_missing(p, c);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 /* A field that is missing, with whatever has to be around it. */
 static int create(const struct place *p, const struct update_node *node, struct slice key)
 {
+	if (!creates(p, node))
+		return skip_missing(p, node);
 	if (node->op)
 		return apply_op(p, node->op, key, VALUE_MISSING, false);
 	bson_begin_doc(p->w, key);
 	for (size_t i = 0; i < node->n; i++) {
 		const struct update_node *c = node->child[i];
-		if (!creates(p, c))
-			continue;
-		if (c->at.kind == PART_ALL || c->at.kind == PART_FILTER)
-			return not_an_array(p, c, BSON_MISSING);
-		int rc = create(p, c, child_name(p, c));
+		int rc = is_elements(&c->at) ? not_an_array(p, c, BSON_MISSING)
+					     : create(p, c, child_name(p, c));
 		if (rc < 0)
 			return rc;
 	}
@@ -367,12 +390,12 @@ static int walk_doc(const struct place *p, const struct update_node *node, struc
 {
 	for (size_t i = 0; i < node->n; i++) {
 		const struct update_node *c = node->child[i];
-		if (c->at.kind == PART_ALL || c->at.kind == PART_FILTER)
+		if (is_elements(&c->at))
 			return not_an_array(p, c, BSON_DOCUMENT);
 	}
 	bool *seen = arena_try(&p->run->ev->arena, node->n);
 	if (!seen)
-		return err_nomem(p->e);
+		return eval_nomem(p->run->ev, p->e);
 	memset(seen, 0, node->n);
 	struct bson_iter it;
 	bson_iter_init(&it, doc);
@@ -388,7 +411,7 @@ static int walk_doc(const struct place *p, const struct update_node *node, struc
 			return rc;
 	}
 	for (size_t i = 0; i < node->n; i++) {
-		if (seen[i] || !creates(p, node->child[i]))
+		if (seen[i])
 			continue;
 		int rc = create(p, node->child[i], child_name(p, node->child[i]));
 		if (rc < 0)
@@ -407,7 +430,7 @@ static int merge(const struct place *p, const struct update_node *a, const struc
 	struct update_node *node = arena_try(arena, sizeof(*node));
 	struct update_node **child = arena_try_array(arena, a->n + b->n, sizeof(*child));
 	if (!node || !child)
-		return err_nomem(p->e);
+		return eval_nomem(p->run->ev, p->e);
 	*node = (struct update_node){ .at = a->at, .child = child };
 	for (size_t i = 0, j = 0; i < a->n || j < b->n;) {
 		int cmp = i == a->n   ? 1
@@ -510,7 +533,7 @@ static int walk_array(const struct place *p, const struct update_node *node, str
 	struct bson_iter it;
 	uint32_t i = 0;
 	struct cursor at = { .special = node->n };
-	while (at.special > 0 && node->child[at.special - 1]->at.kind >= PART_ALL)
+	while (at.special > 0 && node->child[at.special - 1]->at.kind >= PART_POSITIONAL)
 		at.special--;
 	bson_iter_init(&it, array);
 	for (; bson_next(&it); i++) {
@@ -546,7 +569,7 @@ static int walk(const struct place *p, const struct update_node *node, struct sl
 	}
 	for (size_t i = 0; i < node->n; i++) {
 		const struct update_node *c = node->child[i];
-		if (c->at.kind == PART_ALL || c->at.kind == PART_FILTER)
+		if (is_elements(&c->at))
 			return not_an_array(p, c, old.type);
 		if (creates(p, c)) {
 			const struct update_op *op = first_op(c);

@@ -7,8 +7,8 @@
  *	      └─ n      $inc 1
  *
  * The tree is built once; children stand in the order in which MongoDB works through them: indices by number, then
- * names by their bytes, then $[], $[id] and $. Applying is one walk through the document beside the tree: what no
- * path touches is copied as bytes.
+ * names by their bytes, then $. $[] and $[id] do not mix with those: what has elements is no document (error 40).
+ * Applying is one walk through the document beside the tree: what no path touches is copied as bytes.
  *
  * Internal to update*.c.
  */
@@ -62,7 +62,7 @@ extern const struct update_operator update_field_ops[], update_array_ops[];
 
 /* ---- the tree ---- */
 
-enum update_part { PART_INDEX, PART_NAME, PART_ALL, PART_FILTER, PART_POSITIONAL };
+enum update_part { PART_INDEX, PART_NAME, PART_POSITIONAL, PART_ALL, PART_FILTER };
 
 struct update_component {
 	enum update_part kind;

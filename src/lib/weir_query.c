@@ -143,17 +143,33 @@ int weir_query_explain(const weir_query *q, weir_buffer *out, weir_error *we)
 
 /* ---- the language's words ---- */
 
+enum { OPERATORS_MAX = 1000 };
+
 struct listing {
 	const char *kind;
-	int (*each)(void *arg, const weir_operator *op);
-	void *arg;
+	struct listed {
+		weir_operator op;
+		size_t order; /* of its group: where the group came up first */
+	} *row;
+	size_t n;
 };
 
 static int list_grouped(void *arg, const char *name, const char *group, const char *help)
 {
-	const struct listing *l = arg;
-	const weir_operator op = { .kind = l->kind, .group = group, .name = name, .help = help };
-	return l->each(l->arg, &op);
+	struct listing *l = arg;
+	if (l->n == OPERATORS_MAX)
+		return ERR_LIMIT;
+	struct listed *r = &l->row[l->n];
+	r->op = (weir_operator){ .kind = l->kind, .group = group, .name = name, .help = help };
+	r->order = l->n;
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->row[i].op.kind, l->kind) == 0 &&
+		    strcmp(l->row[i].op.group, group) == 0) {
+			r->order = l->row[i].order;
+			break;
+		}
+	l->n++;
+	return 0;
 }
 
 static int list_plain(void *arg, const char *name, const char *help)
@@ -161,24 +177,33 @@ static int list_plain(void *arg, const char *name, const char *help)
 	return list_grouped(arg, name, "accumulator", help);
 }
 
+static int list_all(struct listing *l)
+{
+	l->kind = "match";
+	int rc = match_operators(list_grouped, l);
+	l->kind = "expression";
+	rc = rc ? rc : expr_operators(list_grouped, l);
+	l->kind = "accumulator";
+	rc = rc ? rc : accum_operators(list_plain, l);
+	l->kind = "stage";
+	rc = rc ? rc : pipeline_stages(list_grouped, l);
+	l->kind = "update";
+	return rc ? rc : update_operators(list_grouped, l);
+}
+
 int weir_query_operators(int (*each)(void *arg, const weir_operator *op), void *arg)
 {
-	struct listing l = { .each = each, .arg = arg };
-	int rc;
 	if (!each)
 		return ERR_INVALID;
-	l.kind = "match";
-	if ((rc = match_operators(list_grouped, &l)) != 0)
-		return rc;
-	l.kind = "expression";
-	if ((rc = expr_operators(list_grouped, &l)) != 0)
-		return rc;
-	l.kind = "accumulator";
-	if ((rc = accum_operators(list_plain, &l)) != 0)
-		return rc;
-	l.kind = "stage";
-	if ((rc = pipeline_stages(list_grouped, &l)) != 0)
-		return rc;
-	l.kind = "update";
-	return update_operators(list_grouped, &l);
+	struct listing l = { .row = mem_try_array(OPERATORS_MAX, sizeof(*l.row)) };
+	if (!l.row)
+		return ERR_NOMEM;
+	int rc = list_all(&l);
+	/* Group by group: the tables list some kinds alphabetically. */
+	for (size_t order = 0; rc == 0 && order < l.n; order++)
+		for (size_t i = order; rc == 0 && i < l.n; i++)
+			if (l.row[i].order == order)
+				rc = each(arg, &l.row[i].op);
+	mem_free(l.row);
+	return rc;
 }

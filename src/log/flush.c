@@ -23,21 +23,21 @@
 
 void log_poison(struct log *l, const struct err *cause)
 {
-	mutex_lock(&l->lock);
+	mutex_lock(&l->poison_lock);
 	if (!atomic_load(&l->poisoned))
 		l->poison = *cause;
-	mutex_unlock(&l->lock);
+	mutex_unlock(&l->poison_lock);
 	atomic_store(&l->poisoned, true);
 }
 
 int log_poisoned_error(struct log *l, struct err *e)
 {
-	mutex_lock(&l->lock);
+	mutex_lock(&l->poison_lock);
 	int rc =
 		err_set(e, ERR_POISONED,
 			"the log refuses writes since a write failed (%.300s); close and reopen it",
 			l->poison.msg);
-	mutex_unlock(&l->lock);
+	mutex_unlock(&l->poison_lock);
 	return rc;
 }
 
@@ -190,9 +190,8 @@ static void *flusher_run(void *arg)
 			continue;
 		}
 		nsec until = env_mono(l->env) + l->options.flush_interval_ms * NSEC_PER_MS;
-		while (!f->stop && !f->urgent && env_mono(l->env) < until)
+		while (!f->stop && env_mono(l->env) < until)
 			(void)cond_wait_until(&f->more, &f->lock, until);
-		f->urgent = false;
 		struct partition *p;
 		while (!f->stop && (p = take_dirty(f))) {
 			mutex_unlock(&f->lock);
@@ -212,19 +211,16 @@ void flusher_init(struct flusher *f)
 
 /* The thread exists from the first unflushed append on. Should it not start, flushing is left to durable appends,
  * log_flush and log_close, which is what the acknowledgement promised. */
-void flusher_note(struct partition *p, bool urgent)
+void flusher_note(struct partition *p)
 {
 	struct log *l = p->topic->log;
-	if (l->options.flush_interval_ms == UINT32_MAX || (p->queued && !urgent))
+	if (l->options.flush_interval_ms == UINT32_MAX || p->queued)
 		return;
 	struct flusher *f = &l->flusher;
 	mutex_lock(&f->lock);
-	if (!p->queued) {
-		p->queued = true;
-		p->next_dirty = f->first_dirty;
-		f->first_dirty = p;
-	}
-	f->urgent |= urgent;
+	p->queued = true;
+	p->next_dirty = f->first_dirty;
+	f->first_dirty = p;
 	if (!f->started && !f->stop)
 		f->started = thread_start(&f->thread, "weir-flush", flusher_run, l, NULL) == 0;
 	cond_signal(&f->more);

@@ -145,6 +145,38 @@ static int rewrite_unflushed(struct partition *p, const struct recovered *r, str
 	return 0;
 }
 
+/* A header copy that was torn while nothing behind it counted is written again before something does. 1 when one was. */
+static int restore_headers(struct partition *p, const struct recovered *r, struct err *e)
+{
+	int any = 0;
+	for (size_t i = r->scanned_from; i <= r->last; i++) {
+		struct segment_header h;
+		struct file *f;
+		char path[PATH_BYTES];
+		uint8_t block[SEGMENT_HEADER_BYTES] = { 0 };
+		int copies;
+		int rc = segment_open(&p->place, r->bases[i], &f, &h, &copies, e);
+		if (rc)
+			return rc;
+		file_close(f);
+		if (copies == 2)
+			continue;
+		header_encode(&h, HEADER_SEGMENT, block);
+		header_encode(&h, HEADER_SEGMENT, block + SEGMENT_COPY_BYTES);
+		rc = segment_path(&p->place, r->bases[i], "seg", path, e);
+		if (rc == 0)
+			rc = env_open(p->place.env, path, FILE_WRITE, &f, e);
+		if (rc)
+			return rc;
+		rc = file_write(f, 0, block, sizeof(block), e);
+		file_close(f);
+		if (rc)
+			return rc;
+		any = 1;
+	}
+	return any;
+}
+
 static int cut_later_segments(struct partition *p, const struct recovered *r, struct err *e)
 {
 	int rc = 0;
@@ -180,7 +212,12 @@ static int apply_recovery(struct partition *p, const struct recovered *r, struct
 	p->next = r->next;
 	p->oldest = r->oldest;
 	p->end_position = 0;
+	bool unflushed = r->durable_next < r->next || !r->clean || !(r->marked || r->sealed);
 	if (r->n > 0 && !r->headless) {
+		rc = restore_headers(p, r, e);
+		if (rc < 0)
+			return rc;
+		unflushed |= rc == 1;
 		if (p->slot && atomic_load(&p->slot->poisoned)) {
 			rc = rewrite_unflushed(p, r, e);
 			if (rc)
@@ -190,7 +227,6 @@ static int apply_recovery(struct partition *p, const struct recovered *r, struct
 		if (rc)
 			return rc;
 	}
-	bool unflushed = r->durable_next < r->next || !r->clean || !(r->marked || r->sealed);
 	if (r->n > 0 && !r->headless && unflushed)
 		rc = sync_scanned(p, r, e);
 	if (rc == 0 && (cut || r->n_trimmed || unflushed))
@@ -401,7 +437,7 @@ int log_append(struct log_topic *t, uint32_t partition, struct log_record *rec, 
 	if (rc == 0 && ack == LOG_ACK_DURABLE)
 		rc = partition_wait_durable(p, partition_position(p), e);
 	else if (rc == 0)
-		flusher_note(p, false);
+		flusher_note(p);
 	mutex_unlock(&p->lock);
 	if (rolled)
 		(void)partition_retain(p, NULL);

@@ -106,7 +106,6 @@ struct flusher {
 	struct cond more;
 	struct thread thread;
 	bool started, stop;
-	bool urgent; /* a segment was sealed: do not wait for the interval */
 	struct partition *first_dirty;
 };
 
@@ -130,10 +129,11 @@ struct log {
 	int64_t opened_wall_ms;
 	nsec opened_mono;
 
-	struct mutex lock; /* guards topics, their retention, poison */
+	struct mutex lock; /* guards topics, their retention */
 	struct log_topic **topics;
 	size_t n_topics;
 	_Atomic bool poisoned;
+	struct mutex poison_lock; /* guards poison; nothing is locked under it */
 	struct err poison;
 
 	struct flusher flusher;
@@ -171,7 +171,7 @@ int partition_wait_durable(struct partition *p, uint64_t position, struct err *e
 void log_poison(struct log *l, const struct err *cause);
 int log_poisoned_error(struct log *l, struct err *e);
 void flusher_init(struct flusher *f);
-void flusher_note(struct partition *p, bool urgent); /* p has something unflushed; p->lock held */
+void flusher_note(struct partition *p); /* p has something unflushed; p->lock held */
 void flusher_stop(struct log *l);
 
 /* ---- tail.c ---- */

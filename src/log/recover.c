@@ -67,11 +67,14 @@ static int list_segments(const struct place *pl, struct recovered *r, struct err
 	uint64_t low = 0;
 	struct trim_meta mark;
 	int rc = trim_meta_read(pl->env, pl->dir, &mark, e);
+	bool unreadable = rc != ERR_NOTFOUND;
 	if (rc == 0 && memcmp(mark.topic_id, pl->topic_id, 16) == 0 &&
-	    mark.partition == pl->partition)
+	    mark.partition == pl->partition) {
 		low = mark.oldest;
-	else if (rc && rc != ERR_NOTFOUND && rc != ERR_CORRUPT && rc != ERR_INVALID)
+		unreadable = false;
+	} else if (rc && rc != ERR_NOTFOUND && rc != ERR_CORRUPT && rc != ERR_INVALID) {
 		return rc;
+	}
 	/* A damaged mark only brings back what a trim had not come to unlink. */
 	err_clear(e);
 	uint64_t *all;
@@ -92,7 +95,8 @@ static int list_segments(const struct place *pl, struct recovered *r, struct err
 	r->trimmed = all;
 	r->n_trimmed = gone;
 	r->n = n - gone;
-	r->low = low;
+	/* Without a readable mark the first segment there is has to be believed. */
+	r->low = unreadable && r->n ? r->bases[0] : low;
 	r->oldest = r->n ? r->bases[0] : low;
 	return 0;
 }
@@ -116,9 +120,12 @@ static int choose_start(struct scan *s, struct err *e)
 		if (rc)
 			return rc;
 		r->durable_next = MAX(r->durable_next, MAX(durable, s->h.durable));
-		/* The first segment, too, when those before it were neither trimmed nor durable: they
-		 * were lost, and what comes behind a loss does not count. */
-		if (s->h.base_offset > r->durable_next && (i > 0 || s->h.base_offset > r->low)) {
+		/* With nothing durable in it, the seal before it may be missing, too. The first segment
+		 * does not count either when those before it were neither trimmed nor durable: they
+		 * were lost, and so is what comes behind them. */
+		bool empty = i > 0 && s->h.base_offset >= r->durable_next;
+		bool lost = s->h.base_offset > r->durable_next && s->h.base_offset > r->low;
+		if (empty || lost) {
 			mem_free(index);
 			continue;
 		}

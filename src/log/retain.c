@@ -264,6 +264,23 @@ int log_topic_seek_time(struct log_topic *t, uint32_t partition, int64_t time_ms
 
 /* ---- figures ---- */
 
+static void count_files(struct partition *p, struct log_stats *out)
+{
+	uint64_t *bases;
+	size_t n;
+	if (segment_list(&p->place, "seg", &bases, &n, NULL) < 0)
+		return;
+	out->segments += n;
+	for (size_t i = 0; i < n; i++) {
+		char path[PATH_BYTES];
+		struct file_stat st;
+		if (segment_path(&p->place, bases[i], "seg", path, NULL) == 0 &&
+		    env_stat(p->place.env, path, &st, NULL) == 0)
+			out->bytes_on_disk += st.size_bytes;
+	}
+	mem_free(bases);
+}
+
 void log_stats(struct log *l, struct log_stats *out)
 {
 	*out = (struct log_stats){ .poisoned = atomic_load(&l->poisoned) };
@@ -276,10 +293,8 @@ void log_stats(struct log *l, struct log_stats *out)
 			out->appended_records += p->records;
 			out->appended_bytes += p->bytes;
 			out->flushes += p->flushes;
-			out->segments += p->n_segs;
-			for (size_t k = 0; k < p->n_segs; k++)
-				out->bytes_on_disk += segment_bytes(p, k);
 			mutex_unlock(&p->lock);
+			count_files(p, out);
 		}
 	}
 	mutex_unlock(&l->lock);

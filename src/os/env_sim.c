@@ -572,26 +572,27 @@ int sim_reset(struct sim *s, uint64_t seed)
 	return disk_clear(&s->disk);
 }
 
-static int leave_to(struct sim *from, uint64_t seed, bool power_lost, struct sim *into)
+static void go_on_from(struct sim *from, uint64_t seed, struct sim *into)
 {
 	ASSERT(from != into);
 	ASSERT(into->open_files == 0);
-	struct sim_rng r = { seed };
 	into->now = from->now;
 	into->wall_offset_ms = from->wall_offset_ms;
 	into->process_id = from->process_id + 1;
-	into->rng.state = sim_rand(&r);
-	return disk_crash(&from->disk, &r, power_lost, &into->disk);
+	into->rng.state = from->rng.state ^ seed;
 }
 
 int sim_crash(struct sim *from, uint64_t seed, struct sim *into)
 {
-	return leave_to(from, seed, true, into);
+	struct sim_rng r = { seed };
+	go_on_from(from, sim_rand(&r), into);
+	return disk_crash(&from->disk, &r, &into->disk);
 }
 
 int sim_copy(struct sim *from, struct sim *into)
 {
-	return leave_to(from, 0, false, into);
+	go_on_from(from, 1, into);
+	return disk_copy(&from->disk, &into->disk);
 }
 
 void sim_writeback(struct sim *s, uint64_t seed)

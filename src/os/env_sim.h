@@ -41,7 +41,7 @@ int sim_reset(struct sim *s, uint64_t seed);
  * ERR_NOMEM or 0. */
 int sim_crash(struct sim *from, uint64_t seed, struct sim *into);
 
-/* The same, but nothing is lost: a copy, as a killed process leaves it to the next. */
+/* A copy, as a killed process leaves it to the next: nothing is lost, and what was not durable is not. */
 int sim_copy(struct sim *from, struct sim *into);
 
 /* What the kernel does behind everybody's back: some of the dirty sectors become durable. */

@@ -462,7 +462,7 @@ void disk_writeback(struct disk *d, struct sim_rng *r)
 
 /* ---- the power loss ---- */
 
-enum keep_how { KEEP_BY_CHANCE, KEEP_BEGINNING, KEEP_END, KEEP_EVERYTHING };
+enum keep_how { KEEP_BY_CHANCE, KEEP_BEGINNING, KEEP_END };
 
 /* How one power loss treats what was not durable; drawn once for it. */
 struct loss {
@@ -496,7 +496,6 @@ static bool keeps(struct loss *l, uint64_t at)
 	case KEEP_BY_CHANCE: return chance(l->r, l->keep_of_8);
 	case KEEP_BEGINNING: return at < l->border;
 	case KEEP_END: return at >= l->border;
-	case KEEP_EVERYTHING: return true;
 	}
 	return false;
 }
@@ -504,7 +503,7 @@ static bool keeps(struct loss *l, uint64_t at)
 static void lose_sector(void *arg, struct node *n, uint64_t at, size_t len)
 {
 	struct loss *l = arg;
-	if (!keeps(l, at) || (given_up(n, at, len) && l->how != KEEP_EVERYTHING))
+	if (given_up(n, at, len) || !keeps(l, at))
 		return;
 	if (chance(l->r, l->tear_of_8))
 		len = (size_t)sim_below(l->r, len);
@@ -513,8 +512,6 @@ static void lose_sector(void *arg, struct node *n, uint64_t at, size_t len)
 
 static uint64_t size_after(struct loss *l, uint64_t old, uint64_t new)
 {
-	if (l->how == KEEP_EVERYTHING)
-		return new;
 	switch (sim_below(l->r, 4)) {
 	case 0: return old;
 	case 1: return MIN(old, new) + sim_below(l->r, MAX(old, new) - MIN(old, new) + 1);
@@ -610,12 +607,100 @@ static int crash_dir(struct disk *from, struct node *dir, struct loss *l, struct
 	return rc;
 }
 
-int disk_crash(struct disk *from, struct sim_rng *r, bool lossy, struct disk *into)
+int disk_crash(struct disk *from, struct sim_rng *r, struct disk *into)
 {
 	ASSERT(from->file_bytes == into->file_bytes);
 	int rc = disk_clear(into);
 	struct loss l = draw_loss(r);
-	if (!lossy)
-		l = (struct loss){ .r = r, .how = KEEP_EVERYTHING };
 	return rc < 0 ? rc : crash_dir(from, from->root, &l, into, into->root);
+}
+
+/* ---- copies ---- */
+
+struct copying {
+	struct disk *into;
+	struct node *copied; /* the originals, to forget their copies */
+};
+
+static struct node *copy_node(struct copying *c, struct node *n);
+
+static int copy_image(struct disk *into, struct image *to, const struct image *from)
+{
+	if (!from->p)
+		return 0;
+	int rc = image_need(into, to);
+	if (rc == 0)
+		image_copy(to, from);
+	return rc;
+}
+
+static int copy_file(struct copying *c, const struct node *n, struct node *to)
+{
+	to->clean = n->clean;
+	to->mtime_ms = n->mtime_ms;
+	int rc = copy_image(c->into, &to->cached, &n->cached);
+	c->into->used_bytes += to->cached.size;
+	if (rc == 0 && !n->clean)
+		rc = copy_image(c->into, &to->stable, &n->stable);
+	if (rc == 0 && n->dropped.size)
+		rc = copy_image(c->into, &to->dropped, &n->dropped);
+	return rc;
+}
+
+static int copy_table(struct copying *c, const struct table *from, struct table *to)
+{
+	int rc = 0;
+	for (size_t i = 0; i < from->n && rc == 0; i++) {
+		struct node *n = copy_node(c, from->names[i].node);
+		rc = n ? table_set(c->into, to, from->names[i].text, n) : ERR_NOMEM;
+	}
+	return rc;
+}
+
+static int copy_dir(struct copying *c, const struct node *n, struct node *to)
+{
+	int rc = copy_table(c, &n->live, &to->live);
+	if (rc == 0)
+		rc = copy_table(c, &n->durable, &to->durable);
+	for (size_t i = 0; i < n->n_pending && rc == 0; i++) {
+		const struct change *change = &n->pending[i];
+		struct node *node = change->node ? copy_node(c, change->node) : NULL;
+		if ((change->node && !node) ||
+		    !new_change(to, change->kind, change->name, change->to, node))
+			rc = ERR_NOMEM;
+	}
+	return rc;
+}
+
+/* A node has several names, so the copy is remembered; that reference is dropped at the end. */
+static struct node *copy_node(struct copying *c, struct node *n)
+{
+	if (n->copy)
+		return n->copy;
+	n->copy = node_new(c->into, n->is_dir);
+	if (!n->copy)
+		return NULL;
+	n->next_copied = c->copied;
+	c->copied = n;
+	int rc = n->is_dir ? copy_dir(c, n, n->copy) : copy_file(c, n, n->copy);
+	return rc == 0 ? n->copy : NULL;
+}
+
+int disk_copy(struct disk *from, struct disk *into)
+{
+	ASSERT(from->file_bytes == into->file_bytes);
+	node_unref(into, into->root);
+	ASSERT(into->used_bytes == 0);
+	struct copying c = { .into = into };
+	struct node *root = copy_node(&c, from->root);
+	into->root = from->root->copy;
+	if (into->root)
+		node_ref(into->root);
+	while (c.copied) {
+		struct node *n = c.copied;
+		c.copied = n->next_copied;
+		node_unref(into, n->copy);
+		n->copy = NULL;
+	}
+	return root ? 0 : ERR_NOMEM;
 }

@@ -67,6 +67,7 @@ struct node {
 	const void *lock_owner;
 	int64_t mtime_ms;
 	struct node *next_free;
+	struct node *copy, *next_copied; /* while disk_copy runs */
 };
 
 struct disk {
@@ -102,6 +103,7 @@ int file_give_up_dirty(struct disk *d, struct node *n);
 void file_written(struct node *n, uint64_t off, uint64_t len);
 
 void disk_writeback(struct disk *d, struct sim_rng *r);
-int disk_crash(struct disk *from, struct sim_rng *r, bool lossy, struct disk *into);
+int disk_crash(struct disk *from, struct sim_rng *r, struct disk *into);
+int disk_copy(struct disk *from, struct disk *into);
 
 #endif

@@ -2,7 +2,7 @@
  * their published answers.
  *
  * A find is run as $match and $project. Its sort is not: documents are compared as multisets, as they are for
- * aggregations; a find with skip or limit is out of scope, as are `let` variables. Field order is free, types count.
+ * aggregations; a find with skip or limit is out of scope. Field order is free, types count.
  *
  * Prints one line; with $WEIR_ORACLE_VERBOSE every disagreement.
  */
@@ -107,8 +107,6 @@ static bool same_multiset(const struct results *r, struct value expected)
 static struct slice stages_of(struct slice spec, struct buf *out)
 {
 	struct bson_iter it, stage;
-	if (bson_get_str(spec, "let").type != BSON_MISSING)
-		return SLICE_NONE;
 	struct value pipeline = bson_get_str(spec, "pipeline");
 	if (pipeline.type == BSON_ARRAY) {
 		for (bson_iter_init(&it, value_slice(pipeline)); bson_next(&it);) {
@@ -152,10 +150,14 @@ static struct slice stages_of(struct slice spec, struct buf *out)
 	return value_slice(bson_get_str(buf_slice(out), "pipeline"));
 }
 
-static int run(struct slice stages, struct value docs, struct results *r, struct err *e)
+static int run(struct slice stages, struct value let, struct value docs, struct results *r,
+	       struct err *e)
 {
 	struct pipeline *p;
-	int rc = pipeline_compile(stages, NULL, &p, e);
+	struct pipeline_options o = { 0 };
+	if (let.type == BSON_DOCUMENT)
+		o.let = value_slice(let);
+	int rc = pipeline_compile(stages, &o, &p, e);
 	if (rc < 0)
 		return rc;
 	struct eval ev;
@@ -216,7 +218,7 @@ static enum outcome run_line(size_t line, struct slice text)
 		return OUT_OF_SCOPE;
 
 	struct results *r = calloc(1, sizeof(*r));
-	int rc = run(stages, docs, r, &e);
+	int rc = run(stages, bson_get_str(spec, "let"), docs, r, &e);
 	enum outcome o = AGREE;
 	if (expected.type == BSON_MISSING)
 		o = rc == ERR_UNSUPPORTED ? ERROR : rc < 0 ? AGREE : DIFFER;

@@ -1,5 +1,6 @@
 #include "tests/test.h"
 
+#include "base/mem.h"
 #include "doc/bson.h"
 #include "doc/eval.h"
 #include "tests/libbson.h"
@@ -96,21 +97,326 @@ static void what_is_written_reads_back_type_by_type(void **state)
 	}
 }
 
-static void libbson_agrees_with_the_sample(void **state)
+/* ---- validating ---- */
+
+static int validate(struct slice s, struct err *e)
+{
+	/* In a block of its own exact size, so that a sanitizer sees every read beyond it. */
+	uint8_t *exact = malloc(s.len ? s.len : 1);
+	if (s.len)
+		memcpy(exact, s.p, s.len);
+	int rc = bson_validate(slice_of(exact, s.len), e);
+	free(exact);
+	return rc;
+}
+
+#define BYTES(s) \
+	{ \
+		(const uint8_t *)(s), sizeof(s) - 1 \
+	}
+
+static void damage_is_reported_with_its_place(void **state)
+{
+	(void)state;
+	static const struct {
+		struct slice bytes;
+		const char *msg;
+	} rows[] = {
+		{ BYTES(""), "BSON, byte 0: the document's length does not fit its 0 bytes" },
+		{ BYTES("\0\0\0\0\0"),
+		  "BSON, byte 0: the document's length does not fit its 5 bytes" },
+		{ BYTES("\xff\xff\xff\xff\0"),
+		  "BSON, byte 0: the document's length does not fit its 5 bytes" },
+		{ BYTES("\xff\xff\xff\x7f\0"),
+		  "BSON, byte 0: the document's length does not fit its 5 bytes" },
+		{ BYTES("\6\0\0\0\0"),
+		  "BSON, byte 0: the document's length does not fit its 5 bytes" },
+		{ BYTES("\5\0\0\0\0\0"),
+		  "BSON, byte 0: the document's length does not fit its 6 bytes" },
+		{ BYTES("\5\0\0\0\1"), "BSON, byte 4: a document lacks its final NUL" },
+		{ BYTES("\7\0\0\0\x0a"
+			"a\0"),
+		  "BSON, byte 5: a field name lacks its NUL" },
+		{ BYTES("\x08\0\0\0\x20"
+			"a\0\0"),
+		  "BSON, byte 4, field a: unknown type" },
+		{ BYTES("\x08\0\0\0\x0a\xff\0\0"), "BSON, byte 5: invalid UTF-8" },
+		{ BYTES("\x09\0\0\0\x08"
+			"a\0\2\0"),
+		  "BSON, byte 7, field a: a boolean is neither 0 nor 1" },
+		{ BYTES("\x0b\0\0\0\x10"
+			"a\0\1\0\0\0"),
+		  "BSON, byte 7, field a: a value is cut short" },
+		{ BYTES("\x0d\0\0\0\2"
+			"a\0\0\0\0\0\0\0"),
+		  "BSON, byte 7, field a: a string's length does not fit" },
+		{ BYTES("\x0d\0\0\0\2"
+			"a\0\xff\xff\xff\xff\0\0"),
+		  "BSON, byte 7, field a: a string's length does not fit" },
+		{ BYTES("\x0d\0\0\0\2"
+			"a\0\2\0\0\0\0\0"),
+		  "BSON, byte 7, field a: a string's length does not fit" },
+		{ BYTES("\x0e\0\0\0\2"
+			"a\0\2\0\0\0xx\0"),
+		  "BSON, byte 12, field a: a string lacks its NUL" },
+		{ BYTES("\x0f\0\0\0\2"
+			"a\0\3\0\0\0\xc0\x80\0\0"),
+		  "BSON, byte 11, field a: invalid UTF-8" },
+		{ BYTES("\x10\0\0\0\2"
+			"a\0\4\0\0\0\xed\xa0\x80\0\0"),
+		  "BSON, byte 11, field a: invalid UTF-8" },
+		{ BYTES("\x0d\0\0\0\5"
+			"a\0\xff\xff\xff\xff\0\0"),
+		  "BSON, byte 7, field a: the length of binary data does not fit" },
+		{ BYTES("\x12\0\0\0\5"
+			"a\0\5\0\0\0\2\2\0\0\0x\0"),
+		  "BSON, byte 12, field a: the inner length of binary subtype 2 does not fit" },
+		{ BYTES("\x10\0\0\0\5"
+			"a\0\3\0\0\0\2\1\1\1\0"),
+		  "BSON, byte 12, field a: the inner length of binary subtype 2 does not fit" },
+		{ BYTES("\x0d\0\0\0\3"
+			"a\0\4\0\0\0\0\0"),
+		  "BSON, byte 7, field a: a document's length does not fit" },
+		{ BYTES("\x15\0\0\0\3"
+			"a\0\x0d\0\0\0\4"
+			"b\0\6\0\0\0\0\0\0"),
+		  "BSON, byte 14, field a.b: a document's length does not fit" },
+		{ BYTES("\x0c\0\0\0\x0b"
+			"a\0xy\0i\0"),
+		  "BSON, byte 10, field a: regex options lack their NUL" },
+		{ BYTES("\x18\0\0\0\x0f"
+			"a\0\x14\0\0\0\2\0\0\0x\0\5\0\0\0\0\0\0"),
+		  "BSON, byte 7, field a: the length of code with scope does not fit" },
+		{ BYTES("\x18\0\0\0\x0f"
+			"a\0\x10\0\0\0\2\0\0\0x\0\5\0\0\0\0\0\0"),
+		  "BSON, byte 17, field a: the length of a scope does not fit" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err e = ERR_INIT;
+		assert_int_equal(validate(rows[i].bytes, &e), ERR_FORMAT);
+		assert_string_equal(e.msg, rows[i].msg);
+	}
+	/* Odd, but no damage: array indexes of any name, repeated and empty names. */
+	assert_int_equal(validate((struct slice)BYTES("\x10\0\0\0\4"
+						      "a\0\x08\0\0\0\x0ax\0\0\0"),
+				  NULL),
+			 0);
+	assert_int_equal(validate((struct slice)BYTES("\x0b\0\0\0\x0a"
+						      "a\0\x0a"
+						      "a\0\0"),
+				  NULL),
+			 0);
+	assert_int_equal(validate((struct slice)BYTES("\x07\0\0\0\x0a\0\0"), NULL), 0);
+}
+
+static void every_cut_is_noticed(void **state)
 {
 	(void)state;
 	AUTO(buf) struct buf b = BUF_INIT;
 	build_sample(&b);
-	bson_t theirs;
-	assert_true(bson_init_static(&theirs, b.p, b.len));
-	assert_true(bson_validate_with_error(&theirs, BSON_VALIDATE_NONE, NULL));
+	for (size_t n = 0; n < b.len; n++) {
+		/* Cut off, with the old length and with a length that claims to be right. */
+		AUTO(buf) struct buf cut = BUF_INIT;
+		buf_add(&cut, b.p, n);
+		assert_int_equal(validate(buf_slice(&cut), NULL), ERR_FORMAT);
+		if (n < 5)
+			continue;
+		put_le32(cut.p, (uint32_t)n);
+		cut.p[n - 1] = 0;
+		if (validate(buf_slice(&cut), NULL) != 0)
+			continue;
+		/* Valid all the same: the cut fell between two elements. */
+		struct bson_iter it;
+		const uint8_t *at = b.p + 4;
+		bson_iter_init(&it, buf_slice(&b));
+		while (bson_next(&it) && at < b.p + n - 1)
+			at = it.raw.p + it.raw.len;
+		assert_ptr_equal(at, b.p + n - 1);
+	}
+}
+
+/* libbson's validator without UTF-8 checks of names is laxer in places; none may accept what weir
+ * finds damaged in its lengths, and weir must refuse whatever libbson refuses. */
+static void weir_refuses_what_libbson_refuses(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf b = BUF_INIT;
+	build_sample(&b);
+	uint64_t x = UINT64_C(88172645463325252);
+	long accepted = 0;
+	for (long i = 0; i < test_count(200000, 20000000); i++) {
+		AUTO(buf) struct buf hurt = BUF_INIT;
+		buf_add(&hurt, b.p, b.len);
+		for (int k = 0; k < 1 + i % 3; k++) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			hurt.p[4 + x % (hurt.len - 4)] = (uint8_t)(x >> 40);
+		}
+		if (bson_validate(buf_slice(&hurt), NULL) < 0)
+			continue;
+		accepted++;
+		bson_t theirs;
+		assert_true(bson_init_static(&theirs, hurt.p, hurt.len));
+		assert_true(bson_validate_with_error(
+			&theirs, BSON_VALIDATE_UTF8 | BSON_VALIDATE_UTF8_ALLOW_NULL, NULL));
+	}
+	assert_true(accepted > 1000);
+}
+
+static void depth_is_limited_not_the_stack(void **state)
+{
+	(void)state;
+	for (int depth = BSON_DEPTH_MAX; depth <= 100000;
+	     depth = depth == BSON_DEPTH_MAX ? depth + 1 : depth * 100) {
+		/* {"a": {"a": ... {}}} */
+		size_t len = 5 + 8 * (size_t)depth;
+		AUTO(buf) struct buf b = BUF_INIT;
+		assert_true(buf_reserve(&b, len));
+		memset(b.p, 0, len);
+		b.len = len;
+		for (int i = 0; i <= depth; i++) {
+			put_le32(b.p + 7 * i, (uint32_t)(len - 8 * (size_t)i));
+			if (i < depth) {
+				b.p[7 * i + 4] = BSON_DOCUMENT;
+				b.p[7 * i + 5] = 'a';
+			}
+		}
+		struct err e = ERR_INIT;
+		int rc = bson_validate(buf_slice(&b), &e);
+		if (depth == BSON_DEPTH_MAX) {
+			assert_ok(rc, &e);
+			continue;
+		}
+		assert_int_equal(rc, ERR_LIMIT);
+		assert_string_equal(e.msg, "BSON, byte 1407: nested more than 200 levels deep");
+		if (depth > BSON_DEPTH_MAX + 1)
+			break;
+	}
+}
+
+/* ---- building ---- */
+
+static void the_writer_refuses_what_would_not_be_valid(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf b = BUF_INIT;
+	struct bson_writer w;
+	struct err e = ERR_INIT;
+	buf_add_str(&b, "kept");
+
+	bson_writer_init(&w, &b);
+	bson_put_int32(&w, SLICE_LIT("a\0b"), 1);
+	bson_put_int32(&w, SLICE_LIT("c"), 1);
+	assert_int_equal(bson_finish(&w, &e), ERR_INVALID);
+	assert_true(slice_is(buf_slice(&b), "kept"));
+
+	bson_writer_init(&w, &b);
+	for (int i = 0; i < BSON_DEPTH_MAX + 1; i++)
+		bson_begin_array(&w, SLICE_LIT("a"));
+	for (int i = 0; i < BSON_DEPTH_MAX + 1; i++)
+		bson_end(&w);
+	assert_int_equal(bson_finish(&w, &e), ERR_LIMIT);
+	assert_true(slice_is(buf_slice(&b), "kept"));
+
+	bson_writer_init(&w, &b);
+	for (int i = 0; i < BSON_DEPTH_MAX; i++)
+		bson_begin_array(&w, SLICE_LIT("a"));
+	for (int i = 0; i < BSON_DEPTH_MAX; i++)
+		bson_end(&w);
+	assert_ok(bson_finish(&w, &e), &e);
+	assert_ok(bson_validate(slice_of(b.p + 4, b.len - 4), &e), &e);
+}
+
+static long allocations_left;
+
+static void *failing_alloc(size_t n)
+{
+	return allocations_left-- > 0 ? malloc(n) : NULL;
+}
+
+static void *failing_realloc(void *p, size_t n)
+{
+	return allocations_left-- > 0 ? realloc(p, n) : NULL;
+}
+
+static void running_out_of_memory_is_an_error_at_the_end(void **state)
+{
+	(void)state;
+	static const struct mem_allocator failing = { failing_alloc, failing_realloc, free };
+	mem_set_allocator(&failing);
+	int failed = 0;
+	for (int k = 0; k < 8; k++) {
+		AUTO(buf) struct buf b = BUF_INIT;
+		struct bson_writer w;
+		struct err e = ERR_INIT;
+		allocations_left = k;
+		bson_writer_init(&w, &b);
+		for (int i = 0; i < 100; i++) {
+			bson_begin_doc(&w, SLICE_LIT("document"));
+			bson_put_string(&w, SLICE_LIT("a"), SLICE_LIT("text"));
+			bson_end(&w);
+		}
+		int rc = bson_finish(&w, &e);
+		assert_true(rc == 0 || rc == ERR_NOMEM);
+		failed += rc != 0;
+		if (rc == 0)
+			assert_ok(bson_validate(buf_slice(&b), &e), &e);
+	}
+	mem_set_allocator(NULL);
+	assert_in_range(failed, 1, 7);
+}
+
+static void names_of_types_go_both_ways(void **state)
+{
+	(void)state;
+	int named = 0;
+	for (int type = 1; type < 256; type++) {
+		const char *name = bson_type_name((uint8_t)type);
+		if (strcmp(name, "unknown") == 0)
+			continue;
+		assert_int_equal(bson_type_of_name(slice_str(name)), type);
+		named++;
+	}
+	assert_int_equal(named, 21);
+	assert_int_equal(bson_type_of_name(SLICE_LIT("integer")), -1);
+	assert_string_equal(bson_type_name(BSON_MISSING), "missing");
+	assert_string_equal(bson_type_name(BSON_CODE_W_SCOPE), "javascriptWithScope");
+}
+
+static void evaluation_starts_seeded_and_frees_what_hangs_in_it(void **state)
+{
+	(void)state;
+	struct eval a, b;
+	eval_init(&a);
+	eval_init(&b);
+	assert_true(a.rand != 0 && b.rand != 0 && a.rand != b.rand);
+	assert_int_equal(a.steps_max, EVAL_STEPS_DEFAULT);
+	assert_non_null(arena_try(&a.arena, 100));
+	assert_null(arena_try(&a.arena, EVAL_MEMORY_DEFAULT));
+	a.steps = 7;
+	buf_add_str(&a.scratch, "x");
+	eval_reset(&a);
+	assert_int_equal(a.steps, 0);
+	assert_int_equal(a.scratch.len, 0);
+	a.vars = malloc(1);
+	a.vars_free = free;
+	eval_done(&a);
+	eval_done(&b);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_reads_back_type_by_type),
-		cmocka_unit_test(libbson_agrees_with_the_sample),
+		cmocka_unit_test(damage_is_reported_with_its_place),
+		cmocka_unit_test(every_cut_is_noticed),
+		cmocka_unit_test(weir_refuses_what_libbson_refuses),
+		cmocka_unit_test(depth_is_limited_not_the_stack),
+		cmocka_unit_test(the_writer_refuses_what_would_not_be_valid),
+		cmocka_unit_test(running_out_of_memory_is_an_error_at_the_end),
+		cmocka_unit_test(names_of_types_go_both_ways),
+		cmocka_unit_test(evaluation_starts_seeded_and_frees_what_hangs_in_it),
 	};
 	return cmocka_run_group_tests_name("doc_bson", tests, NULL, NULL);
 }

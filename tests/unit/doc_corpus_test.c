@@ -1,4 +1,5 @@
-/* Runs every file of the BSON corpus: one line a file says how many cases agree, differ or were left out. */
+/* Runs every file of the BSON corpus: one line a file says how many cases agree, differ or were
+ * left out. */
 #include "tests/test.h"
 
 #include "doc/decimal.h"
@@ -77,8 +78,8 @@ static void compact(struct slice s, struct buf *out)
 	}
 }
 
-/* The same JSON but for white space, escapes that are not needed, and the case of an exponent: the expected text is
- * compared as it stands first, then as weir would write what it says. */
+/* The same JSON but for white space, escapes that are not needed, and the case of an exponent: the
+ * expected text is compared as it stands first, then as weir would write what it says. */
 static void expect_json(struct run *r, const char *what, struct slice got, struct slice want,
 			enum json_mode mode)
 {
@@ -125,8 +126,8 @@ static void expect_printed(struct run *r, const char *what, struct slice bson, e
 static void valid_case(struct run *r, struct slice c)
 {
 	AUTO(buf)
-	struct buf canonical = BUF_INIT,
-		   degenerate = BUF_INIT, converted = BUF_INIT, text = BUF_INIT;
+	struct buf canonical = BUF_INIT, degenerate = BUF_INIT, converted = BUF_INIT,
+		   text = BUF_INIT;
 	r->description = text_of(c, "description");
 	bool lossy = bson_get_str(c, "lossy").i64 != 0;
 	struct slice cej = text_of(c, "canonical_extjson"), rej = text_of(c, "relaxed_extjson");
@@ -156,8 +157,8 @@ static void valid_case(struct run *r, struct slice c)
 		expect_bson(r, "degenerate BSON through JSON", buf_slice(&text), cb);
 	}
 	struct slice converted_bson = text_of(c, "converted_bson");
-	if (converted_bson
-		    .len) { /* what a driver without the deprecated type would make of it: also fine documents */
+	/* What a driver without the deprecated type would make of it: also fine documents. */
+	if (converted_bson.len) {
 		struct slice cvj = text_of(c, "converted_extjson");
 		unhex(converted_bson, &converted);
 		expect_printed(r, "converted BSON to JSON", buf_slice(&converted), JSON_CANONICAL,

@@ -249,8 +249,7 @@ static void two_over_pi_is_that_of_machins_formula(void **state)
 			carry >>= 64;
 		}
 	}
-	/* Word 0 has the weight 2^-64 of the table's first word times pi's whole part, and so is the fraction's first:
-	 * the whole part, 1, was carried out of it. */
+	/* The whole part, 1, was carried out of word 0: what is left are the fraction's words. */
 	for (int i = 0; i < TWO_OVER_PI_WORDS - 1; i++)
 		assert_true(product[i] == UINT64_MAX);
 	/* And the constants' leading bits are pi's: half of 3.14... is 0.11001001... * 2. */

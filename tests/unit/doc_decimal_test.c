@@ -294,7 +294,7 @@ static void roots_are_the_nearest(void **state)
 		struct dec128 r = dec_sqrt(d);
 		if (dec_is_nan(d) || dec_is_inf(d) || dec_is_zero(d))
 			continue;
-		/* One unit in the last place to either side, the square lies on the other side of d. */
+		/* One unit in the last place to either side, the square lies beyond d. */
 		char s[DECIMAL_STRING_MAX], unit[DECIMAL_STRING_MAX];
 		(void)dec_to_string(r, s);
 		char *e = strchr(s, 'E');

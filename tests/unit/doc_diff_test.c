@@ -27,8 +27,7 @@ static void check_diff(const char *before, const char *after, const char *expect
 {
 	struct err e = ERR_INIT;
 	AUTO(buf)
-	struct buf b = BUF_INIT,
-		   a = BUF_INIT, d = BUF_INIT, text = BUF_INIT, r = BUF_INIT;
+	struct buf b = BUF_INIT, a = BUF_INIT, d = BUF_INIT, text = BUF_INIT, r = BUF_INIT;
 	struct slice sb = parse(&b, before), sa = parse(&a, after);
 	assert_ok(describe(sb, sa, &d, &e), &e);
 	json_from_bson(buf_slice(&d), JSON_RELAXED, &text);

@@ -1,5 +1,6 @@
 #include "tests/test.h"
 
+#include "base/mem.h"
 #include "doc/big.h"
 #include "doc/compare.h"
 #include "doc/iso.h"
@@ -80,7 +81,7 @@ static void errors_tell_line_and_column_and_what_was_expected(void **state)
 	AUTO(buf) struct buf out = BUF_INIT;
 	buf_add_str(&out, "kept");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		/* In a block of its own exact size, so that a sanitizer sees every read beyond it. */
+		/* In a block of its own exact size: a sanitizer sees every read beyond it. */
 		size_t len = strlen(rows[i].json);
 		char *exact = malloc(len ? len : 1);
 		memcpy(exact, rows[i].json, len);
@@ -225,6 +226,30 @@ static void any_value_can_be_read_alone(void **state)
 	assert_int_equal(v.i64, INT64_C(1) << 32 | 2);
 	assert_ok(json_to_value(SLICE_LIT("\"plain\""), &out, &v, NULL, &e), &e);
 	assert_true(slice_is(value_slice(v), "plain"));
+}
+
+static void regex_options_are_sorted_letter_by_letter(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf out = BUF_INIT, text = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct slice d =
+		parse("{\"a\":{\"$regularExpression\":{\"options\":\"xmi\",\"pattern\":\"^b\"}}}",
+		      &out);
+	assert_true(slice_is(value_regex_options(bson_get_str(d, "a")), "imx"));
+	/* Sorting must not take letters of several bytes apart. */
+	assert_int_equal(json_to_bson(SLICE_LIT("{\"a\":{\"$regularExpression\":{\"pattern\":\"\","
+						"\"options\":\"\xdd\x96$\"}}}"),
+				      &out, NULL, &e),
+			 ERR_FORMAT);
+	assert_string_equal(e.msg,
+			    "line 1, column 52: $regularExpression: options are ASCII letters");
+	static const uint8_t stored[] = "b\0\xdd\x96$";
+	json_from_value((struct value){ .type = BSON_REGEX, .len = sizeof(stored), .p = stored },
+			JSON_RELAXED, &text);
+	assert_string_equal(
+		buf_cstr(&text),
+		"{\"$regularExpression\":{\"pattern\":\"b\",\"options\":\"\xdd\x96$\"}}");
 }
 
 static void the_pretty_form_has_a_field_a_line(void **state)
@@ -558,6 +583,62 @@ static void random_documents_survive_json_and_agree_with_libbson(void **state)
 	}
 }
 
+/* ---- memory ---- */
+
+static long allocations_left;
+
+static void *failing_alloc(size_t n)
+{
+	return allocations_left-- > 0 ? malloc(n) : NULL;
+}
+
+static void *failing_realloc(void *p, size_t n)
+{
+	return allocations_left-- > 0 ? realloc(p, n) : NULL;
+}
+
+static void running_out_of_memory_is_an_error_in_both_directions(void **state)
+{
+	(void)state;
+	static const struct mem_allocator failing = { failing_alloc, failing_realloc, free };
+	AUTO(buf) struct buf text = BUF_INIT;
+	buf_add_str(&text, "{\"a\":[");
+	for (int i = 0; i < 200; i++)
+		buf_add_str(&text,
+			    "{\"b\":\"a text of some length with \\n in "
+			    "it\",\"c\":{\"$binary\":{\"base64\":"
+			    "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"subType\":\"02\"}},"
+			    "\"d\":{\"$code\":"
+			    "\"f\",\"$scope\":{\"x\":1}},\"e\":{\"$numberDecimal\":\"1\"}},");
+	buf_add_str(&text, "null]}");
+	int failed = 0;
+	mem_set_allocator(&failing);
+	for (long k = 0; k < 16; k++) {
+		AUTO(buf) struct buf doc = BUF_INIT, json = BUF_INIT;
+		struct err e = ERR_INIT;
+		allocations_left = k;
+		int rc = json_to_bson(buf_slice(&text), &doc, NULL, &e);
+		assert_true(rc == 0 || rc == ERR_NOMEM);
+		failed += rc != 0;
+		if (rc != 0) {
+			assert_int_equal(doc.len, 0);
+			continue;
+		}
+		for (long m = 0; m < 16; m++) {
+			buf_done(&json);
+			allocations_left = m;
+			json_from_bson_pretty(buf_slice(&doc), JSON_CANONICAL, 2, &json);
+			if (!json.failed)
+				break;
+			failed++;
+		}
+		assert_false(json.failed);
+		break;
+	}
+	mem_set_allocator(NULL);
+	assert_true(failed > 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -568,12 +649,14 @@ int main(void)
 		cmocka_unit_test(duplicate_names_and_their_order_are_kept),
 		cmocka_unit_test(several_documents_are_read_one_by_one),
 		cmocka_unit_test(any_value_can_be_read_alone),
+		cmocka_unit_test(regex_options_are_sorted_letter_by_letter),
 		cmocka_unit_test(the_pretty_form_has_a_field_a_line),
 		cmocka_unit_test(printed_doubles_read_back_and_are_shortest),
 		cmocka_unit_test(doubles_are_read_like_strtod_reads_them),
 		cmocka_unit_test(the_table_of_powers_is_exact),
 		cmocka_unit_test(dates_print_and_read_back),
 		cmocka_unit_test(random_documents_survive_json_and_agree_with_libbson),
+		cmocka_unit_test(running_out_of_memory_is_an_error_in_both_directions),
 	};
 	return cmocka_run_group_tests_name("doc_json", tests, NULL, NULL);
 }

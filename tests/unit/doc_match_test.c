@@ -13,10 +13,8 @@
 
 /* ---- helpers ---- */
 
-struct slice doc_of(const char *json, struct buf *out);
-
 /* Single quotes stand for double ones, so that C strings stay readable. */
-struct slice doc_of(const char *json, struct buf *out)
+static struct slice doc_of(const char *json, struct buf *out)
 {
 	struct err e = ERR_INIT;
 	size_t n = strlen(json);
@@ -37,7 +35,7 @@ static int compile_json(const char *json, struct match **m, struct err *e)
 	return match_compile(doc_of(json, &b), NULL, m, e);
 }
 
-static int matches(const char *filter, const char *json)
+static int matches_within(const char *filter, const char *json, uint64_t steps_max)
 {
 	AUTO(buf) struct buf b = BUF_INIT;
 	struct err e = ERR_INIT;
@@ -46,10 +44,16 @@ static int matches(const char *filter, const char *json)
 	if (compile_json(filter, &m, &e) < 0)
 		fail_msg("%s: %s", filter, e.msg);
 	eval_init(&ev);
+	ev.steps_max = steps_max;
 	int rc = match_doc(m, &ev, doc_of(json, &b), &e);
 	eval_done(&ev);
 	match_free(m);
 	return rc;
+}
+
+static int matches(const char *filter, const char *json)
+{
+	return matches_within(filter, json, EVAL_STEPS_DEFAULT);
 }
 
 struct row {
@@ -78,6 +82,14 @@ static void comparisons_stay_within_a_type(void **state)
 		{ "{'a': {'$numberDecimal': '1.00'}}", "{'a': 1}", 1 },
 		{ "{'a': {'$numberLong': '9007199254740993'}}",
 		  "{'a': {'$numberDouble': '9007199254740992'}}", 0 },
+		{ "{'a': {'$gt': {'$numberDouble': '9007199254740992'}}}",
+		  "{'a': {'$numberLong': '9007199254740993'}}", 1 },
+		{ "{'a': {'$lt': {'$numberLong': '9007199254740993'}}}",
+		  "{'a': {'$numberDouble': '9007199254740992'}}", 1 },
+		{ "{'a': {'$lte': -2.5}}", "{'a': {'$numberLong': '-3'}}", 1 },
+		{ "{'a': {'$gte': -2}}", "{'a': -2.5}", 0 },
+		{ "{'a': {'$lt': 3}}", "{'a': {'$numberDouble': 'NaN'}}", 0 },
+		{ "{'a': {'$gte': {'$numberDouble': 'NaN'}}}", "{'a': 3}", 0 },
 		{ "{'a': {'$gt': 1}}", "{'a': '2'}", 0 },
 		{ "{'a': {'$gt': 1}}", "{'a': 1.5}", 1 },
 		{ "{'a': {'$lt': 'b'}}", "{'a': 'a'}", 1 },
@@ -98,6 +110,13 @@ static void comparisons_stay_within_a_type(void **state)
 		{ "{'a': {'$lte': {'$maxKey': 1}}}", "{'a': {'$maxKey': 1}}", 1 },
 		{ "{'a': {'$gt': {'$maxKey': 1}}}", "{'a': 'x'}", 0 },
 		{ "{'a': {'$minKey': 1}}", "{'a': 1}", 0 },
+		{ "{'a': {'$lte': {'$maxKey': 1}}}", "{'a': 'x'}", 1 },
+		{ "{'a': {'$gte': {'$minKey': 1}}}", "{'a': 'x'}", 1 },
+		{ "{'a': {'$lt': {'$minKey': 1}}}", "{'a': 'x'}", 0 },
+		{ "{'a': {'$gt': {'$numberDouble': 'NaN'}}}", "{'a': {'$numberDouble': 'NaN'}}",
+		  0 },
+		{ "{'a': {'$lt': {'$numberDouble': 'NaN'}}}", "{'a': {'$numberDecimal': 'NaN'}}",
+		  0 },
 		{ "{'a': {'$date': '1970-01-01T00:00:01Z'}}",
 		  "{'a': {'$date': {'$numberLong': '1000'}}}", 1 },
 		{ "{'a': {'$lt': {'$timestamp': {'t': 4000000000, 'i': 1}}}}",
@@ -507,6 +526,27 @@ static void nesting_ends_in_a_limit(void **state)
 	assert_ok(compile_nested(49, "{'$elemMatch': {'$and': [{'b': ", "}]}}", &e), &e);
 }
 
+/* Paths are short and fields are large: a filter must not take a hundred times its size. */
+static void too_many_fields_end_in_a_limit(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf spec = BUF_INIT, path = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct match *m = NULL;
+	struct bson_writer w;
+	bson_writer_init(&w, &spec);
+	for (int i = 0; i < 2000; i++) {
+		buf_reset(&path);
+		buf_add_fmt(&path, "%d", i);
+		for (int k = 0; k < 150; k++)
+			buf_add_str(&path, ".a");
+		bson_put_int32(&w, buf_slice(&path), 1);
+	}
+	assert_ok(bson_finish(&w, &e), &e);
+	assert_int_equal(match_compile(buf_slice(&spec), NULL, &m, &e), ERR_LIMIT);
+	assert_true(strstr(e.msg, "different fields") != NULL);
+}
+
 static void a_catastrophic_pattern_ends_in_a_limit(void **state)
 {
 	(void)state;
@@ -536,7 +576,7 @@ static void a_path_that_branches_at_every_level_ends_in_a_limit(void **state)
 	for (int i = 0; i < DEPTH; i++)
 		buf_add_str(&text, "}]");
 	buf_add_str(&text, "}");
-	assert_int_equal(matches(buf_cstr(&filter), buf_cstr(&text)), ERR_LIMIT);
+	assert_int_equal(matches_within(buf_cstr(&filter), buf_cstr(&text), 1000000), ERR_LIMIT);
 }
 
 /* ---- virtual roots, single values ---- */
@@ -639,6 +679,29 @@ static void filters_on_very_many_fields_work(void **state)
 	assert_int_equal(matches(buf_cstr(&filter), buf_cstr(&wrong)), 0);
 }
 
+static void the_first_of_two_fields_with_one_name_wins(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf doc = BUF_INIT;
+	struct bson_writer w;
+	struct err e = ERR_INIT;
+	struct match *m;
+	struct eval ev;
+	bson_writer_init(&w, &doc);
+	bson_put_int32(&w, SLICE_LIT("a"), 1);
+	bson_put_int32(&w, SLICE_LIT("a"), 2);
+	bson_put_int32(&w, SLICE_LIT("b"), 3);
+	assert_ok(bson_finish(&w, &e), &e);
+	eval_init(&ev);
+	assert_ok(compile_json("{'b': 3, 'a': 1}", &m, &e), &e);
+	assert_int_equal(match_doc(m, &ev, buf_slice(&doc), &e), 1);
+	match_free(m);
+	assert_ok(compile_json("{'b': 3, 'a': 2}", &m, &e), &e);
+	assert_int_equal(match_doc(m, &ev, buf_slice(&doc), &e), 0);
+	match_free(m);
+	eval_done(&ev);
+}
+
 static void knows_when_it_accepts_everything(void **state)
 {
 	(void)state;
@@ -651,6 +714,44 @@ static void knows_when_it_accepts_everything(void **state)
 	assert_int_equal(compile_json("{'a': 1}", &m, NULL), 0);
 	assert_false(match_is_all(m));
 	match_free(m);
+}
+
+static void explains_itself(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct match *m;
+	assert_int_equal(
+		compile_json(
+			"{'a.b': {'$gte': 4.5, '$ne': null}, 'c': {'$in': [1, null, 'x', 2, 3]},"
+			" '$nor': [{'d': {'$elemMatch': {'$lt': 3}}}, {'e': {'$type': 'number'}}]}",
+			&m, NULL),
+		0);
+	match_explain(m, &text);
+	assert_string_equal(buf_cstr(&text), "all of\n"
+					     "  a.b >= 4.5\n"
+					     "  not a.b = null\n"
+					     "  c in [null, 1, 2, ... 5 values]\n"
+					     "  not any of\n"
+					     "    e of type double or int or long or decimal\n"
+					     "    d has an element with\n"
+					     "      value < 3\n");
+	match_free(m);
+}
+
+static int check_listed(void *arg, const char *name, const char *group, const char *help)
+{
+	assert_true(name[0] == '$' && group[0] && help[0]);
+	++*(int *)arg;
+	return strcmp(name, "$size") == 0 ? 7 : 0;
+}
+
+static void lists_its_operators_until_told_to_stop(void **state)
+{
+	(void)state;
+	int n = 0;
+	assert_int_equal(match_operators(check_listed, &n), 7);
+	assert_true(n > 20);
 }
 
 /* ---- memory ---- */
@@ -751,12 +852,16 @@ int main(void)
 		cmocka_unit_test(expressions_and_schemas),
 		cmocka_unit_test(errors_name_the_place_and_the_cure),
 		cmocka_unit_test(nesting_ends_in_a_limit),
+		cmocka_unit_test(too_many_fields_end_in_a_limit),
 		cmocka_unit_test(a_catastrophic_pattern_ends_in_a_limit),
 		cmocka_unit_test(a_path_that_branches_at_every_level_ends_in_a_limit),
 		cmocka_unit_test(virtual_roots_match_like_documents),
 		cmocka_unit_test(a_single_value_matches_like_a_field),
 		cmocka_unit_test(filters_on_very_many_fields_work),
+		cmocka_unit_test(the_first_of_two_fields_with_one_name_wins),
 		cmocka_unit_test(knows_when_it_accepts_everything),
+		cmocka_unit_test(explains_itself),
+		cmocka_unit_test(lists_its_operators_until_told_to_stop),
 		cmocka_unit_test(a_warm_match_allocates_nothing),
 		cmocka_unit_test(every_failed_allocation_is_an_error),
 	};

@@ -40,6 +40,17 @@ static int collect(void *arg, struct slice doc, struct err *e)
 	return 0;
 }
 
+static int compile_let(const char *json, const char *let, struct pipeline **out, struct err *e)
+{
+	AUTO(buf) struct buf b = BUF_INIT, l = BUF_INIT;
+	struct slice spec = parse(&b, json);
+	struct pipeline_options o = { .let = parse(&l, let) };
+	int rc = pipeline_compile(spec, &o, out, e);
+	memset(b.p, 0xff, b.len);
+	memset(l.p, 0xff, l.len);
+	return rc;
+}
+
 struct run_case {
 	const char *doc, *stages, *out; /* the results, with a blank between; NULL: an error */
 	int number;
@@ -349,6 +360,9 @@ static void change_streams_permit_only_some_stages(void **state)
 			 ERR_INVALID);
 	assert_int_equal(e.number, 40324);
 	assert_non_null(strstr(e.msg, "did you mean $project?"));
+	assert_int_equal(compile("[{\"$changeStreamSplitLargeEvent\":{}}]", PIPELINE_CHANGE_STREAM,
+				 &p, &e),
+			 ERR_UNSUPPORTED);
 	assert_int_equal(compile("[{\"$group\":{}}]", PIPELINE_PLAIN, &p, &e), ERR_UNSUPPORTED);
 }
 
@@ -437,11 +451,51 @@ static void explain_shows_the_compiled_stages(void **state)
 		  &e);
 	pipeline_explain(p, &text);
 	const char *t = buf_cstr(&text);
-	if (!strstr(t, "0 $project include a, b{c}, _id;\n    x = ") ||
-	    !strstr(t, "\n1 $unset exclude q, r{s};\n") ||
-	    !strstr(t, "\n2 $unwind a.b, index in i\n"))
+	if (!strstr(t, "0 $project\n    include a, b{c}, _id\n    x = ") ||
+	    !strstr(t, "\n1 $unset\n    exclude q, r{s}\n") ||
+	    !strstr(t, "\n2 $unwind\n    a.b, index in i\n"))
 		fail_msg("%s", t);
 	pipeline_free(p);
+}
+
+static void variables_of_the_caller_are_seen_by_every_stage(void **state)
+{
+	(void)state;
+	static const char let[] = "{\"x\":20,\"y\":{\"$add\":[\"$$x\",2]},\"z\":\"$$REMOVE\"}";
+	static const struct {
+		const char *stages, *out;
+	} cases[] = {
+		{ "[{\"$project\":{\"x\":\"$$x\",\"y\":\"$$y\",\"z\":\"$$z\"}}]",
+		  "{\"_id\":1,\"x\":20,\"y\":22}" },
+		{ "[{\"$set\":{\"b\":{\"$add\":[\"$a\",\"$$x\"]}}}]",
+		  "{\"_id\":1,\"a\":5,\"b\":25}" },
+		{ "[{\"$replaceWith\":{\"y\":\"$$y\"}}]", "{\"y\":22}" },
+		{ "[{\"$redact\":{\"$cond\":[{\"$eq\":[\"$$x\",20]},\"$$KEEP\",\"$$PRUNE\"]}}]",
+		  "{\"_id\":1,\"a\":5}" },
+		{ "[{\"$match\":{\"$expr\":{\"$lt\":[\"$a\",\"$$x\"]}}}]", "{\"_id\":1,\"a\":5}" },
+		{ "[{\"$match\":{\"a\":5,\"$and\":[{\"$or\":[{\"$expr\":{\"$gt\":[\"$a\",\"$$x\"]}}"
+		  "]}]}}]",
+		  "" },
+	};
+	struct pipeline *p;
+	struct err e = ERR_INIT;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(buf) struct buf out = BUF_INIT, b = BUF_INIT;
+		struct eval ev;
+		assert_ok(compile_let(cases[i].stages, let, &p, &e), &e);
+		eval_init(&ev);
+		assert_ok(pipeline_run(p, &ev, parse(&b, "{\"_id\":1,\"a\":5}"), collect, &out, &e),
+			  &e);
+		assert_string_equal(buf_cstr(&out), cases[i].out);
+		eval_done(&ev);
+		pipeline_free(p);
+	}
+	assert_int_equal(compile_let("[]", "{\"x\":\"$a\"}", &p, &e), ERR_INVALID);
+	assert_int_equal(e.number, 4890500);
+	assert_int_equal(compile_let("[]", "{\"x\":\"$$y\",\"y\":1}", &p, &e), ERR_INVALID);
+	assert_int_equal(e.number, 17276);
+	assert_true(compile_let("[{\"$set\":{\"a\":\"$$q\"}}]", "{\"x\":1}", &p, &e) < 0);
+	assert_int_equal(e.number, 17276);
 }
 
 /* ---- memory and limits ---- */
@@ -556,6 +610,36 @@ static void hostile_pipelines_end_in_a_limit(void **state)
 	assert_int_equal(compile(buf_cstr(&json), PIPELINE_PLAIN, &p, &e), ERR_LIMIT);
 }
 
+static void unwinding_without_end_is_a_limit(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct pipeline *p;
+	AUTO(buf) struct buf b = BUF_INIT;
+	struct slice doc = parse(&b, "{\"a\":[1,2,3,4,5,6,7,8,9],\"b\":[1,2,3,4,5,6,7,8,9],"
+				     "\"c\":[1,2,3,4,5,6,7,8,9],\"d\":[1,2,3,4,5,6,7,8,9]}");
+	static const struct {
+		size_t memory;
+		uint64_t steps;
+	} limits[] = { { 1 << 18, EVAL_STEPS_DEFAULT }, { EVAL_MEMORY_DEFAULT, 1000 } };
+	assert_ok(compile("[{\"$unwind\":\"$a\"},{\"$unwind\":\"$b\"},{\"$unwind\":\"$c\"},"
+			  "{\"$unwind\":\"$d\"}]",
+			  PIPELINE_PLAIN, &p, &e),
+		  &e);
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		struct eval ev;
+		int n = 0;
+		eval_init(&ev);
+		ev.arena.limit_bytes = limits[i].memory;
+		ev.steps_max = limits[i].steps;
+		assert_int_equal(pipeline_run(p, &ev, doc, count_docs, &n, &e), ERR_LIMIT);
+		assert_int_equal(e.number, 146);
+		assert_in_range(n, 500, 6000);
+		eval_done(&ev);
+	}
+	pipeline_free(p);
+}
+
 static int check_row(void *arg, const char *name, const char *group, const char *help)
 {
 	assert_true(name[0] == '$' && group[0] && strlen(help) > 10);
@@ -591,9 +675,11 @@ int main(void)
 		cmocka_unit_test(emit_can_stop_the_pipeline),
 		cmocka_unit_test(the_error_names_the_stage),
 		cmocka_unit_test(explain_shows_the_compiled_stages),
+		cmocka_unit_test(variables_of_the_caller_are_seen_by_every_stage),
 		cmocka_unit_test(a_warm_pipeline_allocates_nothing),
 		cmocka_unit_test(pipelines_survive_the_failure_of_every_allocation),
 		cmocka_unit_test(hostile_pipelines_end_in_a_limit),
+		cmocka_unit_test(unwinding_without_end_is_a_limit),
 		cmocka_unit_test(stages_are_listed_with_help),
 	};
 	return cmocka_run_group_tests_name("doc_pipeline", tests, NULL, NULL);

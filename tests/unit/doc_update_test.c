@@ -2,6 +2,7 @@
 #include "tests/test.h"
 
 #include "base/mem.h"
+#include "doc/compare.h"
 #include "doc/json.h"
 #include "doc/update.h"
 
@@ -62,8 +63,7 @@ static void check(const struct update_case *cases, size_t n)
 		const struct update_case *c = &cases[i];
 		struct err e = ERR_INIT;
 		AUTO(buf)
-		struct buf out = BUF_INIT,
-			   text = BUF_INIT, want = BUF_INIT, want_text = BUF_INIT;
+		struct buf out = BUF_INIT, text = BUF_INIT, want = BUF_INIT, want_text = BUF_INIT;
 		int rc = apply(c, &out, &e);
 		if (!c->after) {
 			if (rc >= 0)
@@ -310,8 +310,8 @@ static void update_reaches_array_elements_by_filter_and_position(void **state)
 		  "{\"a\":[{},{\"k\":2},{}]}",
 		  .filters = "[{\"$or\":[{\"e.k\":1},{\"e.k\":{\"$gt\":2}}]}]" },
 		{ "{\"a\":[{\"k\":1,\"n\":0},{\"k\":2,\"n\":0}]}",
-		  "{\"$set\":{\"a.$[].m\":1,\"a.$[e].n\":5,\"a.0.z\":9}}",
-		  "{\"a\":[{\"k\":1,\"n\":0,\"m\":1,\"z\":9},{\"k\":2,\"n\":5,\"m\":1}]}",
+		  "{\"$set\":{\"a.$[].m\":1,\"a.$[e].n\":5}}",
+		  "{\"a\":[{\"k\":1,\"n\":0,\"m\":1},{\"k\":2,\"n\":5,\"m\":1}]}",
 		  .filters = "[{\"e.k\":2}]" },
 		{ "{\"a\":[1,2,3]}", "{\"$set\":{\"a.$\":9}}", "{\"a\":[1,9,3]}",
 		  .query = "{\"a\":2}" },
@@ -330,6 +330,9 @@ static void update_reaches_array_elements_by_filter_and_position(void **state)
 		{ "{\"a\":1}", "{\"$set\":{\"a.$[]\":9}}", NULL, 2 },
 		{ "{\"a\":{\"b\":1}}", "{\"$set\":{\"a.$[]\":9}}", NULL, 2 },
 		{ "{}", "{\"$set\":{\"a.$[]\":9}}", NULL, 2 },
+		{ "{}", "{\"$unset\":{\"a.$[]\":9}}", NULL, 2 },
+		{ "{}", "{\"$unset\":{\"x.a.$[]\":9}}", NULL, 2 },
+		{ "{\"a\":[]}", "{\"$unset\":{\"a.$[].b.$[]\":9}}", "{\"a\":[]}" },
 		{ "{\"a\":[1]}", "{\"$set\":{\"a.$[x]\":0}}", NULL, 2 },
 		{ "{\"a\":[1]}", "{\"$set\":{\"b\":0}}", NULL, 9, .filters = "[{\"x\":1}]" },
 		{ "{\"a\":[1]}", "{\"$set\":{\"a.$[x]\":0}}", NULL, 9,
@@ -340,6 +343,15 @@ static void update_reaches_array_elements_by_filter_and_position(void **state)
 		{ "{\"a\":[1]}", "{\"$set\":{\"a.$[x]\":0}}", NULL, 9, .filters = "[{}]" },
 		{ "{\"a\":[1]}", "{\"$set\":{\"a.$[]\":0,\"a.0\":1}}", NULL, 40 },
 		{ "{\"a\":[{}]}", "{\"$set\":{\"a.$[]\":0,\"a.0.b\":1}}", NULL, 40 },
+		{ "{\"a\":[{}]}", "{\"$set\":{\"a.$[].b\":0,\"a.c\":1}}", NULL, 40 },
+		{ "{\"a\":[{}]}", "{\"$set\":{\"a.$[].b\":0,\"a.$[e].b\":1}}", NULL, 40,
+		  .filters = "[{\"e\":{\"$exists\":true}}]" },
+		{ "{\"a\":[{},{}]}", "{\"$set\":{\"a.$.b\":0,\"a.1.b\":1}}",
+		  "{\"a\":[{\"b\":0},{\"b\":1}]}", .query = "{\"a\":{}}" },
+		{ "{\"a\":[{},{}]}", "{\"$set\":{\"a.$.b\":0,\"a.0.b\":1}}", NULL, 40,
+		  .query = "{\"a\":{}}" },
+		{ "{\"a\":[{},{}]}", "{\"$set\":{\"a.$.b\":0,\"a.0.c\":1}}",
+		  "{\"a\":[{\"b\":0,\"c\":1},{}]}", .query = "{\"a\":{}}" },
 	};
 	CHECK(cases);
 }
@@ -400,6 +412,169 @@ static void update_errors_name_the_operator_the_path_and_a_suggestion(void **sta
 			if (!strstr(e.msg, cases[i].words[k]))
 				fail_msg("'%s' is not in: %s", cases[i].words[k], e.msg);
 	}
+}
+
+/* ---- one walk for all paths is the same as one update after the other ---- */
+
+static uint64_t random_next(uint64_t *s)
+{
+	*s ^= *s << 13;
+	*s ^= *s >> 7;
+	*s ^= *s << 17;
+	return *s;
+}
+
+static void random_json(uint64_t *s, struct buf *out, int depth)
+{
+	static const char *const scalars[] = {
+		"1", "-7", "\"x\"", "null", "2.5", "true", "[]", "{}"
+	};
+	static const char *const names[] = { "a", "b", "c", "0", "1" };
+	size_t n = random_next(s) % 4;
+	if (depth > 3 || random_next(s) % 3 == 0) {
+		buf_add_str(out, scalars[random_next(s) % ARRAY_LEN(scalars)]);
+		return;
+	}
+	bool array = depth > 0 && random_next(s) % 2;
+	size_t first = random_next(s) % ARRAY_LEN(names);
+	buf_add_str(out, array ? "[" : "{");
+	for (size_t i = 0; i < n; i++) {
+		if (!array)
+			buf_add_fmt(out, "\"%s\":", names[(first + i) % ARRAY_LEN(names)]);
+		random_json(s, out, depth + 1);
+		if (i + 1 < n)
+			buf_add_str(out, ",");
+	}
+	buf_add_str(out, array ? "]" : "}");
+}
+
+static void random_operation(uint64_t *s, struct buf *out)
+{
+	static const char *const operations[] = {
+		"$set",  "1",           "$set", "{\"a\":2}", "$unset",    "1",     "$inc", "5",
+		"$push", "[1]",         "$min", "0",         "$max",      "\"m\"", "$pop", "1",
+		"$pull", "{\"$gt\":0}", "$mul", "3",         "$addToSet", "1",
+	};
+	static const char *const parts[] = { "a", "b", "c", "0", "1", "3", "$[]" };
+	size_t i = random_next(s) % (ARRAY_LEN(operations) / 2) * 2;
+	buf_add_fmt(out, "{\"%s\":{\"%s", operations[i], parts[random_next(s) % 5]);
+	for (size_t n = random_next(s) % 4; n > 0; n--)
+		buf_add_fmt(out, ".%s", parts[random_next(s) % ARRAY_LEN(parts)]);
+	buf_add_fmt(out, "\":%s}}", operations[i + 1]);
+}
+
+static bool same_fields(struct slice a, struct slice b);
+
+static bool same_value(struct value a, struct value b)
+{
+	if (a.type == b.type && (a.type == BSON_DOCUMENT || a.type == BSON_ARRAY))
+		return same_fields(value_slice(a), value_slice(b));
+	return value_identical(a, b);
+}
+
+static bool same_fields(struct slice a, struct slice b)
+{
+	struct bson_iter it;
+	if (a.len != b.len)
+		return false;
+	for (bson_iter_init(&it, a); bson_next(&it);)
+		if (!same_value(it.value, bson_get(b, it.key)))
+			return false;
+	return true;
+}
+
+/* {$set: {"a.b": 1}} and {$inc: {c: 1}} as one specification. */
+static void join(const struct buf *one, const struct buf *two, struct buf *out)
+{
+	struct err e = ERR_INIT;
+	struct bson_writer w;
+	struct bson_iter a, b, x;
+	bson_writer_init(&w, out);
+	bson_iter_init(&a, buf_slice(one));
+	bson_iter_init(&b, buf_slice(two));
+	assert_true(bson_next(&a) && bson_next(&b));
+	if (!slice_eq(a.key, b.key)) {
+		bson_put_raw(&w, a.raw);
+		bson_put_raw(&w, b.raw);
+	} else {
+		bson_begin_doc(&w, a.key);
+		for (bson_iter_init(&x, value_slice(a.value)); bson_next(&x);)
+			bson_put_raw(&w, x.raw);
+		for (bson_iter_init(&x, value_slice(b.value)); bson_next(&x);)
+			bson_put_raw(&w, x.raw);
+		bson_end(&w);
+	}
+	assert_ok(bson_finish(&w, &e), &e);
+}
+
+static int apply_spec(struct slice spec, struct slice before, struct buf *out, struct err *e)
+{
+	struct update *u;
+	int rc = update_compile(spec, false, NULL, &u, e);
+	if (rc < 0)
+		return rc;
+	struct eval ev;
+	eval_init(&ev);
+	buf_reset(out);
+	rc = update_apply(u, &ev, before, false, out, e);
+	eval_done(&ev);
+	update_free(u);
+	return rc;
+}
+
+static int apply_in_turn(const struct buf *one, const struct buf *two, const struct buf *before,
+			 struct buf *out)
+{
+	AUTO(buf) struct buf between = BUF_INIT;
+	int rc = apply_spec(buf_slice(one), buf_slice(before), &between, NULL);
+	return rc < 0 ? rc : apply_spec(buf_slice(two), buf_slice(&between), out, NULL);
+}
+
+static void update_of_two_paths_is_the_same_as_one_after_the_other(void **state)
+{
+	(void)state;
+	uint64_t s = 0x2545f4914f6cdd1d;
+	long agreed = 0, rounds = test_count(40000, 2000000);
+	for (long i = 0; i < rounds; i++) {
+		AUTO(buf) struct buf text = BUF_INIT, before = BUF_INIT, one = BUF_INIT;
+		AUTO(buf) struct buf two = BUF_INIT, both = BUF_INIT, all = BUF_INIT;
+		AUTO(buf) struct buf first = BUF_INIT, second = BUF_INIT;
+		struct err e = ERR_INIT;
+		do {
+			buf_reset(&text);
+			random_json(&s, &text, 0);
+		} while (text.p[0] != '{');
+		(void)parse(&before, buf_cstr(&text));
+		buf_reset(&text);
+		random_operation(&s, &text);
+		(void)parse(&one, buf_cstr(&text));
+		buf_reset(&text);
+		random_operation(&s, &text);
+		(void)parse(&two, buf_cstr(&text));
+		join(&one, &two, &both);
+		int rc = apply_spec(buf_slice(&both), buf_slice(&before), &all, &e);
+		if (e.number == 40)
+			continue;
+		int rc_one = apply_in_turn(&one, &two, &before, &first);
+		int rc_two = apply_in_turn(&two, &one, &before, &second);
+		/* An element that the first made may be what the second needs, so the order can matter; and where one
+		 * of them fails on what the other made, nothing can be said. */
+		if (rc < 0 || rc_one < 0 || rc_two < 0)
+			continue;
+		if (same_fields(buf_slice(&all), buf_slice(&first)) ||
+		    same_fields(buf_slice(&all), buf_slice(&second))) {
+			agreed++;
+			continue;
+		}
+		buf_reset(&text);
+		const struct buf *show[] = { &before, &both, &all, &second };
+		for (size_t k = 0; k < ARRAY_LEN(show); k++) {
+			json_from_bson(buf_slice(show[k]), JSON_RELAXED, &text);
+			buf_add_byte(&text, '\n');
+		}
+		fail_msg("%s", buf_cstr(&text));
+	}
+	assert_true(agreed > rounds / 10);
 }
 
 /* ---- memory ---- */
@@ -509,6 +684,7 @@ int main(void)
 		cmocka_unit_test(update_by_replacement_keeps_the_id),
 		cmocka_unit_test(update_pipelines_run_their_stages),
 		cmocka_unit_test(update_errors_name_the_operator_the_path_and_a_suggestion),
+		cmocka_unit_test(update_of_two_paths_is_the_same_as_one_after_the_other),
 		cmocka_unit_test(update_allocates_nothing_once_warm),
 		cmocka_unit_test(update_survives_the_failure_of_every_allocation),
 		cmocka_unit_test(update_operators_are_listed_with_help),

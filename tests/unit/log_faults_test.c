@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -579,6 +580,7 @@ static void write_and_hang(void *arg, int fd)
 {
 	struct log_options o = { .create = true };
 	struct log *l;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
 	if (log_open(arg, &o, &l, NULL) == 0)
 		(void)!write(fd, "1", 1);
 	for (;;)
@@ -635,7 +637,8 @@ static void a_killed_writer_leaves_no_lock_behind(void **state)
 
 int main(void)
 {
-	(void)setenv("TMPDIR", "/dev/shm", 0); /* thousands of small logs: nothing here needs a real disk */
+	(void)setenv("TMPDIR", "/dev/shm",
+		     0); /* thousands of small logs: nothing here needs a real disk */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_call_failed_in_turn_costs_nothing_acknowledged),
 		cmocka_unit_test(a_failed_flush_poisons_until_the_log_is_reopened),
