@@ -23,21 +23,21 @@
 
 void log_poison(struct log *l, const struct err *cause)
 {
-	mutex_lock(&l->lock);
+	mutex_lock(&l->poison_lock);
 	if (!atomic_load(&l->poisoned))
 		l->poison = *cause;
-	mutex_unlock(&l->lock);
+	mutex_unlock(&l->poison_lock);
 	atomic_store(&l->poisoned, true);
 }
 
 int log_poisoned_error(struct log *l, struct err *e)
 {
-	mutex_lock(&l->lock);
+	mutex_lock(&l->poison_lock);
 	int rc =
 		err_set(e, ERR_POISONED,
 			"the log refuses writes since a write failed (%.300s); close and reopen it",
 			l->poison.msg);
-	mutex_unlock(&l->lock);
+	mutex_unlock(&l->poison_lock);
 	return rc;
 }
 

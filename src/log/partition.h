@@ -130,10 +130,11 @@ struct log {
 	int64_t opened_wall_ms;
 	nsec opened_mono;
 
-	struct mutex lock; /* guards topics, their retention, poison */
+	struct mutex lock; /* guards topics, their retention */
 	struct log_topic **topics;
 	size_t n_topics;
 	_Atomic bool poisoned;
+	struct mutex poison_lock; /* guards poison; nothing is locked under it */
 	struct err poison;
 
 	struct flusher flusher;
