@@ -65,7 +65,7 @@ int header_decode(const uint8_t in[HEADER_BLOCK_BYTES], enum header_kind kind,
 	out->epoch = get_le64(in + 72);
 	out->durable = get_le64(in + 80);
 	out->created_ms = (int64_t)get_le64(in + 88);
-	return 1;
+	return out->durable <= out->base_offset;
 }
 
 uint32_t header_seed(const struct segment_header *h)
@@ -106,6 +106,9 @@ static bool batch_sane(const struct batch *b)
 	if (b->length < BATCH_HEADER_BYTES || b->length % 8 != 0)
 		return false;
 	if (b->base_offset + b->span < b->base_offset)
+		return false;
+	/* Nothing is durable before it is written. */
+	if (b->durable > b->base_offset + (b->kind == BATCH_LOST ? b->span : 0))
 		return false;
 	switch (b->kind) {
 	case BATCH_DATA:
@@ -307,5 +310,5 @@ bool index_entry_decode(const uint8_t in[INDEX_ENTRY_BYTES], uint32_t seed, stru
 	out->offset = get_le64(in + 8);
 	out->max_time_ms = (int64_t)get_le64(in + 16);
 	out->durable = get_le64(in + 24);
-	return true;
+	return out->durable <= out->offset;
 }

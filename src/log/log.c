@@ -464,6 +464,7 @@ static void log_free(struct log *l)
 		file_unmap(l->page_file, l->page, PAGE_BYTES);
 	file_close(l->page_file);
 	file_close(l->lock_file);
+	mutex_done(&l->poison_lock);
 	mutex_done(&l->lock);
 	mem_free(l->dir);
 	mem_free(l);
@@ -493,6 +494,7 @@ int log_open(const char *dir, const struct log_options *o, struct log **out, str
 	l->opened_wall_ms = env_wall_ms(l->env);
 	l->opened_mono = env_mono(l->env);
 	mutex_init(&l->lock);
+	mutex_init(&l->poison_lock);
 	flusher_init(&l->flusher);
 	watch_init(&l->watch);
 	l->dir = mem_strdup(dir);

@@ -6,8 +6,9 @@
  *
  * Acknowledgement. Appends of many threads share one flush. LOG_ACK_NONE returns once the records have their
  * offsets; LOG_ACK_WRITTEN when every reader and a process crash would find them; LOG_ACK_DURABLE when a power loss
- * would. After the first failed write or flush the log is poisoned: every later append fails with ERR_POISONED until
- * the log is reopened, and nothing unflushed is ever acknowledged.
+ * would. After the first failed flush the log is poisoned: every later append fails with ERR_POISONED until the log
+ * is reopened, and nothing unflushed is ever acknowledged as durable. An append that finds no space fails with
+ * ERR_NOSPACE and has changed nothing.
  *
  * Thread: a struct log and its topics from any thread; a struct log_reader from one at a time, except
  * log_reader_interrupt().
@@ -39,7 +40,7 @@ struct log_options {
 };
 
 struct log_retention {
-	uint64_t max_bytes;             /* 0: no limit */
+	uint64_t max_bytes;             /* of each partition; 0: no limit */
 	int64_t max_age_ms;             /* 0: no limit; by record timestamps, never by a jump of the wall clock alone */
 };
 
@@ -97,7 +98,8 @@ void log_reader_close(struct log_reader *r);
 
 /* 1: *rec is the record at the reader's position, borrowed until the next call; the position moves behind it.
  * 0: nothing there yet. ERR_HISTORY_LOST (e->oldest, e->newest set): trimmed away, also while reading, never a gap;
- * ERR_CORRUPT: damage, with file and byte range; log_reader_seek past it to go on. */
+ * ERR_CORRUPT: damage, with file and byte range; the lost offsets are [e->oldest, e->newest): log_reader_seek to the
+ * latter to go on. Also ERR_HISTORY_LOST when the log now ends before the position: what was only written was lost. */
 int log_reader_next(struct log_reader *r, struct log_record *rec, struct err *e);
 void log_reader_seek(struct log_reader *r, uint64_t offset);
 uint64_t log_reader_position(const struct log_reader *r);

@@ -181,7 +181,7 @@ static int substitute(struct repair *r, const struct damage *d, struct err *e)
 		.partition = r->p->place.partition,
 		.base_offset = d->base,
 		.base_position = d->position,
-		.durable = d->to,
+		.durable = d->from,
 		.created_ms = env_wall_ms(r->log->env),
 	};
 	memcpy(h.log_id, r->p->place.log_id, 16);
@@ -264,25 +264,37 @@ static int mend(struct repair *r, const struct damage *d, struct err *e)
 
 /* ---- two passes ---- */
 
+/* What a bad low-water mark would have hidden was to be unlinked: without it that comes back, which loses nothing. */
+static int repair_mark(struct repair *r, bool apply, struct err *e)
+{
+	char path[PATH_BYTES];
+	struct trim_meta mark;
+	struct place *pl = &r->p->place;
+	int rc = trim_meta_read(pl->env, pl->dir, &mark, e);
+	if (rc == ERR_NOTFOUND || (rc == 0 && memcmp(mark.topic_id, pl->topic_id, 16) == 0 &&
+				   mark.partition == pl->partition))
+		return 0;
+	if (rc && rc != ERR_CORRUPT && rc != ERR_INVALID)
+		return rc;
+	r->report.damages++;
+	if (!apply)
+		return 0;
+	rc = path_join(path, pl->dir, META_TRIM_FILE, e);
+	if (rc == 0)
+		rc = env_unlink(pl->env, path, e);
+	return rc ? rc : env_sync_dir(pl->env, pl->dir, e);
+}
+
 static int repair_partition(struct repair *r, bool apply, struct err *e)
 {
 	buf_reset(&r->damages);
-	int rc = check_partition(r->p, note, r, &r->report, e);
+	int rc = repair_mark(r, apply, e);
+	if (rc == 0)
+		rc = check_partition(r->p, note, r, &r->report, e);
 	if (rc == 0)
 		rc = buf_check(&r->damages, e);
 	if (rc || !apply)
 		return rc;
-	struct trim_meta mark;
-	rc = trim_meta_read(r->log->env, r->p->place.dir, &mark, e);
-	if (rc == ERR_CORRUPT || rc == ERR_INVALID) {
-		/* What it would have hidden was to be unlinked: it comes back, which loses nothing. */
-		char path[PATH_BYTES];
-		rc = path_join(path, r->p->place.dir, META_TRIM_FILE, e);
-		if (rc == 0)
-			rc = env_unlink(r->log->env, path, e);
-	} else if (rc == ERR_NOTFOUND) {
-		rc = 0;
-	}
 	for (size_t at = 0; rc == 0 && at < r->damages.len; at += sizeof(struct damage)) {
 		struct damage d;
 		memcpy(&d, r->damages.p + at, sizeof(d));

@@ -154,6 +154,8 @@ int log_reader_wait(struct log_reader *r, nsec deadline, struct err *e)
 	struct env *env = r->p->place.env;
 	_Atomic uint32_t own = 0;
 	_Atomic uint32_t *word = wait_word(r, &own);
+	if (reader_ready(r) && !atomic_load(&r->interrupted))
+		return 1; /* without making the next append wake anybody */
 	for (bool slept = false;; slept = true) {
 		uint32_t w = atomic_load(word);
 		if (r->p->slot)
@@ -162,9 +164,8 @@ int log_reader_wait(struct log_reader *r, nsec deadline, struct err *e)
 			return err_set(e, ERR_INTERRUPTED, "the wait was interrupted");
 		if (reader_ready(r))
 			return 1;
-		if (!slept && !r->left) {
+		if (!slept)
 			window_shrink(&r->w);
-		}
 		nsec now = deadline < 0 && r->p->slot ? 0 : env_mono(env);
 		if (deadline >= 0 && now >= deadline)
 			return 0;
@@ -197,9 +198,13 @@ static void *watch_run(void *arg)
 	_Atomic uint32_t *word = l->page ? &l->page->word : &own;
 	while (!atomic_load(&w->stop)) {
 		uint32_t seen = atomic_load(word);
-		if (l->page)
-			atomic_store(&l->page->waiting, 1);
 		mutex_lock(&w->lock);
+		/* Without an idle reader appends need not wake this thread; reader_idle() asks again. */
+		bool any = false;
+		for (struct log_reader *r = w->first; r; r = r->next)
+			any |= !r->signalled;
+		if (any && l->page)
+			atomic_store(&l->page->waiting, 1);
 		for (struct log_reader *r = w->first; r; r = r->next) {
 			if (!r->signalled && reader_ready(r)) {
 				r->signalled = true;
