@@ -171,6 +171,7 @@ int checkpoint_decode_all(struct slice json, int (*each)(void *arg, const struct
 static int apply(struct checkpoint *c, enum checkpoint_policy policy, int code, struct err *e)
 {
 	switch (policy) {
+	case CHECKPOINT_DEFAULT:
 	case CHECKPOINT_FAIL: return code;
 	case CHECKPOINT_RESTART: *c = (struct checkpoint){ .vb = c->vb }; break;
 	case CHECKPOINT_IGNORE: break;
@@ -201,7 +202,7 @@ int checkpoint_check(struct checkpoint *c, const char *bucket_uuid, uint64_t hig
 				 c->vb, c->pos.seqno, high);
 		if (e)
 			e->newest = high;
-		return apply(c, ahead, rc, e);
+		return apply(c, ahead == CHECKPOINT_DEFAULT ? CHECKPOINT_IGNORE : ahead, rc, e);
 	}
 	return 0;
 }

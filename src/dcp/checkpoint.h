@@ -92,9 +92,10 @@ int checkpoint_read_only(struct checkpoint_store *inner, struct checkpoint_store
 
 /* What to do with a checkpoint that cannot be used as it is. */
 enum checkpoint_policy {
-	CHECKPOINT_FAIL,    /* a typed error; nothing starts */
+	CHECKPOINT_DEFAULT, /* of another bucket: fail; ahead of the server: ignore, since a failover may have lost items */
+	CHECKPOINT_FAIL,    /* a typed error; the vBucket does not start */
 	CHECKPOINT_RESTART, /* as if there were none */
-	CHECKPOINT_IGNORE,  /* use it: the rollback protocol decides */
+	CHECKPOINT_IGNORE,  /* use it: the rollback protocol decides, and tells the consumer */
 };
 
 /* Checks a loaded checkpoint against the bucket: another bucket (recreated, flushed and recreated, another cluster)

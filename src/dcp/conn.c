@@ -25,6 +25,7 @@ struct conn {
 	struct loop *loop;
 	struct timer liveness;
 	char host[256];
+	char name[WIRE_NAME_MAX + 1];
 	uint16_t port;
 	uint32_t id;
 	bool ready, failed, busy, freed;
@@ -112,7 +113,7 @@ static void open_dcp(struct conn *c)
 {
 	const struct conn_options *o = &c->o;
 	char number[32];
-	wire_dcp_open(tcp_out(c->tcp), await(c, OP_DCP_OPEN, false, NULL), slice_str(o->name),
+	wire_dcp_open(tcp_out(c->tcp), await(c, OP_DCP_OPEN, false, NULL), slice_str(c->name),
 		      o->open_flags | DCP_OPEN_PRODUCER | DCP_OPEN_DELETE_TIMES);
 	control(c, "enable_noop", "true");
 	(void)snprintf(number, sizeof(number), "%" PRId64,
@@ -402,6 +403,7 @@ int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn
 	c->port = port;
 	c->id = next_id();
 	(void)snprintf(c->host, sizeof(c->host), "%s", host);
+	(void)snprintf(c->name, sizeof(c->name), "%s", o->name ? o->name : "");
 	struct tcp_options t = { .tls = o->tls,
 				 .read_bytes = o->dcp ? READ_BYTES_DCP : READ_BYTES_KV,
 				 .connect_timeout = o->connect_timeout };

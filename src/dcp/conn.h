@@ -34,7 +34,7 @@ struct conn_options {
 	bool push_maps; /* ask for map notifications */
 	/* DCP only */
 	bool dcp;
-	const char *name;           /* of the connection: service:unique */
+	const char *name;           /* of the connection: service:unique; copied */
 	uint32_t open_flags;        /* enum dcp_open_flag beyond producer and delete times */
 	uint32_t window_bytes;      /* 0: no flow control */
 	const char *priority;       /* NULL: the server's default */

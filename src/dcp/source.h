@@ -38,6 +38,7 @@ enum dcp_hook {
 	DCP_AFTER_REBALANCE_END,
 };
 
+/* What the pointers point to must stay until the source is closed. */
 struct dcp_options {
 	struct env *env;          /* NULL: env_posix() */
 	const char *const *seeds; /* "host", "host:port", "[v6]:port"; KV ports */

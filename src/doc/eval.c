@@ -40,3 +40,14 @@ void eval_done(struct eval *ev)
 	buf_done(&ev->scratch);
 	*ev = (struct eval){ 0 };
 }
+
+int eval_nomem(const struct eval *ev, struct err *e)
+{
+	const struct arena *a = &ev->arena;
+	/* Blocks grow to an eighth of the limit at most before one no longer fits. */
+	if (a->limit_bytes && a->total_bytes >= a->limit_bytes - (a->limit_bytes >> 3))
+		return err_number(e, ERR_LIMIT, 146,
+				  "one document needs more than %zu MiB of memory",
+				  a->limit_bytes >> 20);
+	return err_nomem(e);
+}

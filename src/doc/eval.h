@@ -34,4 +34,7 @@ void eval_init(struct eval *ev);
 void eval_reset(struct eval *ev); /* before each document: forgets values, counts steps anew */
 void eval_done(struct eval *ev);
 
+/* Raises what a failed allocation from the arena means: ERR_LIMIT (146) when its limit is near, else ERR_NOMEM. */
+int eval_nomem(const struct eval *ev, struct err *e);
+
 #endif

@@ -1,4 +1,4 @@
-/* expr.c: compiles a spec to a tree of nodes and evaluates it.
+/* expr.c: compiles a spec to a tree of nodes; expr_eval.c evaluates it.
  *
  *	spec ──compile_value──▶ field path, variable, object, array, operator, constant
  *	                            │ all arguments constant: evaluated now ("folded")
@@ -21,251 +21,7 @@
 
 #include <stdio.h>
 
-enum { FRAME_SMALL = 16, PATH_MAX_COMPONENTS = 200, EXPR_CONSTANTS_MAX = 32 << 20 };
-
-/* ---- field paths ---- */
-
-static int path_in_array(const struct slice *c, size_t n, struct expr_env *env, struct value array,
-			 struct value *out, struct err *e);
-
-static int path_in_doc(const struct slice *c, size_t n, struct expr_env *env, struct slice doc,
-		       struct value *out, struct err *e)
-{
-	for (;;) {
-		struct value v = bson_get(doc, *c);
-		if (--n == 0) {
-			*out = v;
-			return 0;
-		}
-		c++;
-		if (v.type == BSON_ARRAY)
-			return path_in_array(c, n, env, v, out, e);
-		if (v.type != BSON_DOCUMENT) {
-			*out = VALUE_MISSING;
-			return 0;
-		}
-		doc = value_slice(v);
-	}
-}
-
-static int path_in_array(const struct slice *c, size_t n, struct expr_env *env, struct value array,
-			 struct value *out, struct err *e)
-{
-	struct values found = { 0 };
-	struct bson_iter it;
-	int rc = env_step(env, array.len / 64, e);
-	if (rc < 0)
-		return rc;
-	bson_iter_init(&it, value_slice(array));
-	while (bson_next(&it)) {
-		struct value v = VALUE_MISSING;
-		if (it.value.type == BSON_DOCUMENT)
-			rc = path_in_doc(c, n, env, value_slice(it.value), &v, e);
-		else if (it.value.type == BSON_ARRAY)
-			rc = path_in_array(c, n, env, it.value, &v, e);
-		if (rc == 0 && v.type != BSON_MISSING)
-			rc = values_add(env, &found, v, e);
-		if (rc < 0)
-			return rc;
-	}
-	return build_array(env, found.v, found.n, out, e);
-}
-
-static int path_in_value(const struct slice *c, size_t n, struct expr_env *env, struct value v,
-			 struct value *out, struct err *e)
-{
-	if (n == 0)
-		*out = v;
-	else if (v.type == BSON_DOCUMENT)
-		return path_in_doc(c, n, env, value_slice(v), out, e);
-	else if (v.type == BSON_ARRAY)
-		return path_in_array(c, n, env, v, out, e);
-	else
-		*out = VALUE_MISSING;
-	return 0;
-}
-
-static int eval_path(const struct node *x, struct expr_env *env, struct value *out, struct err *e)
-{
-	return path_in_doc(x->path, x->path_len, env, env->current, out, e);
-}
-
-static int eval_root_path(const struct node *x, struct expr_env *env, struct value *out,
-			  struct err *e)
-{
-	if (x->path_len == 0) {
-		*out = value_doc(env->in->root);
-		return 0;
-	}
-	return path_in_doc(x->path, x->path_len, env, env->in->root, out, e);
-}
-
-static int eval_current(const struct node *x, struct expr_env *env, struct value *out,
-			struct err *e)
-{
-	(void)x;
-	(void)e;
-	*out = value_doc(env->current);
-	return 0;
-}
-
-/* "$name.a" over virtual roots: slot is the root's index. */
-static int eval_virtual_path(const struct node *x, struct expr_env *env, struct value *out,
-			     struct err *e)
-{
-	return path_in_value(x->path, x->path_len, env, env->in->roots[x->slot], out, e);
-}
-
-/* $$ROOT over virtual roots: the document that does not exist is made. */
-static int eval_virtual_root(const struct node *x, struct expr_env *env, struct value *out,
-			     struct err *e)
-{
-	const struct expr *owner = x->extra;
-	struct fields f = { 0 };
-	struct value doc;
-	for (uint32_t i = 0; i < owner->n_roots; i++) {
-		int rc = fields_add(env, &f, slice_str(owner->roots[i]), env->in->roots[i], e);
-		if (rc < 0)
-			return rc;
-	}
-	int rc = build_doc(env, f.f, f.n, &doc, e);
-	if (rc < 0)
-		return rc;
-	return path_in_value(x->path, x->path_len, env, doc, out, e);
-}
-
-static int eval_var(const struct node *x, struct expr_env *env, struct value *out, struct err *e)
-{
-	return path_in_value(x->path, x->path_len, env, env->vars[x->slot], out, e);
-}
-
-static int eval_now(const struct node *x, struct expr_env *env, struct value *out, struct err *e)
-{
-	(void)x;
-	if (env->ev->now_ms == 0)
-		return err_set(e, ERR_UNSUPPORTED, "$$NOW: the evaluation was given no time");
-	*out = value_date(env->ev->now_ms);
-	return 0;
-}
-
-int expr_field_path(const struct slice *components, size_t n, struct eval *ev, struct slice root,
-		    struct value *out, struct err *e)
-{
-	ASSERT(n > 0);
-	struct expr_env env = { .ev = ev };
-	return path_in_doc(components, n, &env, root, out, e);
-}
-
-/* ---- objects, arrays, strict operators ---- */
-
-static int eval_object(const struct node *x, struct expr_env *env, struct value *out, struct err *e)
-{
-	struct fields f = { 0 };
-	for (uint32_t i = 0; i < x->n; i++) {
-		struct value v;
-		int rc = node_eval(x->arg[i], env, &v, e);
-		if (rc == 0)
-			rc = fields_add(env, &f, x->path[i], v, e);
-		if (rc < 0)
-			return rc;
-	}
-	return build_doc(env, f.f, f.n, out, e);
-}
-
-static int eval_array(const struct node *x, struct expr_env *env, struct value *out, struct err *e)
-{
-	struct values s = { 0 };
-	for (uint32_t i = 0; i < x->n; i++) {
-		struct value v;
-		int rc = node_eval(x->arg[i], env, &v, e);
-		if (rc == 0)
-			rc = values_add(env, &s, v, e);
-		if (rc < 0)
-			return rc;
-	}
-	return build_array(env, s.v, s.n, out, e);
-}
-
-static inline uint64_t value_steps(struct value v)
-{
-	return v.len / 64;
-}
-
-int op_strict(const struct node *x, struct expr_env *env, struct value *out, struct err *e)
-{
-	struct value few[EXPR_PARAMS_MAX], *v = few;
-	if (x->n > ARRAY_LEN(few)) {
-		v = arena_try_array(&env->ev->arena, x->n, sizeof(*v));
-		if (!v)
-			return env_nomem(env, e);
-	}
-	bool null = false;
-	uint64_t steps = 0;
-	for (uint32_t i = 0; i < x->n; i++) {
-		int rc = node_eval_opt(x->arg[i], env, &v[i], e);
-		if (rc < 0)
-			return rc;
-		null |= x->arg[i] && value_nullish(v[i]);
-		steps += value_steps(v[i]);
-	}
-	if (null && (x->op->flags & EXPR_NULL)) {
-		*out = VALUE_NULL;
-		return 0;
-	}
-	if (steps) {
-		int rc = env_step(env, steps, e);
-		if (rc < 0)
-			return rc;
-	}
-	return x->op->apply(x, env, v, out, e);
-}
-
-/* ---- evaluating ---- */
-
-static int eval_frame(const struct expr *x, struct expr_env *env, struct value *out, struct err *e)
-{
-	struct value few[FRAME_SMALL];
-	env->vars = few;
-	if (x->slots > FRAME_SMALL) {
-		env->vars = arena_try_array(&env->ev->arena, x->slots, sizeof(*env->vars));
-		if (!env->vars)
-			return env_nomem(env, e);
-	}
-	if (x->caller_vars)
-		memcpy(env->vars, env->in->vars, x->caller_vars * sizeof(*env->vars));
-	return node_eval(x->root, env, out, e);
-}
-
-int expr_eval_input(const struct expr *x, struct eval *ev, const struct expr_input *in,
-		    struct value *out, struct err *e)
-{
-	ASSERT(!x->caller_vars || in->vars);
-	ASSERT(!x->n_roots || in->roots);
-	struct expr_env env = { .ev = ev,
-				.in = in,
-				.current = in->current.p ? in->current : in->root };
-	struct value v;
-	int rc = x->slots ? eval_frame(x, &env, &v, e) : node_eval(x->root, &env, &v, e);
-	if (rc < 0)
-		return rc;
-	if (x->builds && value_depth(v, BSON_DEPTH_MAX) > BSON_DEPTH_MAX)
-		return err_set(e, ERR_LIMIT, "the expression's result nests deeper than %d levels",
-			       BSON_DEPTH_MAX);
-	*out = v;
-	return 0;
-}
-
-int expr_eval(const struct expr *x, struct eval *ev, struct slice root, struct value *out,
-	      struct err *e)
-{
-	const struct node *n = x->root;
-	if (!n->fn) {
-		*out = n->constant;
-		return 0;
-	}
-	struct expr_input in = { .root = root };
-	return expr_eval_input(x, ev, &in, out, e);
-}
+enum { PATH_MAX_COMPONENTS = 200, EXPR_CONSTANTS_MAX = 32 << 20 };
 
 /* ---- compiling: places and errors ---- */
 
@@ -376,13 +132,13 @@ int compile_finish(struct compile *c, struct node *x, struct node **out, struct 
 	}
 	struct expr_input in = { .root = BSON_EMPTY };
 	struct expr_env env = { .ev = &c->ev, .in = &in, .current = BSON_EMPTY };
-	struct value frame[FRAME_SMALL], v;
+	struct value frame[EXPR_FRAME_SMALL], v;
 	env.vars = frame;
-	if (c->x->slots > FRAME_SMALL) {
+	if (c->x->slots > EXPR_FRAME_SMALL) {
 		*out = x;
 		return 0;
 	}
-	for (size_t i = 0; i < FRAME_SMALL; i++)
+	for (size_t i = 0; i < EXPR_FRAME_SMALL; i++)
 		frame[i] = VALUE_MISSING;
 	int rc = node_eval(x, &env, &v, e);
 	if (rc == 0 && value_depth(v, BSON_DEPTH_MAX) > BSON_DEPTH_MAX)
@@ -513,7 +269,7 @@ static int bind_document(struct compile *c, struct node *x, struct slice path, e
 	if (!owner->roots)
 		return 0;
 	if (x->path_len == 0) {
-		x->fn = eval_virtual_root;
+		x->fn = node_virtual_root;
 		x->extra = owner;
 		owner->roots_used = UINT64_MAX;
 		owner->builds = true;
@@ -522,7 +278,7 @@ static int bind_document(struct compile *c, struct node *x, struct slice path, e
 	for (uint32_t i = 0; i < owner->n_roots; i++) {
 		if (!slice_is(x->path[0], owner->roots[i]))
 			continue;
-		x->fn = eval_virtual_path;
+		x->fn = node_virtual_path;
 		x->slot = i;
 		x->path++;
 		x->path_len--;
@@ -571,7 +327,7 @@ static int compile_variable(struct compile *c, struct slice text, struct node **
 		return err_number(e, ERR_INVALID, 9, "a variable has no name");
 	if (dot && path.len == 0)
 		return err_number(e, ERR_INVALID, 40353, "a field path ends in '.'");
-	struct node *x = compile_node(c, eval_var, NULL, 0);
+	struct node *x = compile_node(c, node_var, NULL, 0);
 	if (!x)
 		return node_failed(c, e);
 	*out = x;
@@ -582,13 +338,13 @@ static int compile_variable(struct compile *c, struct slice text, struct node **
 		return split_path(c, path, x, e);
 	}
 	if (slice_is(name, "ROOT"))
-		return bind_document(c, x, path, eval_root_path, e);
+		return bind_document(c, x, path, node_root_path, e);
 	if (slice_is(name, "CURRENT"))
-		return bind_document(c, x, path, path.len ? eval_path : eval_current, e);
+		return bind_document(c, x, path, path.len ? node_path : node_current, e);
 	if (slice_is(name, "REMOVE"))
 		x->fn = NULL;
 	else if (slice_is(name, "NOW"))
-		x->fn = eval_now;
+		x->fn = node_now;
 	else if (c->o->redact && redact_word(name, &word)) {
 		x->fn = NULL;
 		x->constant = value_string(word);
@@ -609,14 +365,14 @@ static int compile_path(struct compile *c, struct slice text, struct node **out,
 	if (text.p[1] == '$')
 		return compile_variable(c, slice_of(text.p + 2, text.len - 2), out, e);
 	struct slice path = { text.p + 1, text.len - 1 };
-	struct node *x = compile_node(c, eval_path, NULL, 0);
+	struct node *x = compile_node(c, node_path, NULL, 0);
 	if (!x)
 		return node_failed(c, e);
 	*out = x;
 	const struct scope *current = find_var(c, SLICE_LIT("CURRENT"));
 	if (!current)
-		return bind_document(c, x, path, eval_path, e);
-	x->fn = eval_var;
+		return bind_document(c, x, path, node_path, e);
+	x->fn = node_var;
 	x->slot = current->slot;
 	return split_path(c, path, x, e);
 }
@@ -642,7 +398,7 @@ static int check_key(const struct bson_iter *it, struct err *e)
 static int compile_object(struct compile *c, struct slice doc, struct node **out, struct err *e)
 {
 	uint32_t n = (uint32_t)array_length(value_doc(doc)), i = 0;
-	struct node *x = compile_node(c, eval_object, NULL, n);
+	struct node *x = compile_node(c, node_object, NULL, n);
 	struct slice *keys = x ? compile_alloc(c, (n + 1) * sizeof(*keys)) : NULL;
 	if (!keys)
 		return node_failed(c, e);
@@ -670,7 +426,7 @@ static int compile_object(struct compile *c, struct slice doc, struct node **out
 static int compile_array(struct compile *c, struct slice doc, struct node **out, struct err *e)
 {
 	uint32_t n = (uint32_t)array_length(value_array(doc)), i = 0;
-	struct node *x = compile_node(c, eval_array, NULL, n);
+	struct node *x = compile_node(c, node_array, NULL, n);
 	if (!x)
 		return node_failed(c, e);
 	struct bson_iter it;
@@ -923,7 +679,7 @@ bool expr_is_constant(const struct expr *x, struct value *out)
 
 bool expr_is_field_path(const struct expr *x, const struct slice **components, size_t *n)
 {
-	if (x->root->fn != eval_path)
+	if (x->root->fn != node_path)
 		return false;
 	*components = x->root->path;
 	*n = x->root->path_len;

@@ -39,13 +39,49 @@ static int add_to_date(const struct node *x, const struct sum *s, int64_t date, 
 	return 0;
 }
 
-static int op_add(const struct node *x, struct expr_env *env, struct value *out, struct err *e)
+/* Two numbers that are not decimal: the common case. False: not that. */
+static bool add_two(struct value a, struct value b, struct value *out)
 {
-	struct sum s;
-	bool has_date = false;
-	int64_t date = 0;
-	sum_init(&s);
-	for (uint32_t i = 0; i < x->n; i++) {
+	bool ints = (a.type == BSON_INT32 || a.type == BSON_INT64) &&
+		    (b.type == BSON_INT32 || b.type == BSON_INT64);
+	int64_t total;
+	if (ints && !__builtin_add_overflow(a.i64, b.i64, &total)) {
+		*out = a.type == BSON_INT32 && b.type == BSON_INT32 ? value_int(total)
+								    : value_int64(total);
+		return true;
+	}
+	if (a.type != BSON_DOUBLE || b.type != BSON_DOUBLE)
+		return false;
+	*out = value_double(a.f64 + b.f64);
+	return true;
+}
+
+struct adding {
+	struct sum sum;
+	bool has_date;
+	int64_t date;
+};
+
+static int add_one(struct adding *a, struct value v, struct err *e)
+{
+	if (v.type == BSON_DATE) {
+		if (a->has_date)
+			return err_number(e, ERR_TYPE, 16612, "$add takes only one date");
+		a->has_date = true;
+		a->date = v.i64;
+	} else if (value_is_number(v))
+		sum_add(&a->sum, v);
+	else
+		return err_number(e, ERR_TYPE, 14, "$add takes numbers and one date, not %s",
+				  value_type_name(v));
+	return 0;
+}
+
+/* The operands behind the first `done`, which are in a already. */
+static int add_rest(const struct node *x, struct expr_env *env, struct adding *a, uint32_t done,
+		    struct value *out, struct err *e)
+{
+	for (uint32_t i = done; i < x->n; i++) {
 		struct value v;
 		int rc = node_eval(x->arg[i], env, &v, e);
 		if (rc < 0)
@@ -54,22 +90,43 @@ static int op_add(const struct node *x, struct expr_env *env, struct value *out,
 			*out = VALUE_NULL;
 			return 0;
 		}
-		if (v.type == BSON_DATE) {
-			if (has_date)
-				return err_number(e, ERR_TYPE, 16612, "$add takes only one date");
-			has_date = true;
-			date = v.i64;
-		} else if (value_is_number(v))
-			sum_add(&s, v);
-		else
-			return err_number(e, ERR_TYPE, 14,
-					  "$add takes numbers and one date, not %s",
-					  value_type_name(v));
+		rc = add_one(a, v, e);
+		if (rc < 0)
+			return rc;
 	}
-	if (has_date)
-		return add_to_date(x, &s, date, out, e);
-	*out = sum_value(&s);
+	if (a->has_date)
+		return add_to_date(x, &a->sum, a->date, out, e);
+	*out = sum_value(&a->sum);
 	return 0;
+}
+
+static int op_add(const struct node *x, struct expr_env *env, struct value *out, struct err *e)
+{
+	struct adding a;
+	struct value two[2];
+	a.has_date = false;
+	a.date = 0;
+	sum_init(&a.sum);
+	if (x->n != 2)
+		return add_rest(x, env, &a, 0, out, e);
+	int rc = node_eval(x->arg[0], env, &two[0], e);
+	if (rc < 0)
+		return rc;
+	if (value_nullish(two[0])) {
+		*out = VALUE_NULL;
+		return 0;
+	}
+	rc = node_eval(x->arg[1], env, &two[1], e);
+	if (rc < 0 || add_two(two[0], two[1], out))
+		return rc;
+	rc = add_one(&a, two[0], e);
+	if (rc == 0 && value_nullish(two[1])) {
+		*out = VALUE_NULL;
+		return 0;
+	}
+	if (rc == 0)
+		rc = add_one(&a, two[1], e);
+	return rc < 0 ? rc : add_rest(x, env, &a, 2, out, e);
 }
 
 /* ---- $subtract ---- */

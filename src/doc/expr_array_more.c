@@ -342,7 +342,7 @@ static int op_n(const struct node *x, struct expr_env *env, const struct value *
 			return rc;
 	}
 	size_t n = (uint64_t)count < s.n ? (size_t)count : s.n;
-	return build_array(env, which == LAST_N ? s.v + (s.n - n) : s.v, n, out, e);
+	return build_array(env, which == LAST_N && n < s.n ? s.v + (s.n - n) : s.v, n, out, e);
 }
 
 static const struct expr_param n_params[] = { { "input", 5787907 }, { "n", 5787906 }, { NULL, 0 } };

@@ -52,7 +52,8 @@ struct expr_param {
 	int missing; /* the number of the error when it is not given; 0: optional */
 };
 
-#define EXPR_PARAMS_MAX 12
+#define EXPR_PARAMS_MAX  12
+#define EXPR_FRAME_SMALL 16 /* variables without an allocation */
 
 enum expr_flags {
 	EXPR_NULL = 1,     /* any null, undefined or missing argument: null, before `apply` */
@@ -278,6 +279,10 @@ static inline void *compile_alloc(struct compile *c, size_t n)
 
 expr_fn op_strict;
 
+/* What nodes that are no operators do. */
+expr_fn node_path, node_root_path, node_current, node_virtual_path, node_virtual_root, node_var,
+	node_now, node_object, node_array;
+
 /* ---- the tables ---- */
 
 struct expr_table {
@@ -288,7 +293,7 @@ struct expr_table {
 extern const struct expr_table expr_arith_ops, expr_math_ops, expr_compare_ops, expr_cond_ops,
 	expr_array_ops, expr_array_more_ops, expr_set_ops, expr_object_ops, expr_string_ops,
 	expr_string_more_ops, expr_regex_ops, expr_date_ops, expr_date_more_ops, expr_convert_ops,
-	expr_accum_ops, expr_misc_ops;
+	expr_accum_ops, expr_hash_ops, expr_json_ops, expr_misc_ops;
 
 const struct expr_op *expr_op_find(struct slice name);
 const char *expr_op_suggest(struct slice name); /* the nearest operator, or NULL */

@@ -9,7 +9,8 @@ static const struct expr_table *const tables[] = {
 	&expr_arith_ops,       &expr_math_ops,  &expr_cond_ops,   &expr_array_ops,
 	&expr_array_more_ops,  &expr_set_ops,   &expr_object_ops, &expr_string_ops,
 	&expr_string_more_ops, &expr_regex_ops, &expr_date_ops,   &expr_date_more_ops,
-	&expr_convert_ops,     &expr_accum_ops, &expr_misc_ops,
+	&expr_convert_ops,     &expr_accum_ops, &expr_misc_ops,   &expr_hash_ops,
+	&expr_json_ops,
 };
 
 const struct expr_op *expr_op_find(struct slice name)

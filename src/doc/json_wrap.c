@@ -525,9 +525,13 @@ static int regex_options(struct json_reader *r, void *arg)
 	if (rc < 0)
 		return rc;
 	size_t n = json_at(r) - start;
+	const uint8_t *text_at = r->out->p + start;
 	if (n > sizeof(x->options))
 		return json_bad(r, at, "$regularExpression: too many options");
-	memcpy(x->options, r->out->p + start, n);
+	for (size_t i = 0; i < n; i++)
+		if (text_at[i] >= 0x80)
+			return json_bad(r, at, "$regularExpression: options are ASCII letters");
+	memcpy(x->options, text_at, n);
 	x->n = n;
 	r->w -= n;
 	qsort(x->options, n, 1, compare_chars);

@@ -210,7 +210,16 @@ static int compare_chars(const void *a, const void *b)
 	return *(const char *)a - *(const char *)b;
 }
 
-/* Options are written in alphabetical order, whatever order they are stored in. */
+static bool is_ascii(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/* Options are written in alphabetical order, whatever order they are stored in (but letters of
+ * several bytes, which mean nothing, are left alone). */
 static void regex(struct writer *t, struct value v)
 {
 	struct slice options = value_regex_options(v);
@@ -220,7 +229,7 @@ static void regex(struct writer *t, struct value v)
 	if (!room(t, 64))
 		return;
 	PUT(t, ",\"options\":");
-	if (options.len <= sizeof(sorted)) {
+	if (options.len <= sizeof(sorted) && is_ascii(options)) {
 		if (options.len)
 			memcpy(sorted, options.p, options.len);
 		qsort(sorted, options.len, 1, compare_chars);

@@ -193,30 +193,56 @@ bool match_compare(const struct match_node *n, struct value v)
 	return relation_holds(n->op, value_compare(v, *x));
 }
 
-/* Values of the operand's own type, inline. */
+static inline bool is_int(uint8_t type)
+{
+	return type == BSON_INT32 || type == BSON_INT64;
+}
+
+/* Whole numbers that are doubles without rounding. */
+static inline bool is_exact(int64_t i)
+{
+	return i >= -(INT64_C(1) << 53) && i <= INT64_C(1) << 53;
+}
+
+/* False where either is NaN: equal NaNs are match_compare's. */
+static inline bool relation_of_doubles(uint8_t op, double a, double b)
+{
+	switch ((enum match_op)op) {
+	case OP_EQ: return a == b;
+	case OP_LT: return a < b;
+	case OP_LTE: return a <= b;
+	case OP_GT: return a > b;
+	case OP_GTE: return a >= b;
+	default: return false;
+	}
+}
+
+static inline bool relation_of_ints(uint8_t op, int64_t a, int64_t b)
+{
+	return relation_holds(op, a < b ? -1 : a > b);
+}
+
+/* What filters ask most, inline: numbers and texts. */
 static inline bool test_comparison(const struct match_node *n, const struct value *v)
 {
 	const struct value *x = &n->operand;
-	if (likely(v->type == x->type)) {
-		switch (v->type) {
-		case BSON_STRING:
-			if (n->op == OP_EQ)
-				return v->len == x->len && memcmp(v->p, x->p, v->len) == 0;
-			return relation_holds(n->op, slice_cmp(value_slice(*v), value_slice(*x)));
-		case BSON_INT32:
-		case BSON_INT64:
-		case BSON_DATE:
-		case BSON_BOOL:
-			return relation_holds(n->op, v->i64 < x->i64 ? -1 : v->i64 > x->i64);
-		case BSON_DOUBLE:
-			switch (n->op) {
-			case OP_LT: return v->f64 < x->f64;
-			case OP_GT: return v->f64 > x->f64;
-			default: break;
-			}
-			break;
-		default: break;
-		}
+	if (v->type == BSON_STRING && x->type == BSON_STRING) {
+		if (n->op == OP_EQ)
+			return v->len == x->len && memcmp(v->p, x->p, v->len) == 0;
+		return relation_holds(n->op, slice_cmp(value_slice(*v), value_slice(*x)));
+	}
+	if (is_int(v->type)) {
+		if (is_int(x->type))
+			return relation_of_ints(n->op, v->i64, x->i64);
+		if (x->type == BSON_DOUBLE && is_exact(v->i64))
+			return relation_of_doubles(n->op, (double)v->i64, x->f64);
+	} else if (v->type == BSON_DOUBLE) {
+		if (is_int(x->type) && is_exact(x->i64))
+			return relation_of_doubles(n->op, v->f64, (double)x->i64);
+		if (x->type == BSON_DOUBLE && !isnan(x->f64))
+			return relation_of_doubles(n->op, v->f64, x->f64);
+	} else if (v->type == x->type && (v->type == BSON_DATE || v->type == BSON_BOOL)) {
+		return relation_of_ints(n->op, v->i64, x->i64);
 	}
 	return match_compare(n, *v);
 }

@@ -95,6 +95,11 @@ int pipeline_stages(int (*each)(void *arg, const char *name, const char *group, 
 static int unknown_stage(struct slice name, enum pipeline_context context, struct err *e)
 {
 	if (is_other_stage(name)) {
+		/* Permitted, but the work of the change stream itself, which takes it off before. */
+		bool split = slice_is(name, "$changeStreamSplitLargeEvent");
+		if (context == PIPELINE_CHANGE_STREAM && split)
+			return err_set(e, ERR_UNSUPPORTED, SLICE_FMT " is not supported",
+				       SLICE_ARG(name));
 		if (context == PIPELINE_CHANGE_STREAM)
 			return err_number(e, ERR_INVALID, 20,
 					  SLICE_FMT " is not permitted in a $changeStream pipeline",
@@ -279,7 +284,7 @@ int stage_finish(struct bson_writer *w, struct eval *ev, size_t start, struct sl
 	if (copy)
 		*out = slice_of(copy, b->len - start);
 	else if (rc == 0)
-		rc = err_nomem(e);
+		rc = eval_nomem(ev, e);
 	b->len = start;
 	b->failed = false;
 	return rc < 0 ? rc : 1;

@@ -1,7 +1,7 @@
 /* regex.h: regular expressions over UTF-8 text: PCRE2 behind a small door, the only one.
  *
  * A pattern is compiled once and matched with limits, so that a hostile pattern ends in ERR_LIMIT and never in
- * a hang. What a match needs besides the pattern (captures, backtracking frames) belongs to the struct eval and is kept
+ * a hang; steps also count towards eval.steps. What a match needs besides the pattern (captures, backtracking frames) belongs to the struct eval and is kept
  * from one match to the next: a warm one allocates nothing.
  *
  *	struct regex *r;
@@ -18,7 +18,8 @@
 #include "doc/eval.h"
 
 #define REGEX_PATTERN_MAX    32764       /* bytes */
-#define REGEX_MATCH_LIMIT    1000000     /* steps of backtracking of one match */
+#define REGEX_MATCH_LIMIT    1000000     /* steps of one match, */
+#define REGEX_STEPS_A_BYTE   32          /* and so many more for each byte of the text */
 #define REGEX_DEPTH_LIMIT    100000      /* nested backtracking points */
 #define REGEX_HEAP_LIMIT_KIB (16 * 1024) /* memory for them */
 

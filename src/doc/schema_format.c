@@ -188,7 +188,7 @@ static bool is_uri(struct slice s)
 	return true;
 }
 
-/* ECMA 262 knows neither \A nor \Z nor \z. */
+/* ECMA 262 knows neither \A nor \Z nor \z. The only format that allocates: it compiles the text. */
 static bool is_regex(struct slice s)
 {
 	for (size_t i = 0; i + 1 < s.len; i++) {

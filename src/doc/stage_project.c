@@ -100,8 +100,10 @@ static struct field *find(const struct node *n, struct slice name)
 		}
 		return NULL;
 	}
+	/* Names of a specification are never empty, so the first byte can be asked before the rest. */
 	for (struct field *f = n->first; f; f = f->next)
-		if (slice_eq(f->name, name))
+		if (f->name.len == name.len && f->name.p[0] == name.p[0] &&
+		    memcmp(f->name.p, name.p, name.len) == 0)
 			return f;
 	return NULL;
 }
@@ -276,7 +278,7 @@ static int walk_doc(const struct walk *k, const struct node *n, struct slice doc
 		return walk_included(k, n, doc);
 	bool *seen = arena_try(&k->ev->arena, n->n);
 	if (!seen)
-		return err_nomem(k->e);
+		return eval_nomem(k->ev, k->e);
 	memset(seen, 0, n->n);
 	struct bson_iter it;
 	bson_iter_init(&it, doc);
@@ -634,7 +636,7 @@ static int run(const struct stage *s, struct eval *ev, struct slice doc, struct 
 	if (p->n_computed) {
 		values = arena_try_array(&ev->arena, p->n_computed, sizeof(*values));
 		if (!values)
-			return err_nomem(e);
+			return eval_nomem(ev, e);
 	}
 	for (size_t i = 0; i < p->n_computed; i++) {
 		int rc = expr_eval(p->computed[i].expr, ev, doc, &values[i], e);

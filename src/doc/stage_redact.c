@@ -75,7 +75,7 @@ static int answer(struct redaction *r, struct slice current, enum answer *out)
 		size_t cap = r->cap ? r->cap * 2 : 64;
 		uint8_t *grown = arena_try(&r->ev->arena, cap);
 		if (!grown)
-			return err_nomem(r->e);
+			return eval_nomem(r->ev, r->e);
 		if (r->n)
 			memcpy(grown, r->answers, r->n);
 		r->answers = grown;

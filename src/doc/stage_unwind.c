@@ -178,6 +178,9 @@ static int spread(const struct stage *s, struct eval *ev, struct slice doc,
 	bson_iter_init(&it, value_slice(array));
 	for (; bson_next(&it); i++) {
 		struct slice one;
+		if (unlikely(++ev->steps > ev->steps_max))
+			return err_number(e, ERR_LIMIT, 146,
+					  "$unwind: one document becomes too many");
 		int rc = projection_apply(u->set_path, ev, doc, &it.value, &one, e);
 		if (rc > 0)
 			rc = set_index(u, ev, value_int64(i), &one, e);

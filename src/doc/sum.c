@@ -1,3 +1,6 @@
+/* sum.c: exact summation after Shewchuk ("Adaptive precision floating-point arithmetic", 1997): the sum of two doubles is
+ * a double and an error that is a double too; the errors are kept instead of being lost.
+ */
 #include "doc/sum.h"
 
 #include "doc/decimal.h"
@@ -7,7 +10,13 @@
 
 void sum_init(struct sum *s)
 {
-	*s = (struct sum){ .decimal = dec_from_int64(0) };
+	/* The parts stay as they are: only n_parts of them are ever read. */
+	s->ints = 0;
+	s->decimal = dec_from_int64(0);
+	s->special = 0;
+	s->huge = 0;
+	s->widest = SUM_INT32;
+	s->n_parts = 0;
 }
 
 /* The same sum in as few parts as hold it: down from the largest, each takes in what fits its 53 bits; then up again,
@@ -145,6 +154,8 @@ double sum_double(const struct sum *s)
 {
 	if (s->special != 0 || isnan(s->special))
 		return s->special;
+	if (s->ints == 0 && s->huge == 0)
+		return round_parts(s);
 	struct sum all = *s;
 	add_ints(&all, s->ints);
 	if (all.huge == 0)

@@ -221,7 +221,7 @@ static int apply_push(const struct update_op *op, struct update_run *run, struct
 	size_t n = n_old + n_new, at = n_old;
 	struct value *v = arena_try_array(&run->ev->arena, n + 1, sizeof(*v));
 	if (!v)
-		return err_nomem(e);
+		return eval_nomem(run->ev, e);
 	(void)array_list(old, v);
 	if (push->has_position) {
 		int64_t from_end = push->position < 0 ? (int64_t)n_old + push->position : 0;
@@ -236,7 +236,7 @@ static int apply_push(const struct update_op *op, struct update_run *run, struct
 	if (push->has_sort) {
 		struct value *spare = arena_try_array(&run->ev->arena, n / 2 + 1, sizeof(*v));
 		if (!spare)
-			return err_nomem(e);
+			return eval_nomem(run->ev, e);
 		sort(push, v, spare, n);
 	}
 	if (push->has_slice) {
@@ -311,7 +311,7 @@ static int apply_add_to_set(const struct update_op *op, struct update_run *run, 
 	struct value *v = arena_try_array(&run->ev->arena, n_old + n_new * 2 + 1, sizeof(*v));
 	struct value_set set;
 	if (!v || !set_init(&set, &run->ev->arena, v, n_old + n_new))
-		return err_nomem(e);
+		return eval_nomem(run->ev, e);
 	struct value *candidates = v + n_old + n_new;
 	if (each.type == BSON_ARRAY)
 		(void)array_list(each, candidates);
@@ -354,7 +354,7 @@ static int apply_pop(const struct update_op *op, struct update_run *run, struct 
 		return 0;
 	struct value *v = arena_try_array(&run->ev->arena, n, sizeof(*v));
 	if (!v)
-		return err_nomem(e);
+		return eval_nomem(run->ev, e);
 	(void)array_list(old, v);
 	return elements(out, op->data ? v : v + 1, n - 1);
 }
@@ -383,7 +383,7 @@ static int apply_pull_all(const struct update_op *op, struct update_run *run, st
 	struct value *v = arena_try_array(a, n + 1, sizeof(*v));
 	struct value_set set;
 	if (!v || !unwanted || !set_init(&set, a, unwanted, n_out))
-		return err_nomem(e);
+		return eval_nomem(run->ev, e);
 	(void)array_list(op->operand, unwanted);
 	for (size_t i = 0; i < n_out; i++)
 		if (!set_has(&set, unwanted[i], &slot))
@@ -453,7 +453,7 @@ static int apply_pull(const struct update_op *op, struct update_run *run, struct
 	size_t n = array_count(old), kept = 0;
 	struct value *v = arena_try_array(&run->ev->arena, n + 1, sizeof(*v));
 	if (!v)
-		return err_nomem(e);
+		return eval_nomem(run->ev, e);
 	(void)array_list(old, v);
 	for (size_t i = 0; i < n; i++) {
 		int rc = pull_element(op->data, op, run, v[i], e);

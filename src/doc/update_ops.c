@@ -259,7 +259,7 @@ int update_renames_find(struct update_run *run, struct err *e)
 		return 0;
 	struct value *v = arena_try_array(&run->ev->arena, u->n_renames, sizeof(*v));
 	if (!v)
-		return err_nomem(e);
+		return eval_nomem(run->ev, e);
 	for (size_t i = 0; i < u->n_renames; i++) {
 		const struct update_rename *r = u->renames[i];
 		struct value target;

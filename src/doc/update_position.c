@@ -231,7 +231,7 @@ static int element_matches(struct update_run *run, struct value element, struct 
 	size_t len = scratch->len - start;
 	if (rc == 0) {
 		doc = arena_copy(&run->ev->arena, scratch->p + start, len);
-		rc = doc ? 0 : err_nomem(e);
+		rc = doc ? 0 : eval_nomem(run->ev, e);
 	}
 	scratch->len = start;
 	return rc < 0 ? rc : match_doc(p->match, run->ev, slice_of(doc, len), e);
@@ -260,7 +260,7 @@ int update_positional_find(struct update_run *run, struct err *e)
 				continue;
 			char *digits = arena_try(&run->ev->arena, 12);
 			if (!digits)
-				return err_nomem(e);
+				return eval_nomem(run->ev, e);
 			int len = snprintf(digits, 12, "%u", (unsigned)i);
 			run->positional = i;
 			run->positional_name = slice_of(digits, (size_t)len);

@@ -326,19 +326,31 @@ static int not_an_array(const struct place *p, const struct update_node *child, 
 			  op->row->name, SLICE_ARG(op->path), bson_type_name(type));
 }
 
+/* A field that is missing and that nothing below would create: fine, unless elements are asked for. */
+static int skip_missing(const struct place *p, const struct update_node *node)
+{
+	for (size_t i = 0; i < node->n; i++) {
+		const struct update_node *c = node->child[i];
+		int rc =
+			is_elements(&c->at) ? not_an_array(p, c, BSON_MISSING) : skip_missing(p, c);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 /* A field that is missing, with whatever has to be around it. */
 static int create(const struct place *p, const struct update_node *node, struct slice key)
 {
+	if (!creates(p, node))
+		return skip_missing(p, node);
 	if (node->op)
 		return apply_op(p, node->op, key, VALUE_MISSING, false);
 	bson_begin_doc(p->w, key);
 	for (size_t i = 0; i < node->n; i++) {
 		const struct update_node *c = node->child[i];
-		if (!creates(p, c))
-			continue;
-		if (is_elements(&c->at))
-			return not_an_array(p, c, BSON_MISSING);
-		int rc = create(p, c, child_name(p, c));
+		int rc = is_elements(&c->at) ? not_an_array(p, c, BSON_MISSING)
+					     : create(p, c, child_name(p, c));
 		if (rc < 0)
 			return rc;
 	}
@@ -383,7 +395,7 @@ static int walk_doc(const struct place *p, const struct update_node *node, struc
 	}
 	bool *seen = arena_try(&p->run->ev->arena, node->n);
 	if (!seen)
-		return err_nomem(p->e);
+		return eval_nomem(p->run->ev, p->e);
 	memset(seen, 0, node->n);
 	struct bson_iter it;
 	bson_iter_init(&it, doc);
@@ -399,7 +411,7 @@ static int walk_doc(const struct place *p, const struct update_node *node, struc
 			return rc;
 	}
 	for (size_t i = 0; i < node->n; i++) {
-		if (seen[i] || !creates(p, node->child[i]))
+		if (seen[i])
 			continue;
 		int rc = create(p, node->child[i], child_name(p, node->child[i]));
 		if (rc < 0)
@@ -418,7 +430,7 @@ static int merge(const struct place *p, const struct update_node *a, const struc
 	struct update_node *node = arena_try(arena, sizeof(*node));
 	struct update_node **child = arena_try_array(arena, a->n + b->n, sizeof(*child));
 	if (!node || !child)
-		return err_nomem(p->e);
+		return eval_nomem(p->run->ev, p->e);
 	*node = (struct update_node){ .at = a->at, .child = child };
 	for (size_t i = 0, j = 0; i < a->n || j < b->n;) {
 		int cmp = i == a->n   ? 1

@@ -227,6 +227,10 @@ static void b8_a_checkpoint_ahead_of_the_server_is_a_typed_error_with_choices(vo
 					  &e),
 			 ERR_TOKEN_FUTURE);
 	assert_true(e.newest == 10);
+	assert_ok(checkpoint_check(&c, c.bucket_uuid, 10, CHECKPOINT_DEFAULT, CHECKPOINT_DEFAULT,
+				   &e),
+		  &e);
+	assert_true(c.found && c.pos.seqno == 11); /* a failover may have lost what lies above */
 	assert_ok(checkpoint_check(&c, c.bucket_uuid, 10, CHECKPOINT_FAIL, CHECKPOINT_IGNORE, &e),
 		  &e);
 	assert_true(c.pos.seqno == 11);

@@ -441,8 +441,12 @@ static void the_data_of_expressions_agree(void **state)
 	       "%d unsupported\n",
 	       t.agree, t.differ, t.error, t.skipped, t.rejected, t.errors, t.accepted,
 	       t.unsupported);
-	assert_true(t.agree * 100 >= t.values * 98);
-	assert_true(t.rejected * 100 >= t.errors * 95);
+	/* What was reached; docs/conformance-expr.md lists the rest. */
+	assert_true(t.agree >= 1789);
+	assert_true(t.rejected >= 801);
+	assert_int_equal(t.values, 1810);
+	assert_int_equal(t.errors, 803);
+	assert_int_equal(t.unsupported, 0);
 }
 
 int main(void)

@@ -443,6 +443,86 @@ static void texts_convert_strictly(void **state)
 	check_errors(errors, ARRAY_LEN(errors));
 }
 
+static void digests_are_the_published_ones(void **state)
+{
+	static const struct row rows[] = {
+		{ "{\"$hexHash\":{\"input\":\"\",\"algorithm\":\"md5\"}}", "{}",
+		  "\"D41D8CD98F00B204E9800998ECF8427E\"" },
+		{ "{\"$hexHash\":{\"input\":\"abc\",\"algorithm\":\"md5\"}}", "{}",
+		  "\"900150983CD24FB0D6963F7D28E17F72\"" },
+		{ "{\"$hexHash\":{\"input\":"
+		  "\"123456789012345678901234567890123456789012345678901234567890123456789012345678"
+		  "90\","
+		  "\"algorithm\":\"md5\"}}",
+		  "{}", "\"57EDF4A22BE3C955AC49DA2E2107B67A\"" },
+		{ "{\"$hexHash\":{\"input\":\"report.pdf\",\"algorithm\":\"sha256\"}}", "{}",
+		  "\"6466E450A16B77B865C5829D6B6C56D9F892956475642DBEB9CCC4340FE01B15\"" },
+		{ "{\"$hexHash\":{\"input\":"
+		  "\"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq\",\"algorithm\":"
+		  "\"sha256\"}}",
+		  "{}", "\"248D6A61D20638B8E5C026930C3E6039A33CE45964FF2167F6ECEDD419DB06C1\"" },
+		{ "{\"$hexHash\":{\"input\":\"\",\"algorithm\":\"xxh64\"}}", "{}",
+		  "\"EF46DB3751D8E999\"" },
+		{ "{\"$hexHash\":{\"input\":\"abc\",\"algorithm\":\"xxh64\"}}", "{}",
+		  "\"44BC2CF5AD770999\"" },
+		{ "{\"$hexHash\":{\"input\":\"Nobody inspects the spammish "
+		  "repetition\",\"algorithm\":\"xxh64\"}}",
+		  "{}", "\"FBCEA83C8A378BF1\"" },
+		{ "{\"$hexHash\":{\"input\":\"$none\",\"algorithm\":\"md5\"}}", "{}", "null" },
+		{ "{\"$hash\":{\"input\":\"report.pdf\",\"algorithm\":\"sha256\"}}", "{}",
+		  "{\"$binary\":{\"base64\":\"ZGbkUKFrd7hlxYKda2xW2fiSlWR1ZC2+uczENA/"
+		  "gGxU=\",\"subType\":\"00\"}}" },
+		{ "{\"$toHashedIndexKey\":null}", "{}", "2338878944348059895l" },
+		{ "{\"$eq\":[{\"$toHashedIndexKey\":{\"$literal\":{\"a\":1}}},"
+		  "{\"$toHashedIndexKey\":{\"$literal\":{\"a\":1.5}}}]}",
+		  "{}", "true" },
+		{ "{\"$subtype\":{\"$binary\":{\"base64\":\"AQ==\",\"subType\":\"05\"}}}", "{}",
+		  "5i" },
+	};
+	static const struct error_row errors[] = {
+		{ "{\"$hash\":{\"input\":1,\"algorithm\":\"md5\"}}", "{}", 2 },
+		{ "{\"$hash\":{\"input\":\"x\",\"algorithm\":\"sha1\"}}", "{}", 2 },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+	check_errors(errors, ARRAY_LEN(errors));
+}
+
+static void extended_json_goes_into_values_and_out(void **state)
+{
+	static const struct row rows[] = {
+		{ "{\"$toObject\":\"{\\\"a\\\":[1,true]}\"}", "{}", "{\"a\":[1i,true]}" },
+		{ "{\"$toArray\":\"[1,2]\"}", "{}", "[1i,2i]" },
+		{ "{\"$toArray\":\"$a\"}", "{\"a\":[1]}", "[1i]" },
+		{ "{\"$toObject\":null}", "{}", "null" },
+		/* wrappers are objects of their own: seen by their keys */
+		{ "{\"$map\":{\"input\":{\"$objectToArray\":{\"$serializeEJSON\":{\"input\":\"$a\"}"
+		  "}},\"in\":\"$$this.k\"}}",
+		  "{\"a\":5}", "[\"$numberInt\"]" },
+		{ "{\"$let\":{\"vars\":{\"x\":{\"$serializeEJSON\":{\"input\":\"$a\",\"relaxed\":"
+		  "true}}},\"in\":\"$$x.b\"}}",
+		  "{\"a\":{\"b\":[1,{\"c,\\\"\":\"x:{\\\"\"}]}}", "[1i,{\"c,\\\"\":\"x:{\\\"\"}]" },
+		{ "{\"$deserializeEJSON\":{\"input\":{\"$serializeEJSON\":{\"input\":\"$$ROOT\"}}}"
+		  "}",
+		  "{\"a\":1,\"b\":{\"$date\":{\"$numberLong\":\"5\"}},\"c\":[null,{\"$oid\":"
+		  "\"639926cee6bda3127f153bf1\"}]}",
+		  "{\"a\":1i,\"b\":{\"$date\":{\"$numberLong\":\"5\"}},\"c\":[null,{\"$oid\":"
+		  "\"639926cee6bda3127f153bf1\"}]}" },
+		{ "{\"$deserializeEJSON\":{\"input\":{\"$setField\":{\"field\":{\"$literal\":\"$"
+		  "numberInt\"},\"input\":{},"
+		  "\"value\":\"x\"}},\"onError\":\"bad\"}}",
+		  "{}", "\"bad\"" },
+	};
+	static const struct error_row errors[] = {
+		{ "{\"$toObject\":\"[1]\"}", "{}", 241 },
+		{ "{\"$toArray\":\"[1\"}", "{}", 241 },
+		{ "{\"$toArray\":1}", "{}", 241 },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+	check_errors(errors, ARRAY_LEN(errors));
+}
+
 /* ---- errors ---- */
 
 static void an_error_names_its_place_and_a_near_operator(void **state)
@@ -601,6 +681,78 @@ static void a_warm_evaluation_allocates_nothing(void **state)
 	expr_free(x);
 }
 
+/* Fails every allocation behind the first `left`. */
+static long left;
+
+static void *failing_alloc(size_t n)
+{
+	return left-- > 0 ? malloc(n) : NULL;
+}
+
+static void *failing_realloc(void *p, size_t n)
+{
+	return left-- > 0 ? realloc(p, n) : NULL;
+}
+
+static int compile_and_run(struct value spec, struct slice doc)
+{
+	struct expr *x;
+	struct eval ev;
+	struct value v;
+	struct err e = ERR_INIT;
+	int rc = expr_compile(spec, NULL, &x, &e);
+	if (rc < 0)
+		return rc;
+	eval_init(&ev);
+	rc = expr_eval(x, &ev, doc, &v, &e);
+	eval_done(&ev);
+	expr_free(x);
+	return rc;
+}
+
+static void running_out_of_memory_is_an_error_anywhere(void **state)
+{
+	static const struct mem_allocator failing = { failing_alloc, failing_realloc, free };
+	AUTO(buf) struct buf b = BUF_INIT;
+	AUTO(buf) struct buf d = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct value v;
+	int rc = ERR_NOMEM;
+	(void)state;
+	timezone_set_loader(tzfile_load);
+	assert_ok(json_to_value(
+			  SLICE_LIT(
+				  "{\"m\":{\"$map\":{\"input\":{\"$range\":[0,\"$n\"]},\"in\":{\"$"
+				  "concat\":[\"$s\","
+				  "{\"$toString\":\"$$this\"}]}}},\"r\":{\"$regexFind\":{\"input\":"
+				  "\"$s\",\"regex\":"
+				  "\"x+\"}},\"q\":{\"$regexMatch\":{\"input\":\"$s\",\"regex\":\"$"
+				  "s\"}},"
+				  "\"d\":{\"$hour\":{\"date\":\"$t\",\"timezone\":\"$z\"}},"
+				  "\"f\":{\"$dateToString\":{\"date\":\"$t\",\"timezone\":\"Asia/"
+				  "Tokyo\"}},"
+				  "\"u\":{\"$serializeEJSON\":{\"input\":\"$$ROOT\"}},"
+				  "\"o\":{\"$sortArray\":{\"input\":[3,1,\"$n\"],\"sortBy\":1}}}"),
+			  &b, &v, NULL, &e),
+		  &e);
+	assert_ok(
+		json_to_bson(
+			SLICE_LIT(
+				"{\"n\":300,\"s\":\"xxy\",\"z\":\"Europe/Paris\",\"t\":{\"$date\":"
+				"\"2020-01-01T00:00:00Z\"}}"),
+			&d, NULL, &e),
+		&e);
+	for (long k = 0; rc < 0 && k < 2000; k++) {
+		left = k;
+		mem_set_allocator(&failing);
+		rc = compile_and_run(v, buf_slice(&d));
+		mem_set_allocator(NULL);
+		if (rc != 0 && rc != ERR_NOMEM)
+			fail_msg("allocation %ld: %d", k, rc);
+	}
+	assert_int_equal(rc, 0);
+}
+
 /* ---- the calendar ---- */
 
 static void days_and_dates_are_inverse(void **state)
@@ -737,6 +889,8 @@ int main(void)
 		cmocka_unit_test(arrays_are_mapped_folded_zipped_and_sorted),
 		cmocka_unit_test(medians_and_percentiles_are_exact),
 		cmocka_unit_test(texts_convert_strictly),
+		cmocka_unit_test(digests_are_the_published_ones),
+		cmocka_unit_test(extended_json_goes_into_values_and_out),
 		cmocka_unit_test(an_error_names_its_place_and_a_near_operator),
 		cmocka_unit_test(what_needs_a_server_is_refused),
 		cmocka_unit_test(every_operator_has_a_group_and_help),
@@ -744,6 +898,7 @@ int main(void)
 		cmocka_unit_test(a_spec_that_nests_too_deeply_is_refused),
 		cmocka_unit_test(steps_are_counted),
 		cmocka_unit_test(a_warm_evaluation_allocates_nothing),
+		cmocka_unit_test(running_out_of_memory_is_an_error_anywhere),
 		cmocka_unit_test(days_and_dates_are_inverse),
 		cmocka_unit_test(clocks_change_where_the_database_says),
 		cmocka_unit_test(a_day_is_a_calendar_day_and_an_hour_is_an_hour),

@@ -228,6 +228,30 @@ static void any_value_can_be_read_alone(void **state)
 	assert_true(slice_is(value_slice(v), "plain"));
 }
 
+static void regex_options_are_sorted_letter_by_letter(void **state)
+{
+	(void)state;
+	AUTO(buf) struct buf out = BUF_INIT, text = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct slice d =
+		parse("{\"a\":{\"$regularExpression\":{\"options\":\"xmi\",\"pattern\":\"^b\"}}}",
+		      &out);
+	assert_true(slice_is(value_regex_options(bson_get_str(d, "a")), "imx"));
+	/* Sorting must not take letters of several bytes apart. */
+	assert_int_equal(json_to_bson(SLICE_LIT("{\"a\":{\"$regularExpression\":{\"pattern\":\"\","
+						"\"options\":\"\xdd\x96$\"}}}"),
+				      &out, NULL, &e),
+			 ERR_FORMAT);
+	assert_string_equal(e.msg,
+			    "line 1, column 52: $regularExpression: options are ASCII letters");
+	static const uint8_t stored[] = "b\0\xdd\x96$";
+	json_from_value((struct value){ .type = BSON_REGEX, .len = sizeof(stored), .p = stored },
+			JSON_RELAXED, &text);
+	assert_string_equal(
+		buf_cstr(&text),
+		"{\"$regularExpression\":{\"pattern\":\"b\",\"options\":\"\xdd\x96$\"}}");
+}
+
 static void the_pretty_form_has_a_field_a_line(void **state)
 {
 	(void)state;
@@ -625,6 +649,7 @@ int main(void)
 		cmocka_unit_test(duplicate_names_and_their_order_are_kept),
 		cmocka_unit_test(several_documents_are_read_one_by_one),
 		cmocka_unit_test(any_value_can_be_read_alone),
+		cmocka_unit_test(regex_options_are_sorted_letter_by_letter),
 		cmocka_unit_test(the_pretty_form_has_a_field_a_line),
 		cmocka_unit_test(printed_doubles_read_back_and_are_shortest),
 		cmocka_unit_test(doubles_are_read_like_strtod_reads_them),

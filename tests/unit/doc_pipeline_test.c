@@ -360,6 +360,9 @@ static void change_streams_permit_only_some_stages(void **state)
 			 ERR_INVALID);
 	assert_int_equal(e.number, 40324);
 	assert_non_null(strstr(e.msg, "did you mean $project?"));
+	assert_int_equal(compile("[{\"$changeStreamSplitLargeEvent\":{}}]", PIPELINE_CHANGE_STREAM,
+				 &p, &e),
+			 ERR_UNSUPPORTED);
 	assert_int_equal(compile("[{\"$group\":{}}]", PIPELINE_PLAIN, &p, &e), ERR_UNSUPPORTED);
 }
 
@@ -607,6 +610,36 @@ static void hostile_pipelines_end_in_a_limit(void **state)
 	assert_int_equal(compile(buf_cstr(&json), PIPELINE_PLAIN, &p, &e), ERR_LIMIT);
 }
 
+static void unwinding_without_end_is_a_limit(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct pipeline *p;
+	AUTO(buf) struct buf b = BUF_INIT;
+	struct slice doc = parse(&b, "{\"a\":[1,2,3,4,5,6,7,8,9],\"b\":[1,2,3,4,5,6,7,8,9],"
+				     "\"c\":[1,2,3,4,5,6,7,8,9],\"d\":[1,2,3,4,5,6,7,8,9]}");
+	static const struct {
+		size_t memory;
+		uint64_t steps;
+	} limits[] = { { 1 << 18, EVAL_STEPS_DEFAULT }, { EVAL_MEMORY_DEFAULT, 1000 } };
+	assert_ok(compile("[{\"$unwind\":\"$a\"},{\"$unwind\":\"$b\"},{\"$unwind\":\"$c\"},"
+			  "{\"$unwind\":\"$d\"}]",
+			  PIPELINE_PLAIN, &p, &e),
+		  &e);
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		struct eval ev;
+		int n = 0;
+		eval_init(&ev);
+		ev.arena.limit_bytes = limits[i].memory;
+		ev.steps_max = limits[i].steps;
+		assert_int_equal(pipeline_run(p, &ev, doc, count_docs, &n, &e), ERR_LIMIT);
+		assert_int_equal(e.number, 146);
+		assert_in_range(n, 500, 6000);
+		eval_done(&ev);
+	}
+	pipeline_free(p);
+}
+
 static int check_row(void *arg, const char *name, const char *group, const char *help)
 {
 	assert_true(name[0] == '$' && group[0] && strlen(help) > 10);
@@ -646,6 +679,7 @@ int main(void)
 		cmocka_unit_test(a_warm_pipeline_allocates_nothing),
 		cmocka_unit_test(pipelines_survive_the_failure_of_every_allocation),
 		cmocka_unit_test(hostile_pipelines_end_in_a_limit),
+		cmocka_unit_test(unwinding_without_end_is_a_limit),
 		cmocka_unit_test(stages_are_listed_with_help),
 	};
 	return cmocka_run_group_tests_name("doc_pipeline", tests, NULL, NULL);

@@ -143,31 +143,90 @@ static void bad_patterns_are_errors(void **state)
 	assert_int_equal(regex_compile(buf_slice(&longest), SLICE_NONE, &r, &e), ERR_INVALID);
 }
 
+/* Nested choices, work at every start, long runs at every start, recursion. */
 static void runaway_matches_end_in_a_limit(void **state)
 {
 	(void)state;
-	static const char *const patterns[] = { "^(a|aa)+$", "^(a*)*$", "(?R)", "(?:a?){30}a{30}$",
-						"^(?:(a|a)*)*$" };
+	static const char *const patterns[] = {
+		"^(a|aa)+$",         "^(a*)*$",   "(?:a?){30}a{30}b|c$", "(a|aa){1,14}[bc]",
+		"a.*+[bc]",          "(a+)+[bc]", "^(?:(a|a)*)*[bc]",    "(a(?1)?[bc])",
+		"(?=(a+))\\1*+[bc]", "[a-z]+\\d",
+	};
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct eval ev;
 	eval_init(&ev);
-	for (int i = 0; i < 100000; i++)
+	for (int i = 0; i < 300000; i++)
 		buf_add_byte(&text, 'a');
 	buf_add_byte(&text, '!');
 	for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
 		struct err e = ERR_INIT;
-		struct regex *r = NULL;
-		if (regex_compile(slice_str(patterns[i]), SLICE_NONE, &r, &e) < 0)
-			continue; /* refused at once is as good */
+		struct regex *r = compiled(patterns[i], "");
+		eval_reset(&ev);
 		int rc = regex_matches(r, &ev, buf_slice(&text), &e);
-		if (rc > 0 || (rc < 0 && rc != ERR_LIMIT))
+		if (rc != ERR_LIMIT)
 			fail_msg("%s: %d %s", patterns[i], rc, e.msg);
 		regex_free(r);
 	}
-	struct err e = ERR_INIT;
-	struct regex *r = compiled(patterns[0], "");
-	assert_int_equal(regex_matches(r, &ev, buf_slice(&text), &e), ERR_LIMIT);
+	struct regex *r = compiled("^a+!$|foo", "");
+	eval_reset(&ev);
+	assert_int_equal(regex_matches(r, &ev, buf_slice(&text), NULL), 1);
 	regex_free(r);
+	eval_done(&ev);
+}
+
+/* Each match is cheap enough; all of them together are not. */
+static void matches_count_towards_the_steps_of_the_eval(void **state)
+{
+	(void)state;
+	struct regex *r = compiled("(a|aa){1,8}[bc]", "");
+	struct eval ev;
+	int n = 0, rc = 0;
+	eval_init(&ev);
+	ev.steps_max = 3000000;
+	while (rc == 0 && n < 1000000) {
+		rc = regex_matches(r, &ev, slice_str("aaaaaaaaaaaaaaaaaaaaaa!"), NULL);
+		n++;
+	}
+	assert_int_equal(rc, ERR_LIMIT);
+	assert_true(n > 10);
+	regex_free(r);
+	eval_done(&ev);
+}
+
+/* Long texts take another way (regex.c); what they give is the same. */
+static void long_texts_match_like_short_ones(void **state)
+{
+	(void)state;
+	static const char *const patterns[] = {
+		"b+",      "a(*COMMIT)x|b",  "a(*SKIP)x|b",
+		"\\Gaa",   "(?<=a)b",        "(?<!a)b",
+		"(a)|(b)", "(a|aa)+b",       "(?i)C(?-i)d",
+		"\\bcd",   "^a(*ACCEPT)zzz", "(?|(c)|(b))",
+		"a\\Kb",   "(?=ab)a",        "x?",
+		"a{2,}?",  "(?>a+)b",        "zzzz",
+	};
+	AUTO(buf) struct buf text = BUF_INIT;
+	buf_add_str(&text, "aaab cd aab");
+	size_t len = text.len;
+	for (int i = 0; i < 5000; i++)
+		buf_add_byte(&text, 'y');
+	struct eval ev;
+	eval_init(&ev);
+	for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
+		struct regex *r = compiled(patterns[i], "");
+		for (size_t at = 0; at <= len; at++) {
+			struct regex_found f;
+			struct regex_group first[4];
+			int rc = regex_find(r, &ev, slice_of(text.p, len), at, &f, NULL);
+			if (rc > 0)
+				memcpy(first, f.group, f.n * sizeof(*first));
+			int rc_long = regex_find(r, &ev, buf_slice(&text), at, &f, NULL);
+			if (rc != rc_long ||
+			    (rc > 0 && memcmp(first, f.group, f.n * sizeof(*first)) != 0))
+				fail_msg("%s from %zu: %d, %d", patterns[i], at, rc, rc_long);
+		}
+		regex_free(r);
+	}
 	eval_done(&ev);
 }
 
@@ -213,6 +272,8 @@ int main(void)
 		cmocka_unit_test(options_work),
 		cmocka_unit_test(bad_patterns_are_errors),
 		cmocka_unit_test(runaway_matches_end_in_a_limit),
+		cmocka_unit_test(matches_count_towards_the_steps_of_the_eval),
+		cmocka_unit_test(long_texts_match_like_short_ones),
 		cmocka_unit_test(a_warm_match_allocates_nothing),
 	};
 	return cmocka_run_group_tests_name("doc/regex", tests, NULL, NULL);

@@ -1,0 +1,161 @@
+/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (nodes, map,
+ * actions of the vBuckets), source_block.c (events into blocks), source_observe.c (mitigation).
+ *
+ * Locks: `lock` guards what is named under it; it is never held while a callback or a store runs. `api` serialises
+ * assign, close and commit and is taken before `lock`. Everything else belongs to the I/O thread.
+ */
+#ifndef DCP_SOURCE_INTERNAL_H
+#define DCP_SOURCE_INTERNAL_H
+
+#include "dcp/ack.h"
+#include "dcp/collections.h"
+#include "dcp/conn.h"
+#include "dcp/source.h"
+#include "dcp/vbucket.h"
+#include "net/loop.h"
+#include "net/tls.h"
+#include "os/env.h"
+#include "os/thread.h"
+
+enum {
+	BLOCK_EVENTS = 256,
+	BLOCK_BYTES = 96 << 10,
+	BLOCKS_KEPT = 32, /* free ones */
+	BLOCK_CONNECTIONS = 8,
+};
+
+struct block {
+	struct block *next;
+	uint32_t n;
+	uint8_t *mem;
+	size_t used, cap;
+	struct {
+		uint32_t connection, bytes;
+	} from[BLOCK_CONNECTIONS]; /* what its consumption gives back to whom */
+	uint32_t n_from;
+	struct dcp_event ev[BLOCK_EVENTS];
+};
+
+struct node {
+	struct dcp_source *s;
+	int index;
+	char host[256];
+	uint16_t port;
+	struct conn *dcp, *kv;
+	struct timer retry, kv_retry;
+	uint32_t tries, kv_tries;
+	bool in_map, asked_seqnos;
+};
+
+struct slot { /* one vBucket */
+	struct vbucket v;
+	/* under lock */
+	struct ack_window w;
+	uint64_t saved_version;
+	uint64_t
+		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
+	bool owned;                 /* acks are taken, checkpoints saved */
+	bool nack;
+	/* I/O thread */
+	bool assigned, started;
+	struct checkpoint cp; /* to start from */
+	bool has_high;
+	uint64_t high;
+	struct mitigation m;
+	uint64_t asked_uuid; /* of the observations in flight */
+	bool moved;          /* one of them did */
+};
+
+struct source_report { /* filled by the I/O thread for dcp_source_status */
+	struct dcp_status status;
+	struct dcp_vbucket_status *vb; /* n_slots */
+	bool done;
+};
+
+struct dcp_source {
+	struct dcp_options o;
+	struct env *env;
+	struct buf group_name;
+	struct scram_cache scram;
+	struct tls *tls;
+	struct conn_options conn_options;
+	struct vbucket_config vb_config;
+	struct buf stream_json;
+
+	/* I/O thread */
+	struct loop *loop;
+	struct thread io;
+	struct node *node[CLUSTER_NODES_MAX];
+	uint32_t n_nodes;
+	size_t next_seed;
+	struct cluster_map *map;
+	int map_node[CLUSTER_NODES_MAX]; /* index in the map -> index in node; -1 no data service */
+	enum cluster_network network;
+	struct slot *slot;
+	uint32_t n_slots;
+	struct block *fill;
+	struct timer vb_timer, observe_timer, watch_timer, seqno_timer;
+	nsec vb_timer_at;
+	uint64_t reconnects;
+	bool observe_armed;
+
+	struct mutex api; /* one assign, commit or close at a time; guards store */
+
+	struct mutex lock;   /* guards all below, and the slots' fields that say so */
+	struct cond changed; /* of anything below */
+	struct block *queue_first, *queue_last;
+	struct block *lent;     /* the consumer's; its thread only */
+	struct block *returned; /* to be given back by the I/O thread */
+	struct block *free_list;
+	uint32_t n_free, n_blocks;
+	int fd;     /* readable while queue_first */
+	bool ready; /* map and collections are known */
+	bool closing, failed;
+	struct err error;      /* failed: why */
+	struct err last_error; /* of a connection */
+	struct manifest manifest;
+	bool has_manifest;
+	const uint16_t *command_vb; /* an assignment to be carried out, NULL none */
+	const struct checkpoint *command_cp;
+	size_t command_n;
+	bool command, command_done;
+	bool nacks; /* some slot has its nack set */
+	bool release_rollbacks;
+	struct source_report *report; /* wanted */
+
+	/* saver */
+	struct thread saver;
+	bool save_now, saver_stop;
+	uint64_t save_round; /* counts finished rounds */
+	int save_rc;
+	struct err save_error;
+	uint64_t saves, save_failures, saved_vbuckets;
+};
+
+static inline struct slot *slot_of(struct vbucket *v)
+{
+	return container_of(v, struct slot, v);
+}
+
+/* source_io.c */
+void *source_io_run(void *arg);
+int source_io_init(struct dcp_source *s, struct err *e);
+void source_io_done(struct dcp_source *s);
+void source_io_wake(void *arg);
+struct node *source_node_of(struct dcp_source *s, const struct vbucket *v);
+void source_fail(struct dcp_source *s, const struct err *why); /* any thread: poll reports it */
+
+/* source_block.c */
+int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev);
+void source_give_back(void *arg, struct vbucket *v, uint32_t connection, uint32_t bytes);
+void source_flush(struct dcp_source *s);     /* the block being filled goes to the consumer */
+void source_take_back(struct dcp_source *s); /* what the consumer returned */
+void source_blocks_free(struct dcp_source *s);
+
+/* source_observe.c */
+void source_observe_start(struct dcp_source *s);
+void source_observe_soon(struct dcp_source *s);
+void source_observe_reply(struct dcp_source *s, struct node *n, const struct packet *p);
+void source_observe_lost(struct dcp_source *s, const struct node *n);
+
+#endif
