@@ -15,6 +15,7 @@
 #define WEIR_WEIR_H
 
 #include "weir/change.h"
+#include "weir/dcp.h"
 #include "weir/query.h"
 #include "weir/doc.h"
 #include "weir/error.h"

@@ -506,52 +506,26 @@ bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope
 	return true;
 }
 
-/* Numbers that the I/O thread changes are read as they are: each is one word, and only looked at. */
 int dcp_source_status(struct dcp_source *s, struct dcp_status *out,
 		      void (*each)(void *arg, const struct dcp_vbucket_status *v), void *arg)
 {
-	struct dcp_status st = { .n_vbuckets = s->n_slots,
-				 .n_nodes = s->n_nodes,
-				 .reconnects = s->reconnects };
+	struct source_report r = { .vb = mem_try_array(s->n_slots + 1, sizeof(*r.vb)) };
+	if (!r.vb)
+		return ERR_NOMEM;
 	mutex_lock(&s->lock);
-	st.map_epoch = s->map->epoch;
-	st.map_rev = s->map->rev;
-	st.saves = s->saves;
-	st.save_failures = s->save_failures;
-	st.saved_vbuckets = s->saved_vbuckets;
-	st.blocks = s->n_blocks;
-	(void)snprintf(st.last_error, sizeof(st.last_error), "%.250s", s->last_error.msg);
-	for (uint32_t i = 0; i < s->n_slots; i++) {
-		const struct slot *slot = &s->slot[i];
-		const struct vbucket *v = &slot->v;
-		if (!slot->assigned)
-			continue;
-		struct dcp_vbucket_status vs = {
-			.vb = (uint16_t)i,
-			.state = vbucket_state_name((enum vbucket_state)v->state),
-			.node = v->node,
-			.received = v->pos,
-			.acknowledged = slot->w.mark,
-			.high = slot->high,
-			.persisted = v->persisted,
-			.held = v->held.n,
-			.in_flight = ack_open(&slot->w),
-			.mutations = v->n_mutations,
-			.deletions = v->n_deletions,
-			.expirations = v->n_expirations,
-			.reopens = v->n_reopens,
-			.rollbacks = v->n_rollbacks,
-			.violations = v->n_violations,
-			.last_status = v->last_status,
-		};
-		st.n_assigned++;
-		st.n_streaming += v->state == VB_STREAMING;
-		st.n_done += v->state == VB_DONE;
-		if (each)
-			each(arg, &vs);
-	}
+	while (s->report)
+		cond_wait(&s->changed, &s->lock);
+	s->report = &r;
+	mutex_unlock(&s->lock);
+	loop_wake(s->loop);
+	mutex_lock(&s->lock);
+	while (!r.done)
+		cond_wait(&s->changed, &s->lock);
 	mutex_unlock(&s->lock);
 	if (out)
-		*out = st;
+		*out = r.status;
+	for (uint32_t i = 0; each && i < r.status.n_assigned; i++)
+		each(arg, &r.vb[i]);
+	mem_free(r.vb);
 	return 0;
 }

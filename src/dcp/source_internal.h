@@ -66,6 +66,12 @@ struct slot { /* one vBucket */
 	bool moved;          /* one of them did */
 };
 
+struct source_report { /* filled by the I/O thread for dcp_source_status */
+	struct dcp_status status;
+	struct dcp_vbucket_status *vb; /* n_slots */
+	bool done;
+};
+
 struct dcp_source {
 	struct dcp_options o;
 	struct env *env;
@@ -115,6 +121,7 @@ struct dcp_source {
 	bool command, command_done;
 	bool nacks; /* some slot has its nack set */
 	bool release_rollbacks;
+	struct source_report *report; /* wanted */
 
 	/* saver */
 	struct thread saver;

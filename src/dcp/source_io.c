@@ -743,12 +743,70 @@ static void release_rollbacks(struct dcp_source *s)
 	}
 }
 
+static void report_slot(const struct slot *slot, struct source_report *r)
+{
+	const struct vbucket *v = &slot->v;
+	r->status.n_streaming += v->state == VB_STREAMING;
+	r->status.n_done += v->state == VB_DONE;
+	r->vb[r->status.n_assigned++] = (struct dcp_vbucket_status){
+		.vb = v->id,
+		.state = vbucket_state_name((enum vbucket_state)v->state),
+		.node = v->node,
+		.received = v->pos,
+		.acknowledged = slot->w.mark,
+		.high = slot->high,
+		.persisted = v->persisted,
+		.held = v->held.n,
+		.in_flight = ack_open(&slot->w),
+		.mutations = v->n_mutations,
+		.deletions = v->n_deletions,
+		.expirations = v->n_expirations,
+		.reopens = v->n_reopens,
+		.rollbacks = v->n_rollbacks,
+		.violations = v->n_violations,
+		.last_status = v->last_status,
+	};
+}
+
+static void fill_report(struct dcp_source *s, struct source_report *r)
+{
+	struct dcp_status *st = &r->status;
+	*st = (struct dcp_status){ .n_vbuckets = s->n_slots,
+				   .reconnects = s->reconnects,
+				   .saves = s->saves,
+				   .save_failures = s->save_failures,
+				   .saved_vbuckets = s->saved_vbuckets,
+				   .blocks = s->n_blocks };
+	if (s->map) {
+		st->map_epoch = s->map->epoch;
+		st->map_rev = s->map->rev;
+	}
+	for (uint32_t i = 0; i < s->n_nodes; i++) {
+		const struct node *n = s->node[i];
+		st->n_nodes += n->in_map;
+		if (!n->dcp)
+			continue;
+		st->n_connected += conn_is_ready(n->dcp);
+		st->unacked_max = MAX(st->unacked_max, conn_unacked_max(n->dcp));
+	}
+	(void)snprintf(st->last_error, sizeof(st->last_error), "%.250s", s->last_error.msg);
+	for (uint32_t i = 0; i < s->n_slots; i++)
+		if (s->slot[i].assigned)
+			report_slot(&s->slot[i], r);
+}
+
 void source_io_wake(void *arg)
 {
 	struct dcp_source *s = arg;
 	mutex_lock(&s->lock);
 	bool command = s->command, release = s->release_rollbacks, nacks = s->nacks;
 	s->command = s->release_rollbacks = s->nacks = false;
+	if (s->report) {
+		fill_report(s, s->report);
+		s->report->done = true;
+		s->report = NULL;
+		cond_broadcast(&s->changed);
+	}
 	mutex_unlock(&s->lock);
 	source_take_back(s);
 	if (nacks)

@@ -1,0 +1,168 @@
+/* dcp.h: a Couchbase bucket's changes: batches of events, acknowledged in any order, resumed where they were.
+ *
+ *	weir_dcp_options o = { .size = sizeof o, .hosts = "10.0.0.1,10.0.0.2", .user = "u", .password = "p",
+ *	                       .bucket = "orders", .group = "billing", .checkpoint_file = "billing.json" };
+ *	weir_dcp *d;
+ *	weir_dcp_open(&o, &d, &e);
+ *	weir_dcp_assign_share(d, 1, 1, &e);                 // member 1 of 1: all vBuckets
+ *	const weir_dcp_event *events;
+ *	size_t n;
+ *	while (weir_dcp_poll(d, WEIR_DCP_FOREVER, &events, &n, &e) == 1) {
+ *		for (size_t i = 0; i < n; i++)
+ *			handle(weir_dcp_event_at(events, i));
+ *		weir_dcp_ack(d, events, n);
+ *	}
+ *	weir_dcp_close(d, &e);
+ *
+ * Every event arrives at least once. Within a vBucket they come in the order of their seqnos. What is saved is the
+ * acknowledged prefix of each vBucket: acknowledging a later event never acknowledges an earlier one.
+ *
+ * When a node was lost with items that no other had, WEIR_DCP_ROLLBACK says so before anything newer comes: what was
+ * seen of that vBucket above rollback_to never happened. It has to be acknowledged, too: the checkpoint goes back with
+ * it, and only then the vBucket goes on. With mitigation, events wait until enough copies have persisted them, so that
+ * this does not happen.
+ *
+ * What is not taken stays in the server's flow-control window: nothing is dropped to make room.
+ *
+ * Thread: poll from one thread at a time; everything else from any. close when no other call is running.
+ */
+#ifndef WEIR_DCP_H
+#define WEIR_DCP_H
+
+#include <stdbool.h>
+
+#include "weir/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weir_dcp weir_dcp;
+typedef struct weir_dcp_event weir_dcp_event;
+
+#define WEIR_DCP_FOREVER ((int64_t)-1)
+
+enum weir_dcp_kind {
+	WEIR_DCP_MUTATION,
+	WEIR_DCP_DELETION,
+	WEIR_DCP_EXPIRATION,
+	WEIR_DCP_SYSTEM, /* a collection or scope came, went or changed (system_events) */
+	WEIR_DCP_ROLLBACK, /* what was seen above rollback_to never happened; what lies above seqno comes again */
+	WEIR_DCP_END /* nothing more comes from this vBucket: end_reason, or an error in code */
+};
+
+enum weir_dcp_mitigation {
+	WEIR_DCP_MITIGATE_NONE,     /* hand out at once; rollbacks may happen, and are told */
+	WEIR_DCP_MITIGATE_ALL,      /* what every copy has persisted */
+	WEIR_DCP_MITIGATE_MAJORITY, /* what most copies have persisted */
+	WEIR_DCP_MITIGATE_ACTIVE    /* what the active copy has persisted */
+};
+
+enum weir_dcp_policy {
+	WEIR_DCP_POLICY_DEFAULT,
+	WEIR_DCP_POLICY_FAIL,    /* the vBucket ends with the error */
+	WEIR_DCP_POLICY_RESTART, /* it begins anew */
+	WEIR_DCP_POLICY_IGNORE   /* it resumes; the rollback protocol decides */
+};
+
+/* Zero is the default everywhere. Strings must stay until the weir_dcp is closed. */
+typedef struct weir_dcp_options {
+	size_t size;
+	const char *hosts; /* "host[:port][,...]"; data service ports, 11210 (TLS 11207) */
+	const char *user, *password, *bucket;
+	const char *group; /* names the connections */
+	bool tls;
+	const char *tls_ca, *tls_cert, *tls_key,
+		*tls_server_name; /* PEM files; NULL ca: the system's */
+	bool tls_insecure;        /* accept any certificate */
+	bool allow_plain; /* send the password in the clear when the server offers nothing better */
+	const char *scope;       /* of the collections; alone: everything in the scope */
+	const char *collections; /* "a,b"; NULL and no scope: the whole bucket */
+	bool latest; /* a vBucket without a checkpoint begins with what comes, not with what is there */
+	bool finite; /* end each vBucket where it stood at the start */
+	bool xattrs, no_value, system_events, change_history, out_of_order_snapshots;
+	bool ignore_purged_tombstones; /* resume over a purge: deletions may be missed */
+	bool deliver_metadata;         /* documents of connectors and transactions, too */
+	int64_t skip_until_ms;         /* ms since 1970: older documents are passed over */
+	uint32_t window_bytes;         /* of flow control per node; 0: 16 MiB */
+	uint32_t noop_ms;              /* liveness; 0: 5000 */
+	uint32_t connect_timeout_ms;   /* 0: 10000 */
+	enum weir_dcp_mitigation mitigation;
+	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 50 */
+	const char *
+		checkpoint_file; /* NULL: the caller keeps positions (weir_dcp_info) and nothing is saved */
+	bool checkpoint_read_only;
+	bool manual_commit;              /* only weir_dcp_commit saves */
+	uint32_t checkpoint_interval_ms; /* 0: 60000 */
+	enum weir_dcp_policy
+		foreign; /* the checkpoint is of another bucket; default: fail (TOKEN_FOREIGN) */
+	enum weir_dcp_policy
+		ahead; /* it lies above the server's high seqno; default: ignore (TOKEN_FUTURE) */
+} weir_dcp_options;
+
+/* INVALID, AUTH, NOTFOUND (bucket, scope, collection), TIMEOUT (with the last cause), NET, and for the checkpoint
+ * file LOCKED, CORRUPT, IO. */
+WEIR_API int weir_dcp_open(const weir_dcp_options *o, weir_dcp **out, weir_error *e);
+
+/* Stops, saves what is acknowledged, frees. An error is that of the last save. NULL is fine. */
+WEIR_API int weir_dcp_close(weir_dcp *d, weir_error *e);
+
+WEIR_API uint32_t weir_dcp_vbuckets(weir_dcp *d);
+
+/* The whole new set: what stays is not disturbed, what leaves is stopped and saved before this returns. */
+WEIR_API int weir_dcp_assign(weir_dcp *d, const uint16_t *vbuckets, size_t n, weir_error *e);
+/* The contiguous share of member (1..total) of total. */
+WEIR_API int weir_dcp_assign_share(weir_dcp *d, uint32_t member, uint32_t total, weir_error *e);
+
+/* 1 some: *events is borrowed until the next poll; 0 none in time; negative: it cannot go on. */
+WEIR_API int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events,
+			   size_t *n, weir_error *e);
+WEIR_API const weir_dcp_event *weir_dcp_event_at(const weir_dcp_event *events, size_t i);
+/* A descriptor that polls readable while events wait. */
+WEIR_API int weir_dcp_fd(weir_dcp *d);
+
+/* NOTFOUND: some were not valid any more (rolled back, handed over, acknowledged before), which may be ignored. */
+WEIR_API int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n);
+/* Everything of the vBucket that is not acknowledged comes again. */
+WEIR_API void weir_dcp_nack(weir_dcp *d, uint16_t vbucket);
+/* Durable when it returns. UNSUPPORTED without a checkpoint file. */
+WEIR_API int weir_dcp_commit(weir_dcp *d, weir_error *e);
+
+typedef struct weir_dcp_info {
+	size_t size; /* set by the caller */
+	enum weir_dcp_kind kind;
+	uint16_t vbucket;
+	uint64_t seqno, snapshot_start, snapshot_end, vbuuid; /* together: a place to resume from */
+	uint64_t revision, cas;           /* cas: ns since 1970, a hybrid logical clock */
+	const void *key, *value, *xattrs; /* xattrs: the section as sent, names and values */
+	size_t key_len, value_len, xattrs_len;
+	uint32_t collection_id;
+	const char *scope, *collection; /* NULL unknown */
+	uint32_t item_flags, expiry, delete_time;
+	bool json;                           /* the value is JSON */
+	bool from_disk;                      /* of a disk snapshot */
+	uint64_t rollback_to, rollback_from; /* from: UINT64_MAX unknown, after a restart */
+	uint32_t end_reason;
+	int code;
+	int system_kind; /* 0 collection created, 1 dropped, 2 flushed, 3 scope created, 4 dropped, 5 modified; key: name */
+	uint64_t manifest_uid;
+} weir_dcp_info;
+
+/* The revision of a new document is not always 1: nothing tells insert from replace. */
+WEIR_API void weir_dcp_event_info(weir_dcp *d, const weir_dcp_event *ev, weir_dcp_info *out);
+
+typedef struct weir_dcp_stats {
+	size_t size; /* set by the caller */
+	uint32_t vbuckets, assigned, streaming, ended, nodes, connected;
+	uint64_t reconnects, saves, save_failures;
+	uint64_t events, rollbacks,
+		lag; /* lag: high seqnos at the start minus acknowledged, where still behind */
+	char last_error[256];
+} weir_dcp_stats;
+WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,307 @@
+/* weir_dcp.c: Couchbase through the public API. A weir_dcp_event is a struct dcp_event. */
+#include "lib/lib.h"
+
+#include "base/mem.h"
+#include "dcp/source.h"
+#include "net/tls.h"
+#include "os/env.h"
+#include "weir/dcp.h"
+
+#include <stdio.h>
+
+static_assert((int)WEIR_DCP_END == (int)DCP_END && (int)WEIR_DCP_ROLLBACK == (int)DCP_ROLLBACK &&
+		      (int)WEIR_DCP_SYSTEM == (int)DCP_SYSTEM,
+	      "events have one number");
+static_assert((int)WEIR_DCP_MITIGATE_ACTIVE == (int)MITIGATE_ACTIVE &&
+		      (int)WEIR_DCP_MITIGATE_ALL == (int)MITIGATE_ALL,
+	      "mitigation policies have one number");
+static_assert((int)WEIR_DCP_POLICY_IGNORE == (int)CHECKPOINT_IGNORE &&
+		      (int)WEIR_DCP_POLICY_FAIL == (int)CHECKPOINT_FAIL,
+	      "checkpoint policies have one number");
+
+enum { NAMES_MAX = 256 };
+
+struct weir_dcp {
+	struct dcp_source *source;
+	struct checkpoint_store *store;
+	char *hosts, *collections; /* copies, cut at the commas */
+	const char *host[NAMES_MAX], *collection[NAMES_MAX];
+};
+
+static const struct dcp_event *of(const weir_dcp_event *ev)
+{
+	return (const struct dcp_event *)(const void *)ev;
+}
+
+static const weir_dcp_event *to_event(const struct dcp_event *ev)
+{
+	return (const weir_dcp_event *)(const void *)ev;
+}
+
+/* Cuts a copy of "a,b,c"; the names point into it. */
+static int split(const char *list, const char *what, char **copy, const char **name, size_t *n,
+		 struct err *e)
+{
+	*n = 0;
+	if (!list)
+		return 0;
+	*copy = mem_strdup(list);
+	if (!*copy)
+		return err_nomem(e);
+	for (char *p = *copy; p;) {
+		char *comma = strchr(p, ',');
+		if (comma)
+			*comma++ = '\0';
+		if (*p == '\0')
+			return err_set(e, ERR_INVALID, "an empty name among the %s", what);
+		if (*n == NAMES_MAX)
+			return err_set(e, ERR_LIMIT, "more than %d %s", NAMES_MAX, what);
+		name[(*n)++] = p;
+		p = comma;
+	}
+	return 0;
+}
+
+static nsec ms(uint32_t n)
+{
+	return (nsec)n * NSEC_PER_MS;
+}
+
+static void free_dcp(weir_dcp *d)
+{
+	checkpoint_store_free(d->store);
+	mem_free(d->hosts);
+	mem_free(d->collections);
+	mem_free(d);
+}
+
+static int open_store(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+{
+	if (!o->checkpoint_file)
+		return 0;
+	int rc = checkpoint_file_open(env_posix(), o->checkpoint_file, &d->store, e);
+	if (rc == 0 && o->checkpoint_read_only)
+		rc = checkpoint_read_only(d->store, &d->store, e);
+	return rc;
+}
+
+static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, size_t n_collections,
+		       struct err *e)
+{
+	struct tls_options tls = { .ca_file = o->tls_ca,
+				   .cert_file = o->tls_cert,
+				   .key_file = o->tls_key,
+				   .server_name = o->tls_server_name,
+				   .insecure = o->tls_insecure };
+	struct dcp_options s = {
+		.seeds = d->host,
+		.n_seeds = n_hosts,
+		.user = o->user,
+		.password = o->password,
+		.bucket = o->bucket,
+		.group = o->group,
+		.tls = o->tls ? &tls : NULL,
+		.allow_plain = o->allow_plain,
+		.scope = o->scope,
+		.collections = d->collection,
+		.n_collections = n_collections,
+		.begin = o->latest ? DCP_LATEST : DCP_EARLIEST,
+		.finite = o->finite,
+		.xattrs = o->xattrs,
+		.no_value = o->no_value,
+		.system_events = o->system_events,
+		.change_streams = o->change_history,
+		.out_of_order = o->out_of_order_snapshots,
+		.ignore_purged = o->ignore_purged_tombstones,
+		.deliver_metadata = o->deliver_metadata,
+		.skip_until_ms = o->skip_until_ms,
+		.window_bytes = o->window_bytes,
+		.noop = ms(o->noop_ms),
+		.connect_timeout = ms(o->connect_timeout_ms),
+		.mitigation = { .policy = (enum mitigation_policy)o->mitigation,
+				.interval_min = ms(o->mitigation_min_ms),
+				.interval_max = ms(o->mitigation_max_ms) },
+		.store = d->store,
+		.manual_commit = o->manual_commit,
+		.checkpoint_interval = ms(o->checkpoint_interval_ms),
+		.foreign = (enum checkpoint_policy)o->foreign,
+		.ahead = (enum checkpoint_policy)o->ahead,
+	};
+	return dcp_source_open(&s, &d->source, e);
+}
+
+int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *we)
+{
+	struct err *e = lib_err(we);
+	weir_dcp_options o = { 0 };
+	size_t n_hosts, n_collections;
+	if (!options || !out)
+		return lib_null(e, options ? "the output" : "the options");
+	int rc = lib_options(&o, sizeof(o), options, e);
+	if (rc < 0)
+		return rc;
+	weir_dcp *d = mem_try(sizeof(*d));
+	if (!d)
+		return err_nomem(e);
+	rc = split(o.hosts, "hosts", &d->hosts, d->host, &n_hosts, e);
+	if (rc == 0)
+		rc = split(o.collections, "collections", &d->collections, d->collection,
+			   &n_collections, e);
+	if (rc == 0)
+		rc = open_store(d, &o, e);
+	if (rc == 0)
+		rc = open_source(d, &o, n_hosts, n_collections, e);
+	if (rc < 0) {
+		free_dcp(d);
+		return rc;
+	}
+	*out = d;
+	return 0;
+}
+
+int weir_dcp_close(weir_dcp *d, weir_error *e)
+{
+	if (!d)
+		return 0;
+	int rc = dcp_source_close(d->source, lib_err(e));
+	free_dcp(d);
+	return rc;
+}
+
+uint32_t weir_dcp_vbuckets(weir_dcp *d)
+{
+	return d ? dcp_source_vbuckets(d->source) : 0;
+}
+
+int weir_dcp_assign(weir_dcp *d, const uint16_t *vbuckets, size_t n, weir_error *e)
+{
+	if (!d || (!vbuckets && n))
+		return lib_null(lib_err(e), d ? "the vBuckets" : "the client");
+	return dcp_source_assign(d->source, vbuckets, n, lib_err(e));
+}
+
+int weir_dcp_assign_share(weir_dcp *d, uint32_t member, uint32_t total, weir_error *e)
+{
+	if (!d)
+		return lib_null(lib_err(e), "the client");
+	return dcp_source_assign_share(d->source, member, total, lib_err(e));
+}
+
+int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events, size_t *n,
+		  weir_error *e)
+{
+	struct dcp_batch b;
+	if (!d || !events || !n)
+		return lib_null(lib_err(e), d ? "the output" : "the client");
+	nsec wait = timeout_ms < 0 ? -1 : timeout_ms > INT32_MAX ? -1 : timeout_ms * NSEC_PER_MS;
+	int rc = dcp_source_poll(d->source, &b, wait, lib_err(e));
+	if (rc > 0) {
+		*events = to_event(b.ev);
+		*n = b.n;
+	}
+	return rc;
+}
+
+const weir_dcp_event *weir_dcp_event_at(const weir_dcp_event *events, size_t i)
+{
+	return to_event(of(events) + i);
+}
+
+int weir_dcp_fd(weir_dcp *d)
+{
+	return d ? dcp_source_fd(d->source) : -1;
+}
+
+int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n)
+{
+	if (!d || (!events && n))
+		return ERR_INVALID;
+	return dcp_source_ack_batch(d->source, of(events), n);
+}
+
+void weir_dcp_nack(weir_dcp *d, uint16_t vbucket)
+{
+	if (d)
+		dcp_source_nack(d->source, vbucket);
+}
+
+int weir_dcp_commit(weir_dcp *d, weir_error *e)
+{
+	if (!d)
+		return lib_null(lib_err(e), "the client");
+	return dcp_source_commit(d->source, lib_err(e));
+}
+
+void weir_dcp_event_info(weir_dcp *d, const weir_dcp_event *event, weir_dcp_info *out)
+{
+	size_t bytes;
+	if (!d || !event || !out || lib_out_size(out, sizeof(*out), &bytes, NULL) < 0)
+		return;
+	const struct dcp_event *ev = of(event);
+	weir_dcp_info i = {
+		.size = out->size,
+		.kind = (enum weir_dcp_kind)ev->kind,
+		.vbucket = ev->vb,
+		.seqno = ev->pos.seqno,
+		.snapshot_start = ev->pos.snap_start,
+		.snapshot_end = ev->pos.snap_end,
+		.vbuuid = ev->pos.uuid,
+		.revision = ev->rev,
+		.cas = ev->cas,
+		.key = ev->key.p,
+		.value = ev->value.p,
+		.xattrs = ev->xattrs.p,
+		.key_len = ev->key.len,
+		.value_len = ev->value.len,
+		.xattrs_len = ev->xattrs.len,
+		.collection_id = ev->collection,
+		.item_flags = ev->flags,
+		.expiry = ev->expiry,
+		.delete_time = ev->delete_time,
+		.json = (ev->datatype & 1) != 0,
+		.from_disk = (ev->snapshot_flags & 2) != 0,
+		.rollback_to = ev->rollback_to,
+		.rollback_from = ev->rollback_from,
+		.end_reason = ev->end_reason,
+		.code = ev->code,
+		.system_kind = (int)ev->system.kind,
+		.manifest_uid = ev->system.manifest_uid,
+	};
+	(void)dcp_source_collection(d->source, ev->collection, &i.scope, &i.collection);
+	memcpy(out, &i, bytes);
+}
+
+static void add_up(void *arg, const struct dcp_vbucket_status *v)
+{
+	weir_dcp_stats *s = arg;
+	s->events += v->mutations + v->deletions + v->expirations;
+	s->rollbacks += v->rollbacks;
+	if (v->high > v->acknowledged.seqno)
+		s->lag += v->high - v->acknowledged.seqno;
+}
+
+int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out)
+{
+	size_t bytes;
+	struct dcp_status st;
+	if (!d || !out)
+		return ERR_INVALID;
+	int rc = lib_out_size(out, sizeof(*out), &bytes, NULL);
+	weir_dcp_stats s = { .size = out->size };
+	if (rc == 0)
+		rc = dcp_source_status(d->source, &st, add_up, &s);
+	if (rc < 0)
+		return rc;
+	s.vbuckets = st.n_vbuckets;
+	s.assigned = st.n_assigned;
+	s.streaming = st.n_streaming;
+	s.ended = st.n_done;
+	s.nodes = st.n_nodes;
+	s.connected = st.n_connected;
+	s.reconnects = st.reconnects;
+	s.saves = st.saves;
+	s.save_failures = st.save_failures;
+	memcpy(s.last_error, st.last_error, sizeof(s.last_error));
+	memcpy(out, &s, bytes);
+	return 0;
+}
