@@ -263,7 +263,7 @@ typedef struct weir_check_options {
 	bool accept_loss;
 	/* called for each damage as it is found; d is borrowed for the call. Non-zero stops with that value */
 	int (*on_damage)(void *arg, const weir_damage *d);
-	/* called now and then; non-zero stops with INTERRUPTED. total is 0 while unknown */
+	/* called every few megabytes and at the end; non-zero stops with INTERRUPTED */
 	int (*on_progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *arg;
 } weir_check_options;
