@@ -9,6 +9,18 @@
 
 #include "log/log.h"
 
+/* Sanitizers look for other things than these tests and make them ten times as slow: there they do a tenth. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MODEL_SLOWER 10
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MODEL_SLOWER 10
+#endif
+#endif
+#ifndef MODEL_SLOWER
+#define MODEL_SLOWER 1
+#endif
+
 #define MODEL_BATCH_MAX     8
 #define MODEL_PROCESSES_MAX 8
 

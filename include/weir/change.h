@@ -63,12 +63,12 @@ typedef struct weir_watch_options {
 	weir_timestamp start_time;
 	int64_t start_wall_ms; /* ms since 1970 */
 	weir_doc filter;       /* a query on the event; none: all */
-	weir_doc
-		pipeline; /* an array of stages: $match $project $addFields $set $unset $replaceRoot $replaceWith
-	                              * $redact. It must keep _id: else next fails with number 280 */
+	/* an array of stages: $match $project $addFields $set $unset $replaceRoot $replaceWith
+	 * $redact. It must keep _id: else next fails with number 280 */
+	weir_doc pipeline;
 	enum weir_full_document full_document;
-	uint32_t
-		batch_size; /* the most events that weir_watch_next_batch returns; 0: the default */
+	/* the most events that weir_watch_next_batch returns; 0: the default */
+	uint32_t batch_size;
 	uint32_t max_await_ms; /* what WEIR_MAX_AWAIT waits for; 0: the default */
 	bool follow_written; /* deliver what is written but not yet durable: sooner (no flush to wait for), but a
 	                              * power loss can take back an event that was delivered */
@@ -147,10 +147,8 @@ WEIR_API int64_t weir_event_wall_time(const weir_event *ev);      /* ms since 19
 WEIR_API uint64_t weir_event_offset(const weir_event *ev);        /* of its entry in the log */
 WEIR_API const char *weir_event_database(const weir_event *ev);   /* "" for a noop */
 WEIR_API const char *weir_event_collection(const weir_event *ev); /* "" for dropDatabase and noop */
-WEIR_API weir_doc
-weir_event_document_key(const weir_event *ev); /* none for operations without a document */
-WEIR_API weir_doc
-weir_event_full_document(const weir_event *ev); /* none when there is none, or null */
+WEIR_API weir_doc weir_event_document_key(const weir_event *ev); /* none for operations without a document */
+WEIR_API weir_doc weir_event_full_document(const weir_event *ev); /* none when there is none, or null */
 /* {updatedFields, removedFields, truncatedArrays[, disambiguatedPaths]}; none but for updates. */
 WEIR_API weir_doc weir_event_update_description(const weir_event *ev);
 /* create, createIndexes, dropIndexes, rename: what belongs to it; else none. */

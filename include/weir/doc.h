@@ -76,10 +76,7 @@ typedef struct weir_buffer {
 #ifdef __cplusplus
 #define WEIR_BUFFER_INIT weir_buffer()
 #else
-#define WEIR_BUFFER_INIT \
-	{ \
-		NULL, 0, 0, false \
-	}
+#define WEIR_BUFFER_INIT { NULL, 0, 0, false }
 #endif
 
 WEIR_API void weir_buffer_clear(weir_buffer *b); /* empties, keeps the memory */
@@ -138,12 +135,13 @@ typedef struct weir_value {
 	uint8_t subtype; /* of a BINARY */
 	uint32_t len;    /* bytes at u.bytes */
 	union {
-		int64_t i64; /* INT32, INT64, DATE (ms since 1970), BOOL (0, 1), TIMESTAMP (seconds << 32 | i) */
+		/* INT32, INT64, DATE (ms since 1970), BOOL (0, 1), TIMESTAMP (seconds << 32 | i) */
+		int64_t i64;
 		double f64;      /* DOUBLE */
 		uint64_t dec[2]; /* DECIMAL128: low, high */
-		const uint8_t *
-			bytes; /* STRING, SYMBOL, CODE: text, followed by a NUL; DOCUMENT, ARRAY: BSON; BINARY: data;
-		                         OID: 12 bytes; REGEX: pattern NUL options NUL; others: the raw value */
+		/* STRING, SYMBOL, CODE: text, followed by a NUL; DOCUMENT, ARRAY: BSON; BINARY: data;
+		 * OID: 12 bytes; REGEX: pattern NUL options NUL; others: the raw value */
+		const uint8_t *bytes;
 	} u;
 } weir_value;
 

@@ -31,27 +31,27 @@ extern "C" {
 enum weir_code {
 	WEIR_OK = 0,
 	WEIR_ERR_NOMEM = -1, /* out of memory; nothing has changed */
-	WEIR_ERR_INVALID =
-		-2, /* an argument, filter, pipeline, document or name is wrong; the message says where */
+	/* an argument, filter, pipeline, document or name is wrong; the message says where */
+	WEIR_ERR_INVALID = -2,
 	WEIR_ERR_UNSUPPORTED = -3, /* known, but weir does not do it */
 	WEIR_ERR_LIMIT = -4,       /* a limit with a name was exceeded */
 	WEIR_ERR_NOTFOUND = -5,    /* no such directory, log, document */
 	WEIR_ERR_EXISTS = -6,      /* already there */
 	WEIR_ERR_IO = -7,          /* reading or writing failed */
 	WEIR_ERR_NOSPACE = -8,     /* the disk is full */
-	WEIR_ERR_CORRUPT =
-		-9, /* data is damaged: file and byte range in the message; see weir_oplog_repair */
-	WEIR_ERR_POISONED =
-		-10, /* an earlier write or flush failed: close the oplog and open it again */
+	/* data is damaged: file and byte range in the message; see weir_oplog_repair */
+	WEIR_ERR_CORRUPT = -9,
+	/* an earlier write or flush failed: close the oplog and open it again */
+	WEIR_ERR_POISONED = -10,
 	WEIR_ERR_LOCKED = -11,  /* another process is writing this log */
 	WEIR_ERR_VERSION = -12, /* written by a newer weir */
-	WEIR_ERR_HISTORY_LOST =
-		-13, /* the position was trimmed away; oldest and newest tell what exists. Resuming cannot help */
+	/* the position was trimmed away; oldest and newest tell what exists. Resuming cannot help */
+	WEIR_ERR_HISTORY_LOST = -13,
 	WEIR_ERR_TOKEN_CORRUPT = -14, /* the resume token is damaged or was tampered with */
-	WEIR_ERR_TOKEN_FOREIGN =
-		-15, /* the resume token belongs to another log, or to a history that was rolled back */
-	WEIR_ERR_TOKEN_FUTURE =
-		-16, /* the resume token lies beyond the end of this log (restored from a backup?) */
+	/* the resume token belongs to another log, or to a history that was rolled back */
+	WEIR_ERR_TOKEN_FOREIGN = -15,
+	/* the resume token lies beyond the end of this log (restored from a backup?) */
+	WEIR_ERR_TOKEN_FUTURE = -16,
 	WEIR_ERR_CLOSED = -17,      /* somebody closed it */
 	WEIR_ERR_TIMEOUT = -18,     /* no answer in time */
 	WEIR_ERR_INTERRUPTED = -19, /* a wait was interrupted */
@@ -63,8 +63,8 @@ enum weir_code {
 	WEIR_ERR_CONFLICT = -25,    /* somebody else changed it meanwhile */
 	WEIR_ERR_FENCED = -26,      /* another owner has taken over */
 	WEIR_ERR_TYPE = -27,        /* a value has the wrong type */
-	WEIR_ERR_FORMAT =
-		-28 /* malformed JSON or BSON: line and column, or path and byte, in the message */
+	/* malformed JSON or BSON: line and column, or path and byte, in the message */
+	WEIR_ERR_FORMAT = -28
 };
 
 #define WEIR_MESSAGE_MAX 512
@@ -72,22 +72,15 @@ enum weir_code {
 typedef struct weir_error {
 	int code;   /* WEIR_ERR_*, 0 while nothing was raised */
 	int number; /* MongoDB's number where it has one (280, 40324, ...), else 0 */
-	uint64_t oldest,
-		newest; /* HISTORY_LOST, TOKEN_FUTURE: offsets of the oldest and newest entry there are */
-	char message
-		[WEIR_MESSAGE_MAX]; /* UTF-8, no newline; holds names and places, never a document's contents */
+	uint64_t oldest, newest; /* HISTORY_LOST, TOKEN_FUTURE: offsets of the entries there are */
+	/* UTF-8, no newline; holds names and places, never a document's contents */
+	char message[WEIR_MESSAGE_MAX];
 } weir_error;
 
 #ifdef __cplusplus
 #define WEIR_ERROR_INIT weir_error()
 #else
-#define WEIR_ERROR_INIT \
-	{ \
-		0, 0, 0, 0, \
-		{ \
-			0 \
-		} \
-	}
+#define WEIR_ERROR_INIT { 0, 0, 0, 0, { 0 } }
 #endif
 
 /* "HISTORY_LOST"; "OK" for 0; "UNKNOWN". Static text. Any thread. */

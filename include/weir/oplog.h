@@ -46,25 +46,25 @@ enum weir_ack {
 	WEIR_ACK_NONE /* it has its place in the order */
 };
 
-#define WEIR_LATEST_BYTES_DEFAULT \
-	(256u << 20) /* memory of the index of latest documents: about 6 million documents */
+/* memory of the index of latest documents: about 6 million documents */
+#define WEIR_LATEST_BYTES_DEFAULT (256u << 20)
 
 typedef struct weir_oplog_options {
 	size_t size;
 	bool read_only;    /* a reader: takes no lock, writes nothing; the directory must exist */
 	bool must_exist;   /* a writer that does not create a missing oplog: NOTFOUND instead */
 	enum weir_ack ack; /* the default of appends */
-	uint64_t
-		segment_bytes; /* size of a segment file; 0: 64 MiB. What trim removes is whole segments */
-	uint32_t
-		flush_interval_ms; /* the longest that what was only WRITTEN stays unflushed; 0: 1000 */
+	/* size of a segment file; 0: 64 MiB. What trim removes is whole segments */
+	uint64_t segment_bytes;
+	/* the longest that what was only WRITTEN stays unflushed; 0: 1000 */
+	uint32_t flush_interval_ms;
 
 	/* Collections whose latest documents weir may look up by _id: NULL-terminated patterns "db.coll", "db.*", "*".
 	 * NULL: all. The index is built by one scan of the log at the first update or look-up that needs it, and costs
 	 * nothing before; 32 to 64 bytes a document then. */
 	const char *const *latest;
-	uint64_t
-		latest_bytes_max; /* 0: WEIR_LATEST_BYTES_DEFAULT. Beyond it look-ups fail with LIMIT; appends go on */
+	/* 0: WEIR_LATEST_BYTES_DEFAULT. Beyond it look-ups fail with LIMIT; appends go on */
+	uint64_t latest_bytes_max;
 } weir_oplog_options;
 
 /* Opens the oplog at dir; NULL options: a writer, created when missing.
@@ -87,8 +87,8 @@ WEIR_API const char *weir_oplog_name(const weir_oplog *o);
  * NOSPACE or POISONED of a durable append it may be there after reopening: it was not acknowledged.
  */
 
-#define WEIR_ENTRY_MAX \
-	(48u << 20) /* bytes of an entry: the document, or the difference, and its key */
+/* bytes of an entry: the document, or the difference, and its key */
+#define WEIR_ENTRY_MAX (48u << 20)
 
 /* Seconds since 1970 and a counter within the second: orders every entry of a log. */
 typedef struct weir_timestamp {

@@ -331,6 +331,9 @@ int entry_encode(const struct entry_spec *s, struct buf *out, struct entry_place
 	if (rc == 0 && at->end - at->doc > ENTRY_MAX)
 		rc = err_set(e, ERR_LIMIT, "the entry has %zu bytes; an entry may have %u",
 			     at->end - at->doc, ENTRY_MAX);
+	/* The event made of it must be a document like any other: nested no deeper. A level takes seven bytes. */
+	if (rc == 0 && at->end - at->doc > BSON_DEPTH_MAX * 7)
+		rc = bson_validate(slice_of(out->p + at->doc, at->end - at->doc), e);
 	if (rc < 0 && !out->failed)
 		out->len = start;
 	return rc;

@@ -1,3 +1,6 @@
+/* accum_state.c: each allocation is counted before it is made and given back when it fails, so a state that hits its
+ * limit is still whole and can be read, merged or freed.
+ */
 #include "doc/accum_state.h"
 
 #include "base/mem.h"

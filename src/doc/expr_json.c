@@ -132,7 +132,9 @@ static int op_ejson(const struct node *x, struct expr_env *env, struct value *ou
 		rc = deserialize(env, input, out, &cause);
 	if (rc == 0)
 		return 0;
-	if (x->arg[1] && rc != ERR_NOMEM)
+	if (rc == ERR_NOMEM || rc == ERR_LIMIT)
+		return err_set(e, rc, "%s: %s", x->op->name, cause.msg);
+	if (x->arg[1])
 		return node_eval(x->arg[1], env, out, e);
 	return err_number(e, rc, 241, "%s: %s", x->op->name, cause.msg);
 }

@@ -9,19 +9,16 @@
 
 #include <math.h>
 
+/* An arena does not say why it refused. Where the heap still gives memory, it was the limit. */
 int env_nomem(struct expr_env *env, struct err *e)
 {
 	const struct arena *a = &env->ev->arena;
-	if (a->limit_bytes && a->total_bytes + (a->limit_bytes >> 3) >= a->limit_bytes)
-		return err_number(e, ERR_LIMIT, 146,
-				  "the expression needs more than %zu MiB of memory",
-				  a->limit_bytes >> 20);
-	if (a->limit_bytes)
-		return err_number(
-			e, ERR_LIMIT, 146,
-			"a value of the expression is too large for the memory limit of %zu MiB",
-			a->limit_bytes >> 20);
-	return err_nomem(e);
+	void *probe = a->limit_bytes ? mem_retry(NULL, 65536) : NULL;
+	if (!probe)
+		return err_nomem(e);
+	mem_free(probe);
+	return err_number(e, ERR_LIMIT, 146, "the expression needs more than %zu MiB of memory",
+			  a->limit_bytes >> 20);
 }
 
 int expr_steps_exceeded(struct err *e)

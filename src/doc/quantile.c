@@ -1,3 +1,4 @@
+/* quantile.c: ranks of sorted numbers. */
 #include "doc/quantile.h"
 
 #include "doc/expr_node.h"

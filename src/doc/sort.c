@@ -1,6 +1,10 @@
+/* sort.c: a bottom-up merge sort over indices: stable, no recursion, n log n whatever the input, and what it needs comes
+ * from the evaluation's arena.
+ */
 #include "doc/sort.h"
 
 #include "doc/compare.h"
+#include "doc/expr_node.h"
 
 #include <stdlib.h>
 
@@ -142,7 +146,7 @@ int sort_indices(struct eval *ev, uint32_t *index, size_t n,
 		return 0;
 	uint32_t *other = arena_try_array(&ev->arena, n, sizeof(*other));
 	if (!other)
-		return err_number(e, ERR_LIMIT, 146, "no memory to sort %zu values", n);
+		return env_nomem(&(struct expr_env){ .ev = ev }, e);
 	uint32_t *from = index, *to = other;
 	for (size_t width = 1; width < n; width *= 2) {
 		for (size_t start = 0; start < n; start += 2 * width) {
@@ -182,7 +186,7 @@ int sort_values(const struct sort_order *o, struct eval *ev, struct value *v, si
 	uint32_t *index = arena_try_array(&ev->arena, n, sizeof(*index));
 	struct value *copy = arena_try_array(&ev->arena, n, sizeof(*copy));
 	if (!index || !copy)
-		return err_number(e, ERR_LIMIT, 146, "no memory to sort %zu values", n);
+		return env_nomem(&(struct expr_env){ .ev = ev }, e);
 	memcpy(copy, v, n * sizeof(*v));
 	for (uint32_t i = 0; i < n; i++)
 		index[i] = i;

@@ -1,3 +1,6 @@
+/* sum.c: exact summation after Shewchuk ("Adaptive precision floating-point arithmetic", 1997): the sum of two doubles is
+ * a double and an error that is a double too; the errors are kept instead of being lost.
+ */
 #include "doc/sum.h"
 
 #include "doc/decimal.h"

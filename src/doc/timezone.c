@@ -39,6 +39,7 @@ struct timezone_data {
 	size_t n;
 	int32_t first_offset;
 	struct tz_tail tail;
+	bool out_of_memory; /* while reading */
 };
 
 static timezone_load *loader;
@@ -214,8 +215,10 @@ static bool read_body(struct slice s, const struct tzif_counts *c, size_t time_b
 	const uint8_t *times = s.p, *index = times + c->time * time_bytes, *types = index + c->time;
 	z->at = mem_try_array(c->time ? c->time : 1, sizeof(*z->at));
 	z->offset = mem_try_array(c->time ? c->time : 1, sizeof(*z->offset));
-	if (!z->at || !z->offset)
+	if (!z->at || !z->offset) {
+		z->out_of_memory = true;
 		return false;
+	}
 	for (uint32_t i = 0; i < c->time; i++) {
 		if (index[i] >= c->type)
 			return false;
@@ -332,7 +335,9 @@ static int load_zone(struct slice name, struct timezone_data **out, struct err *
 	if (rc == ERR_NOTFOUND)
 		rc = unknown(name, e);
 	else if (rc == 0 && !read_tzif(buf_slice(&file), z))
-		rc = err_set(e, ERR_FORMAT, "time zone %s: its file is damaged", z->name);
+		rc = z->out_of_memory
+			     ? err_nomem(e)
+			     : err_set(e, ERR_FORMAT, "time zone %s: its file is damaged", z->name);
 	if (rc < 0) {
 		zone_free(z);
 		return rc;

@@ -100,18 +100,28 @@ static int sync_all(struct partition *p, struct err *e)
 /* Waits a moment for the appends that the last round released to come back. */
 static void gather(struct partition *p)
 {
-	if (p->last_group < 2 || p->waiters >= p->last_group)
+	if (p->last_group < 2 || p->waiting >= p->last_group)
 		return;
 	struct env *env = p->place.env;
 	nsec until = env_mono(env) + MIN(p->flush_ema / 2, GATHER_MAX_NS);
 	p->gather_at = p->last_group;
-	while (p->waiters < p->gather_at && !atomic_load(&p->topic->log->poisoned)) {
+	while (p->waiting < p->gather_at && !atomic_load(&p->topic->log->poisoned)) {
 		if (cond_wait_until(&p->gathered, &p->lock, until) == 0)
 			break;
 	}
 	p->gather_at = 0;
 }
 
+static void made_durable(struct partition *p, const struct tail *target)
+{
+	p->flushes++;
+	p->durable = *target;
+	atomic_store(&p->slot->durable_next, target->next);
+	atomic_store(&p->slot->durable_position, target->position);
+	partition_wake(p);
+}
+
+/* Leads a round. Lock held at entry and return. */
 static int flush_round(struct partition *p, struct err *e)
 {
 	struct log *l = p->topic->log;
@@ -119,7 +129,8 @@ static int flush_round(struct partition *p, struct err *e)
 	p->flushing = true;
 	gather(p);
 	struct tail target = { partition_position(p), p->next };
-	unsigned group = p->waiters;
+	unsigned group = p->waiting;
+	p->waiting = 0;
 	nsec before = env_mono(l->env);
 	struct err cause = ERR_INIT;
 	int rc = atomic_load(&l->poisoned) ? ERR_POISONED : sync_all(p, &cause);
@@ -127,38 +138,47 @@ static int flush_round(struct partition *p, struct err *e)
 	if (rc == ERR_POISONED) {
 		rc = log_poisoned_error(l, e);
 	} else if (rc) {
-		if (p->slot)
-			atomic_store(&p->slot->poisoned, 1);
+		atomic_store(&p->slot->poisoned, 1);
 		log_poison(l, &cause);
 		rc = err_set(e, rc, "%s", cause.msg);
 	} else {
 		nsec took = env_mono(l->env) - before;
 		p->flush_ema = p->flush_ema ? (p->flush_ema * 7 + took) / 8 : took;
 		p->last_group = group;
-		p->flushes++;
-		p->durable = target;
-		atomic_store(&p->slot->durable_next, target.next);
-		atomic_store(&p->slot->durable_position, target.position);
-		partition_wake(p);
+		made_durable(p, &target);
 	}
-	cond_broadcast(&p->flushed);
+	atomic_fetch_add(&p->round, 1);
 	return rc;
 }
 
+/* Those who wait sleep on the round's number, not under the lock: when it ends, they find out that they are done
+ * without queueing for it. */
 int partition_wait_durable(struct partition *p, uint64_t position, struct err *e)
 {
-	int rc = 0;
-	p->waiters++;
-	if (p->gather_at && p->waiters >= p->gather_at)
-		cond_signal(&p->gathered);
-	while (rc == 0 && p->durable.position < position) {
-		if (!p->flushing)
-			rc = flush_round(p, e);
-		else
-			cond_wait(&p->flushed, &p->lock);
+	struct env *env = p->place.env;
+	for (bool counted = false; atomic_load(&p->slot->durable_position) < position;
+	     counted = true) {
+		mutex_lock(&p->lock);
+		if (p->durable.position >= position) {
+			mutex_unlock(&p->lock);
+			return 0;
+		}
+		p->waiting += !counted;
+		if (!p->flushing) {
+			int rc = flush_round(p, e);
+			mutex_unlock(&p->lock);
+			env_wake(env, (uint32_t *)(void *)&p->round);
+			if (rc)
+				return rc;
+			continue;
+		}
+		uint32_t round = atomic_load(&p->round);
+		if (p->gather_at && p->waiting >= p->gather_at)
+			cond_signal(&p->gathered);
+		mutex_unlock(&p->lock);
+		(void)env_wait(env, (const uint32_t *)(const void *)&p->round, round, -1);
 	}
-	p->waiters--;
-	return rc;
+	return 0;
 }
 
 /* ---- the background ---- */
@@ -167,8 +187,9 @@ static void flush_one(struct partition *p)
 {
 	mutex_lock(&p->lock);
 	p->queued = false;
-	(void)partition_wait_durable(p, partition_position(p), NULL);
+	uint64_t end = partition_position(p);
 	mutex_unlock(&p->lock);
+	(void)partition_wait_durable(p, end, NULL);
 }
 
 static struct partition *take_dirty(struct flusher *f)

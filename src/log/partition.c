@@ -31,7 +31,6 @@ int partition_init(struct partition *p, struct log_topic *t, uint32_t number, st
 	}
 	mutex_init(&p->trim_lock);
 	mutex_init(&p->lock);
-	cond_init(&p->flushed);
 	cond_init(&p->gathered);
 	return 0;
 }
@@ -47,7 +46,6 @@ void partition_done(struct partition *p)
 	mem_free(p->segs);
 	mem_free(p->place.dir);
 	cond_done(&p->gathered);
-	cond_done(&p->flushed);
 	mutex_done(&p->lock);
 	mutex_done(&p->trim_lock);
 }
@@ -290,13 +288,14 @@ int partition_start_writing(struct partition *p, struct err *e)
 /* Flushes, then says so inside the segment, so that a later look can tell damage from a torn tail. */
 int partition_stop_writing(struct partition *p, struct err *e)
 {
-	mutex_lock(&p->lock);
 	int rc = partition_wait_durable(p, partition_position(p), e);
 	struct active *a = &p->a;
 	if (rc == 0 && a->file && !a->sealed && !a->marked && a->map &&
 	    a->used + BATCH_HEADER_BYTES <= a->allocated) {
+		mutex_lock(&p->lock);
 		active_put_empty(p, BATCH_MARK);
 		partition_publish(p);
+		mutex_unlock(&p->lock);
 		rc = partition_wait_durable(p, partition_position(p), e);
 	}
 	if (rc == 0 && a->file) {
@@ -305,7 +304,6 @@ int partition_stop_writing(struct partition *p, struct err *e)
 			rc = file_truncate(a->file, a->used, e);
 		a->allocated = a->used;
 	}
-	mutex_unlock(&p->lock);
 	if (rc == 0) {
 		atomic_store(&p->slot->session, 0);
 		page_wake(p->place.env, &p->slot->word);
@@ -434,11 +432,12 @@ int log_append(struct log_topic *t, uint32_t partition, struct log_record *rec, 
 	size_t segments = p->n_segs;
 	rc = append(p, rec, n, &size, &at, e);
 	bool rolled = p->n_segs != segments && segments > 0;
-	if (rc == 0 && ack == LOG_ACK_DURABLE)
-		rc = partition_wait_durable(p, partition_position(p), e);
-	else if (rc == 0)
+	uint64_t end = partition_position(p);
+	if (rc == 0 && ack != LOG_ACK_DURABLE)
 		flusher_note(p);
 	mutex_unlock(&p->lock);
+	if (rc == 0 && ack == LOG_ACK_DURABLE)
+		rc = partition_wait_durable(p, end, e);
 	if (rolled)
 		(void)partition_retain(p, NULL);
 	if (rc == 0 && first)
@@ -455,11 +454,10 @@ int log_flush(struct log_topic *t, uint32_t partition, uint64_t next, struct err
 			       partition);
 	struct partition *p = &t->parts[partition];
 	mutex_lock(&p->lock);
-	int rc = 0;
-	if (p->durable.next < next && p->durable.next < p->next)
-		rc = partition_wait_durable(p, partition_position(p), e);
+	bool needed = p->durable.next < next && p->durable.next < p->next;
+	uint64_t end = partition_position(p);
 	mutex_unlock(&p->lock);
-	return rc;
+	return needed ? partition_wait_durable(p, end, e) : 0;
 }
 
 /* ---- finding segments ---- */

@@ -67,7 +67,6 @@ struct partition {
 
 	struct mutex trim_lock; /* one trim at a time */
 	struct mutex lock;      /* guards everything below */
-	struct cond flushed;    /* a flush round ended */
 	struct cond gathered;   /* enough appends wait for the leader to start */
 	struct segment_info *segs;
 	size_t n_segs, cap_segs;
@@ -76,15 +75,17 @@ struct partition {
 	uint64_t end_position; /* where the next segment would begin, when there is none active */
 	struct tail durable;
 	uint64_t oldest;
-	bool flushing;                /* somebody leads a round */
-	bool dir_dirty;               /* a file was created since the directory was synced */
-	bool queued;                  /* with the flusher */
-	struct partition *next_dirty; /* guarded by flusher.lock */
-	unsigned waiters, gather_at;
+	bool flushing;                    /* somebody leads a round */
+	bool dir_dirty;                   /* a file was created since the directory was synced */
+	bool queued;                      /* with the flusher */
+	struct partition *next_dirty;     /* guarded by flusher.lock */
+	unsigned waiting;                 /* appends that wait for the next round to start */
+	unsigned gather_at;               /* wake the leader when that many do */
 	unsigned last_group;              /* appends that the last round made durable */
 	nsec flush_ema;                   /* how long a sync takes */
 	uint64_t records, bytes, flushes; /* counters */
 
+	_Atomic uint32_t round;   /* rounds that ended: those who wait for one sleep on it */
 	_Atomic uint64_t trusted; /* reader process: the session believed; stored under lock */
 	uint64_t first_session;   /* reader process: what the page held when it was opened */
 	struct known known;       /* reader process */
@@ -166,7 +167,7 @@ uint64_t partition_position(const struct partition *p); /* of the end of the dat
 
 /* ---- flush.c ---- */
 
-/* Waits until durable.position >= position. Lock held; released meanwhile. */
+/* Waits until durable.position >= position, leading a flush if nobody does. Lock not held. */
 int partition_wait_durable(struct partition *p, uint64_t position, struct err *e);
 void log_poison(struct log *l, const struct err *cause);
 int log_poisoned_error(struct log *l, struct err *e);

@@ -681,6 +681,78 @@ static void a_warm_evaluation_allocates_nothing(void **state)
 	expr_free(x);
 }
 
+/* Fails every allocation behind the first `left`. */
+static long left;
+
+static void *failing_alloc(size_t n)
+{
+	return left-- > 0 ? malloc(n) : NULL;
+}
+
+static void *failing_realloc(void *p, size_t n)
+{
+	return left-- > 0 ? realloc(p, n) : NULL;
+}
+
+static int compile_and_run(struct value spec, struct slice doc)
+{
+	struct expr *x;
+	struct eval ev;
+	struct value v;
+	struct err e = ERR_INIT;
+	int rc = expr_compile(spec, NULL, &x, &e);
+	if (rc < 0)
+		return rc;
+	eval_init(&ev);
+	rc = expr_eval(x, &ev, doc, &v, &e);
+	eval_done(&ev);
+	expr_free(x);
+	return rc;
+}
+
+static void running_out_of_memory_is_an_error_anywhere(void **state)
+{
+	static const struct mem_allocator failing = { failing_alloc, failing_realloc, free };
+	AUTO(buf) struct buf b = BUF_INIT;
+	AUTO(buf) struct buf d = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct value v;
+	int rc = ERR_NOMEM;
+	(void)state;
+	timezone_set_loader(tzfile_load);
+	assert_ok(json_to_value(
+			  SLICE_LIT(
+				  "{\"m\":{\"$map\":{\"input\":{\"$range\":[0,\"$n\"]},\"in\":{\"$"
+				  "concat\":[\"$s\","
+				  "{\"$toString\":\"$$this\"}]}}},\"r\":{\"$regexFind\":{\"input\":"
+				  "\"$s\",\"regex\":"
+				  "\"x+\"}},\"q\":{\"$regexMatch\":{\"input\":\"$s\",\"regex\":\"$"
+				  "s\"}},"
+				  "\"d\":{\"$hour\":{\"date\":\"$t\",\"timezone\":\"$z\"}},"
+				  "\"f\":{\"$dateToString\":{\"date\":\"$t\",\"timezone\":\"Asia/"
+				  "Tokyo\"}},"
+				  "\"u\":{\"$serializeEJSON\":{\"input\":\"$$ROOT\"}},"
+				  "\"o\":{\"$sortArray\":{\"input\":[3,1,\"$n\"],\"sortBy\":1}}}"),
+			  &b, &v, NULL, &e),
+		  &e);
+	assert_ok(
+		json_to_bson(
+			SLICE_LIT(
+				"{\"n\":300,\"s\":\"xxy\",\"z\":\"Europe/Paris\",\"t\":{\"$date\":"
+				"\"2020-01-01T00:00:00Z\"}}"),
+			&d, NULL, &e),
+		&e);
+	for (long k = 0; rc < 0 && k < 2000; k++) {
+		left = k;
+		mem_set_allocator(&failing);
+		rc = compile_and_run(v, buf_slice(&d));
+		mem_set_allocator(NULL);
+		if (rc != 0 && rc != ERR_NOMEM)
+			fail_msg("allocation %ld: %d", k, rc);
+	}
+	assert_int_equal(rc, 0);
+}
+
 /* ---- the calendar ---- */
 
 static void days_and_dates_are_inverse(void **state)
@@ -826,6 +898,7 @@ int main(void)
 		cmocka_unit_test(a_spec_that_nests_too_deeply_is_refused),
 		cmocka_unit_test(steps_are_counted),
 		cmocka_unit_test(a_warm_evaluation_allocates_nothing),
+		cmocka_unit_test(running_out_of_memory_is_an_error_anywhere),
 		cmocka_unit_test(days_and_dates_are_inverse),
 		cmocka_unit_test(clocks_change_where_the_database_says),
 		cmocka_unit_test(a_day_is_a_calendar_day_and_an_hour_is_an_hour),

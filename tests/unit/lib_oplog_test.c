@@ -395,6 +395,34 @@ static void bad_names_and_documents_are_refused(void **state)
 	assert_int_equal(events(), 0);
 }
 
+static void document_too_deep_to_be_part_of_an_event_is_refused(void **state)
+{
+	(void)state;
+	for (int depth = 190; depth <= 202; depth++) {
+		char json[4096] = "{\"_id\":1,\"a\":";
+		for (int i = 0; i < depth; i++)
+			strcat(json, "{\"a\":");
+		strcat(json, "1");
+		for (int i = 0; i <= depth; i++)
+			strcat(json, "}");
+		int before = events();
+		int rc = weir_oplog_insert(o, "db", "c", weir_json(json), NULL, NULL, &e);
+		assert_true(rc == 0 || rc == WEIR_ERR_LIMIT);
+		assert_int_equal(events(), before + (rc == 0));
+	}
+	weir_watch *w;
+	const weir_event *ev;
+	weir_watch_options opt = { .size = sizeof(opt),
+				   .start = WEIR_START_OLDEST,
+				   .follow_written = true };
+	must(weir_watch_open(o, NULL, NULL, &opt, &w, &e));
+	while (weir_watch_try_next(w, &ev, &e) == 1) {
+		weir_doc event = weir_event_bson(ev);
+		must(weir_bson_validate(event.data, event.len, &e));
+	}
+	weir_watch_free(w);
+}
+
 static void update_without_or_with_unknown_operators_is_refused(void **state)
 {
 	(void)state;
@@ -592,6 +620,7 @@ int main(void)
 		T(long_chain_within_one_batch_is_right),
 		T(batch_with_one_bad_operation_writes_nothing_and_names_it),
 		T(bad_names_and_documents_are_refused),
+		T(document_too_deep_to_be_part_of_an_event_is_refused),
 		T(update_without_or_with_unknown_operators_is_refused),
 		T(options_without_a_size_or_from_the_future_are_refused),
 		T(second_writer_is_refused_and_readers_are_not),

@@ -1,4 +1,4 @@
-/* Trim against readers, and clocks that jump.
+/* Trim against readers, slow readers, and clocks that jump.
  *
  * A reader gets every offset in turn, or ERR_HISTORY_LOST with the range that does exist; never a hole, whatever is
  * trimmed while it reads. With threads, where anything may interleave; and in the simulator, where every step is
@@ -13,6 +13,7 @@
 #include "os/thread.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct view {
 	struct log_reader *r;
 	uint64_t at; /* the next offset it must get */
 	uint64_t delivered, lost;
+	size_t max_value; /* 0: MAX_VALUE */
 };
 
 /* 1 a record, 0 none yet; negative with what is wrong. */
@@ -51,7 +53,9 @@ static int view_step(struct view *v, struct err *e)
 	}
 	if (rc < 0)
 		return err_in(e, rc, "at offset %" PRIu64, v->at);
-	if (rec.offset != v->at || !model_check(&rec, MAX_VALUE, &which) || which.id != v->at)
+	if (rec.offset != v->at ||
+	    !model_check(&rec, v->max_value ? v->max_value : MAX_VALUE, &which) ||
+	    which.id != v->at)
 		return err_set(e, ERR_CONFLICT,
 			       "a hole: offset %" PRIu64 " where %" PRIu64 " belongs", rec.offset,
 			       v->at);
@@ -234,6 +238,50 @@ static void no_interleaving_of_trims_and_reads_shows_a_hole(void **state)
 	sim_free(s.sim);
 }
 
+/* ---- a slow reader ---- */
+
+#define SLOW_RECORDS 1000000
+#define SLOW_RATIO   1000
+
+static void a_reader_a_thousand_times_slower_gets_everything_in_bounded_memory(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	char tmp[256], dir[300];
+	snprintf(tmp, sizeof(tmp), "%s", test_tmpdir());
+	snprintf(dir, sizeof(dir), "%s/log", tmp);
+	struct log_options o = { .create = true, .segment_bytes = 4u << 20 };
+	struct log *l;
+	struct view view = { .max_value = 20 };
+	assert_ok(log_open(dir, &o, &l, &e), &e);
+	assert_ok(log_topic_create(l, "t", 1, &view.topic, &e), &e);
+	assert_ok(log_reader_open(view.topic, 0, 0, NULL, &view.r, &e), &e);
+	uint64_t next = 0, n = SLOW_RECORDS / MODEL_SLOWER;
+	size_t before = 0;
+	while (next < n) {
+		assert_ok(model_append(view.topic, 0, next, 8, 0, view.max_value, LOG_ACK_WRITTEN,
+				       &e),
+			  &e);
+		next += 8;
+		if (next % SLOW_RATIO == 0)
+			assert_int_equal(view_step(&view, &e), 1);
+		if (next == 16 * SLOW_RATIO) /* everybody has what he needs */
+			before = mallinfo2().uordblks;
+	}
+	assert_in_range(view.at, n / SLOW_RATIO / 8, n / SLOW_RATIO);
+	int rc;
+	while ((rc = view_step(&view, &e)) == 1)
+		;
+	assert_ok(rc, &e);
+	assert_int_equal(view.delivered, n);
+	assert_int_equal(view.lost, 0);
+	if (MODEL_SLOWER == 1)
+		assert_true(mallinfo2().uordblks < before + (1u << 20));
+	log_reader_close(view.r);
+	assert_ok(log_close(l, &e), &e);
+	test_rmdir(tmp);
+}
+
 /* ---- clocks ---- */
 
 #define YEAR_MS INT64_C(31536000000)
@@ -315,9 +363,13 @@ static void waiting_does_not_look_at_the_wall_clock(void **state)
 
 int main(void)
 {
+	(void)setenv("TMPDIR", "/dev/shm",
+		     0); /* trims sync: a slow disk would leave little to race */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(readers_racing_with_trim_never_see_a_hole),
 		cmocka_unit_test(no_interleaving_of_trims_and_reads_shows_a_hole),
+		cmocka_unit_test(
+			a_reader_a_thousand_times_slower_gets_everything_in_bounded_memory),
 		cmocka_unit_test(a_jumping_wall_clock_reorders_and_deletes_nothing),
 		cmocka_unit_test(waiting_does_not_look_at_the_wall_clock),
 	};

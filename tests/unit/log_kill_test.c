@@ -31,14 +31,8 @@
 #define SEGMENT_BYTES (256u << 10)
 #define MAX_VALUE     (64u << 10)
 #define KEEP_RECORDS  2000 /* of a partition; what is older is trimmed */
+#define WORKERS       2
 #define LIFE_US_MAX   6000 /* how long a writer lives at most */
-
-/* ThreadSanitizer makes a process start ten times as slowly. */
-#ifdef __SANITIZE_THREAD__
-#define SLOWER 10
-#else
-#define SLOWER 1
-#endif
 
 struct notes {
 	_Atomic uint64_t submitted[THREADS]; /* ids below it were handed to log_append */
@@ -261,15 +255,15 @@ static void forget_the_lost(struct notes *notes, const struct seen seen[PARTS])
 	}
 }
 
-static void one_kill(struct life *life)
+static int one_kill(struct life *life, struct err *e)
 {
 	life->seed = random_below(1000000);
 	uint64_t us = random_below(LIFE_US_MAX);
 	bool from_first_ack = random_below(4) != 0;
 	uint64_t acks = atomic_load(&life->notes->acks);
-	fflush(NULL);
 	pid_t pid = fork();
-	assert_true(pid >= 0);
+	if (pid < 0)
+		return err_set(e, ERR_LIMIT, "cannot fork");
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
 		live(life);
@@ -279,50 +273,95 @@ static void one_kill(struct life *life)
 	     i++)
 		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
 	nanosleep(&(struct timespec){ .tv_nsec = (long)us * 1000 }, NULL);
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	int status;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
 	if (atomic_load(&life->notes->failed))
-		fail_msg("the writer failed: %s", life->notes->why);
+		return err_set(e, ERR_CONFLICT, "the writer failed: %.400s", life->notes->why);
+	return 0;
+}
+
+static int kill_and_look(struct life *life, struct seen seen[PARTS], bool as_reader, struct err *e)
+{
+	int rc = one_kill(life, e);
+	if (rc < 0)
+		return rc;
+	struct seen now[PARTS];
+	memcpy(now, seen, sizeof(now));
+	/* A reader process first: it must see all that, although nobody has recovered anything. */
+	if (as_reader && (rc = check_log(life->dir, true, life->notes, now, e)) < 0)
+		return err_in(e, rc, "as a reader");
+	rc = check_log(life->dir, false, life->notes, seen, e);
+	if (rc == 0)
+		forget_the_lost(life->notes, seen);
+	return rc;
+}
+
+struct result {
+	uint64_t kills, records, acks;
+};
+
+struct job {
+	const char *dir;
+	long kills;            /* of each worker */
+	struct result *result; /* shared; one a worker */
+};
+
+/* Each worker has a log of its own. */
+static int kill_many(void *arg, int worker)
+{
+	struct job *job = arg;
+	char dir[300];
+	snprintf(dir, sizeof(dir), "%s/log-%d", job->dir, worker);
+	struct notes *notes = mmap(NULL, sizeof(*notes), PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT(notes != MAP_FAILED);
+	struct life life = { .dir = dir, .notes = notes };
+	struct seen seen[PARTS] = { 0 };
+	rng_state = (uint64_t)worker + 1;
+	for (long i = 0; i < job->kills; i++) {
+		struct err e = ERR_INIT;
+		if (kill_and_look(&life, seen, i % 2 == 0, &e) < 0) {
+			fprintf(stderr, "worker %d, kill %ld: %s\n", worker, i, e.msg);
+			return 1;
+		}
+		job->result[worker].kills++;
+	}
+	for (int p = 0; p < PARTS; p++)
+		job->result[worker].records += seen[p].offset;
+	job->result[worker].acks = atomic_load(&notes->acks);
+	return 0;
 }
 
 static void a_killed_writer_loses_nothing_that_it_acknowledged(void **state)
 {
 	(void)state;
-	char dir[300];
+	char dir[256];
 	snprintf(dir, sizeof(dir), "%s", test_tmpdir());
-	char log_dir[310];
-	snprintf(log_dir, sizeof(log_dir), "%s/log", dir);
-	struct notes *notes = mmap(NULL, sizeof(*notes), PROT_READ | PROT_WRITE,
-				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_true(notes != MAP_FAILED);
-	struct life life = { .dir = log_dir, .notes = notes };
-	struct seen seen[PARTS] = { 0 };
-	long kills = test_count(1000, 10000) / SLOWER;
-	for (long i = 0; i < kills; i++) {
-		struct err e = ERR_INIT;
-		one_kill(&life);
-		struct seen now[PARTS];
-		/* A reader process first: it must see all that, although nobody has recovered anything. */
-		memcpy(now, seen, sizeof(now));
-		if (i % 2 == 0 && check_log(log_dir, true, notes, now, &e) < 0)
-			fail_msg("kill %ld, as a reader: %s", i, e.msg);
-		if (check_log(log_dir, false, notes, seen, &e) < 0)
-			fail_msg("kill %ld: %s", i, e.msg);
-		forget_the_lost(notes, seen);
+	long kills = test_count(1000, 10000) / MODEL_SLOWER;
+	struct job job = { .dir = dir, .kills = kills / WORKERS };
+	size_t bytes = WORKERS * sizeof(*job.result);
+	job.result = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(job.result != MAP_FAILED);
+	assert_true(model_parallel(kill_many, &job, WORKERS));
+	struct result all = { 0 };
+	for (int i = 0; i < WORKERS; i++) {
+		all.kills += job.result[i].kills;
+		all.records += job.result[i].records;
+		all.acks += job.result[i].acks;
 	}
-	uint64_t records = 0;
-	for (int p = 0; p < PARTS; p++)
-		records += seen[p].offset;
-	print_message("%ld kills, %" PRIu64 " records, %" PRIu64 " acknowledgements, 0 lost\n",
-		      kills, records, (uint64_t)atomic_load(&notes->acks));
-	assert_true(records > (uint64_t)kills);
-	munmap(notes, sizeof(*notes));
+	print_message("%" PRIu64 " kills, %" PRIu64 " records, %" PRIu64
+		      " acknowledgements, 0 lost\n",
+		      all.kills, all.records, all.acks);
+	assert_int_equal(all.kills, kills);
+	assert_true(all.records > all.kills);
+	munmap(job.result, bytes);
 	test_rmdir(dir);
 }
 
 int main(void)
 {
+	(void)setenv("TMPDIR", "/dev/shm",
+		     0); /* what a killed process leaves is in memory anyway */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_killed_writer_loses_nothing_that_it_acknowledged),
 	};
