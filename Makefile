@@ -190,7 +190,7 @@ torture: install-deps-test
 	@$(MAKE) --no-print-directory all $(TESTS)
 	@WEIR_TORTURE=1 WEIR_TEST_SECONDS=7200 WEIR=$(abspath $(B)/weir) WEIR_BUILD=$(abspath $(B)) \
 		tools/test-all $(B)/torture-logs $(TORTURE_TESTS)
-TORTURE_TESTS = $(foreach w,sim faults kill chaos,$(filter %_$(w),$(TESTS)))
+TORTURE_TESTS = $(foreach t,$(TESTS),$(if $(strip $(foreach w,_sim _faults _kill _chaos,$(findstring $(w),$(t)))),$(t)))
 
 bench: install-deps
 	@tools/install-deps $(DEPS_TEST) $(DEPS_BENCH)
