@@ -16,7 +16,7 @@
  * gives it (`before`), or weir looks for it in the log through an index of latest documents (`latest`).
  *
  * Names. A database name has 1 to 63 bytes, a collection name 1 to 255, UTF-8 without NUL; a database name has none of
- * / \ . " $ and no blank, a collection name no $. 
+ * / \ . " $ and no blank, a collection name no $.
  *
  * Thread: a weir_oplog from any thread; a weir_batch from one at a time. Close it when no call on it is under way and
  * its watches are freed.
