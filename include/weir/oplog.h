@@ -177,8 +177,9 @@ WEIR_API int weir_oplog_noop(weir_oplog *o, weir_doc note, const weir_append_opt
 /* Waits until everything appended so far, by any thread, is durable. IO, POISONED. */
 WEIR_API int weir_oplog_flush(weir_oplog *o, weir_error *e);
 
-/* The latest version of a document, appended to out as BSON: 1 found, 0 there is none (deleted, dropped, never
- * inserted), NO_IMAGE (it exists, but part of its history was trimmed away), LIMIT. Writers and readers. */
+/* The latest version of a document, appended to out as BSON: 1 found; 0 the log knows of none (deleted, dropped, never
+ * inserted, or all its history was trimmed away); NO_IMAGE (it exists, but what its last updates started from was
+ * trimmed away); LIMIT, INVALID (see latest_bytes_max, latest). Writers and readers. */
 WEIR_API int weir_oplog_find(weir_oplog *o, const char *db, const char *coll, weir_doc key,
 			     weir_buffer *out, weir_error *e);
 
