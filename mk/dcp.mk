@@ -2,3 +2,7 @@
 PKGS_BUILD += libssl libevent libevent_openssl libevent_pthreads
 DEPS_BUILD += libssl-dev libevent-dev libsnappy-dev
 LIBS_PRIVATE += -lsnappy
+
+# The benchmark reads the simulated cluster.
+$(B)/bench/dcp: BENCH_LIBS += $(B)/fakecb.a $(B)/inside.a $(FAKECB_LIBS)
+$(B)/bench/dcp: $(B)/fakecb.a

@@ -31,7 +31,7 @@
 
 #include <stdbool.h>
 
-#include "weir/error.h"
+#include "weir/doc.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -94,6 +94,10 @@ typedef struct weir_dcp_options {
 	bool checkpoint_read_only;
 	bool manual_commit;              /* only weir_dcp_commit saves */
 	uint32_t checkpoint_interval_ms; /* 0: 60000 */
+	/* As change events (weir_dcp_event_doc): */
+	weir_doc filter;          /* a query on the event; none: all */
+	weir_doc pipeline;        /* an array of stages; none: the event as it is */
+	const char *resume_after; /* a token of weir_dcp_token; not together with checkpoint_file */
 	enum weir_dcp_policy
 		foreign; /* the checkpoint is of another bucket; default: fail (TOKEN_FOREIGN) */
 	enum weir_dcp_policy
@@ -150,6 +154,17 @@ typedef struct weir_dcp_info {
 
 /* The revision of a new document is not always 1: nothing tells insert from replace. */
 WEIR_API void weir_dcp_event_info(weir_dcp *d, const weir_dcp_event *ev, weir_dcp_info *out);
+
+/* The event as a change event: { _id: { _data }, operationType, clusterTime, wallTime, ns: { db, coll }, documentKey,
+ * fullDocument, couchbase: { vbucket, seqno, vbuuid, revision, cas, flags, expiry, expired, ... } }. A mutation is always
+ * "replace": nothing tells insert from replace. 1: *doc is borrowed until the next call; 0: the filter or the pipeline
+ * left it out (acknowledge it all the same); negative: they failed on it. From the polling thread. */
+WEIR_API int weir_dcp_event_doc(weir_dcp *d, const weir_dcp_event *ev, weir_doc *doc,
+				weir_error *e);
+
+/* Appends the resume token: the places of all vBuckets whose events weir_dcp_event_doc has seen. Save it after the
+ * events are handled. From the polling thread. */
+WEIR_API int weir_dcp_token(weir_dcp *d, weir_buffer *out, weir_error *e);
 
 typedef struct weir_dcp_stats {
 	size_t size; /* set by the caller */

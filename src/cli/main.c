@@ -19,6 +19,7 @@ const struct command *const commands[] = {
 	&oplog_trim_command,
 	&watch_command,
 	&query_command,
+	&couchbase_watch_command,
 	&completion_command,
 	&version_command,
 	&help_command_,

@@ -83,6 +83,15 @@ static inline void checkpoint_store_free(struct checkpoint_store *s)
 int checkpoint_file_open(struct env *env, const char *path, struct checkpoint_store **out,
 			 struct err *e);
 
+/* Documents in a bucket, as go-dcp keeps them: one per vBucket, _connector:cbgo:GROUP:checkpoint:VB in the default
+ * collection, the text in the extended attribute `cbgo`. Each is written with the CAS that was last seen of it, so a
+ * member that lost a vBucket to another cannot write over the other's progress: ERR_FENCED. It connects for each call
+ * and keeps no thread. The strings must stay. */
+struct conn_options;
+int checkpoint_couchbase_open(const struct conn_options *o, const char *const *seeds,
+			      size_t n_seeds, const char *group, nsec timeout,
+			      struct checkpoint_store **out, struct err *e);
+
 /* Keeps nothing. */
 int checkpoint_none_open(struct checkpoint_store **out, struct err *e);
 

@@ -82,7 +82,7 @@ static void recycle(struct dcp_source *s, struct block *b)
 		}
 	}
 	mutex_lock(&s->lock);
-	bool keep = s->n_free < BLOCKS_KEPT;
+	bool keep = s->n_free < s->o.window_bytes / BLOCK_BYTES + 8; /* a window full of events */
 	if (keep) {
 		b->next = s->free_list;
 		s->free_list = b;

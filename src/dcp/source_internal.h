@@ -20,7 +20,6 @@
 enum {
 	BLOCK_EVENTS = 256,
 	BLOCK_BYTES = 96 << 10,
-	BLOCKS_KEPT = 32, /* free ones */
 	BLOCK_CONNECTIONS = 8,
 };
 

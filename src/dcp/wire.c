@@ -618,7 +618,7 @@ void wire_get_error_map(struct buf *out, uint32_t opaque)
 	wire_simple(out, OP_GET_ERROR_MAP, opaque, SLICE_NONE, slice_of(version_2, 2));
 }
 
-enum { PATH_XATTR = 0x04, DOC_MKDOC = 0x01 };
+enum { PATH_XATTR = 0x04 };
 
 void wire_xattr_get(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
 		    struct slice attr)
@@ -636,10 +636,9 @@ void wire_xattr_get(struct buf *out, uint16_t vb, uint32_t opaque, struct slice 
 }
 
 void wire_xattr_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
-		       struct slice attr, struct slice json, uint64_t cas, bool mkdoc)
+		       struct slice attr, struct slice json, uint64_t cas, uint8_t doc_flags)
 {
 	uint8_t spec[8] = { OP_SUBDOC_DICT_UPSERT, PATH_XATTR };
-	uint8_t flags = DOC_MKDOC;
 	put_be16(spec + 2, (uint16_t)attr.len);
 	put_be32(spec + 4, (uint32_t)json.len);
 	AUTO(buf) struct buf v = BUF_INIT;
@@ -655,7 +654,7 @@ void wire_xattr_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct sli
 					     .vb_status = vb,
 					     .opaque = opaque,
 					     .cas = cas,
-					     .extras = slice_of(&flags, mkdoc ? 1 : 0),
+					     .extras = slice_of(&doc_flags, doc_flags ? 1 : 0),
 					     .key = key,
 					     .value = buf_slice(&v) });
 }

@@ -279,11 +279,13 @@ void wire_get_cluster_config(struct buf *out, uint32_t opaque, bool known, int64
 			     int64_t rev);
 void wire_get_error_map(struct buf *out, uint32_t opaque);
 
+enum { SUBDOC_MKDOC = 0x01, SUBDOC_ADD = 0x02 };
+
 /* The checkpoint's two requests: one extended attribute of a document, read and upserted. */
 void wire_xattr_get(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
 		    struct slice attr);
 void wire_xattr_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
-		       struct slice attr, struct slice json, uint64_t cas, bool mkdoc);
+		       struct slice attr, struct slice json, uint64_t cas, uint8_t doc_flags);
 /* Reply of wire_xattr_get: 1 found, 0 no document or no such attribute, negative error. */
 int wire_xattr_get_parse(const struct packet *p, struct slice *json, struct err *e);
 

@@ -2,6 +2,7 @@
 #include "lib/lib.h"
 
 #include "base/mem.h"
+#include "dcp/feed.h"
 #include "dcp/source.h"
 #include "net/tls.h"
 #include "os/env.h"
@@ -24,6 +25,7 @@ enum { NAMES_MAX = 256 };
 struct weir_dcp {
 	struct dcp_source *source;
 	struct checkpoint_store *store;
+	struct feed *feed;
 	char *hosts, *collections; /* copies, cut at the commas */
 	const char *host[NAMES_MAX], *collection[NAMES_MAX];
 };
@@ -67,8 +69,84 @@ static nsec ms(uint32_t n)
 	return (nsec)n * NSEC_PER_MS;
 }
 
+/* A store that begins where a resume token says, and forgets: the caller keeps the tokens. */
+struct token_store {
+	struct checkpoint_store base;
+	struct checkpoint *cp;
+	size_t n;
+};
+
+static int token_load(struct checkpoint_store *s, struct checkpoint *c, size_t n, struct err *e)
+{
+	struct token_store *t = container_of(s, struct token_store, base);
+	(void)e;
+	for (size_t i = 0; i < n; i++) {
+		uint16_t vb = c[i].vb;
+		c[i] = (struct checkpoint){ .vb = vb };
+		for (size_t j = 0; j < t->n; j++)
+			if (t->cp[j].vb == vb)
+				c[i] = t->cp[j];
+	}
+	return 0;
+}
+
+/* Within this process what is handed back and forth between members stays known. */
+static int token_save(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
+		      struct err *e)
+{
+	struct token_store *t = container_of(s, struct token_store, base);
+	for (size_t i = 0; i < n; i++) {
+		size_t j = 0;
+		while (j < t->n && t->cp[j].vb != c[i].vb)
+			j++;
+		if (j == t->n) {
+			struct checkpoint *grown = mem_retry(t->cp, (t->n + 1) * sizeof(*grown));
+			if (!grown)
+				return err_nomem(e);
+			t->cp = grown;
+			t->n++;
+		}
+		t->cp[j] = c[i];
+	}
+	return 0;
+}
+
+static int token_clear(struct checkpoint_store *s, const uint16_t *vb, size_t n, struct err *e)
+{
+	(void)s;
+	(void)vb;
+	(void)n;
+	(void)e;
+	return 0;
+}
+
+static void token_free(struct checkpoint_store *s)
+{
+	struct token_store *t = container_of(s, struct token_store, base);
+	mem_free(t->cp);
+	mem_free(t);
+}
+
+static int open_token_store(weir_dcp *d, const char *token, struct err *e)
+{
+	static const struct checkpoint_store_ops token_ops = { token_load, token_save, token_clear,
+							       token_free };
+	enum { VBUCKETS = 65536 };
+	struct token_store *t = mem_try(sizeof(*t));
+	if (!t)
+		return err_nomem(e);
+	t->base.ops = &token_ops;
+	d->store = &t->base;
+	t->cp = mem_try_array(strlen(token) / 64 + 1, sizeof(*t->cp));
+	if (!t->cp)
+		return err_nomem(e);
+	return feed_token_parse(slice_str(token), t->cp, MIN(strlen(token) / 64 + 1, VBUCKETS),
+				&t->n, e);
+}
+
 static void free_dcp(weir_dcp *d)
 {
+	feed_free(d->feed);
 	checkpoint_store_free(d->store);
 	mem_free(d->hosts);
 	mem_free(d->collections);
@@ -77,6 +155,11 @@ static void free_dcp(weir_dcp *d)
 
 static int open_store(weir_dcp *d, const weir_dcp_options *o, struct err *e)
 {
+	if (o->resume_after && o->checkpoint_file)
+		return err_set(e, ERR_INVALID,
+			       "resume_after and checkpoint_file exclude each other");
+	if (o->resume_after)
+		return open_token_store(d, o->resume_after, e);
 	if (!o->checkpoint_file)
 		return 0;
 	int rc = checkpoint_file_open(env_posix(), o->checkpoint_file, &d->store, e);
@@ -130,6 +213,27 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 	return dcp_source_open(&s, &d->source, e);
 }
 
+static bool collection_names(void *arg, uint32_t id, const char **scope, const char **name)
+{
+	weir_dcp *d = arg;
+	return dcp_source_collection(d->source, id, scope, name);
+}
+
+static int open_feed(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+{
+	AUTO(buf) struct buf filter = BUF_INIT;
+	AUTO(buf) struct buf pipeline = BUF_INIT;
+	struct feed_options fo = { .bucket = o->bucket ? o->bucket : "",
+				   .collection = collection_names,
+				   .arg = d };
+	int rc = 0;
+	if (o->filter.data)
+		rc = lib_doc(o->filter, "filter", &filter, &fo.filter, NULL, e);
+	if (rc == 0 && o->pipeline.data)
+		rc = lib_array(o->pipeline, "pipeline", &pipeline, &fo.pipeline, e);
+	return rc < 0 ? rc : feed_new(&fo, &d->feed, e);
+}
+
 int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *we)
 {
 	struct err *e = lib_err(we);
@@ -147,6 +251,8 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	if (rc == 0)
 		rc = split(o.collections, "collections", &d->collections, d->collection,
 			   &n_collections, e);
+	if (rc == 0)
+		rc = open_feed(d, &o, e);
 	if (rc == 0)
 		rc = open_store(d, &o, e);
 	if (rc == 0)
@@ -269,6 +375,25 @@ void weir_dcp_event_info(weir_dcp *d, const weir_dcp_event *event, weir_dcp_info
 	};
 	(void)dcp_source_collection(d->source, ev->collection, &i.scope, &i.collection);
 	memcpy(out, &i, bytes);
+}
+
+int weir_dcp_event_doc(weir_dcp *d, const weir_dcp_event *ev, weir_doc *doc, weir_error *e)
+{
+	struct slice out;
+	if (!d || !ev || !doc)
+		return lib_null(lib_err(e), "an argument");
+	int rc = feed_event(d->feed, of(ev), &out, lib_err(e));
+	if (rc > 0)
+		*doc = weir_bson(out.p, out.len);
+	return rc;
+}
+
+int weir_dcp_token(weir_dcp *d, weir_buffer *out, weir_error *e)
+{
+	if (!d || !out)
+		return lib_null(lib_err(e), "an argument");
+	feed_token(d->feed, lib_buf(out));
+	return buf_check(lib_buf(out), lib_err(e));
 }
 
 static void add_up(void *arg, const struct dcp_vbucket_status *v)

@@ -361,7 +361,7 @@ static void checkpoint_requests_have_the_bytes_that_go_dcp_sends(void **state)
 	struct err e = ERR_INIT;
 	AUTO(buf) struct buf b = BUF_INIT;
 	wire_xattr_upsert(&b, 40, 5, SLICE_LIT("k"), SLICE_LIT("cbgo"),
-			  SLICE_LIT("{\"checkpoint\":1}"), 0, false);
+			  SLICE_LIT("{\"checkpoint\":1}"), 0, 0);
 	assert_bytes(&b, "80d10001 00000028 0000001d 00000005 0000000000000000 6b"
 			 "c8 04 0004 00000010 6362676f 7b22636865636b706f696e74223a317d");
 	buf_reset(&b);

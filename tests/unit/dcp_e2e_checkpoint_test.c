@@ -1,0 +1,175 @@
+/* Checkpoints in the documents of a bucket, against the simulated cluster. */
+#include "tests/dcp_world.h"
+
+#include "dcp/conn.h"
+
+enum { VBS = 16 };
+
+struct place {
+	struct fake *fake;
+	char seed[32];
+	const char *seeds[1];
+	struct scram_cache cache;
+	struct conn_options o;
+};
+
+static void place_open(struct place *p, unsigned nodes)
+{
+	*p = (struct place){ .fake = fake_start(
+				     &(struct fake_options){ .nodes = nodes, .vbuckets = VBS }) };
+	assert_non_null(p->fake);
+	(void)snprintf(p->seed, sizeof(p->seed), "127.0.0.1:%u", fake_kv_port(p->fake, 0));
+	p->seeds[0] = p->seed;
+	p->cache.mechanism = SASL_NONE;
+	p->o = (struct conn_options){ .env = env_posix(),
+				      .user = "Administrator",
+				      .password = "password",
+				      .bucket = "default",
+				      .cache = &p->cache,
+				      .connect_timeout = NSEC_PER_SEC,
+				      .noop = NSEC_PER_SEC };
+}
+
+static struct checkpoint_store *store_open(struct place *p)
+{
+	struct err e = ERR_INIT;
+	struct checkpoint_store *s;
+	assert_ok(checkpoint_couchbase_open(&p->o, p->seeds, 1, "grp", 5 * NSEC_PER_SEC, &s, &e),
+		  &e);
+	return s;
+}
+
+static void load_all(struct checkpoint_store *s, struct checkpoint c[VBS])
+{
+	struct err e = ERR_INIT;
+	for (uint16_t vb = 0; vb < VBS; vb++)
+		c[vb] = (struct checkpoint){ .vb = vb };
+	assert_ok(checkpoint_load(s, c, VBS, &e), &e);
+}
+
+static struct checkpoint at(uint16_t vb, uint64_t seqno)
+{
+	return (struct checkpoint){
+		.vb = vb, .found = true, .pos = { seqno, seqno, seqno, 77 }, .bucket_uuid = "u"
+	};
+}
+
+static void documents_are_written_read_and_fenced_by_their_cas(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct place p;
+	struct checkpoint c[VBS], d[VBS];
+	place_open(&p, 3);
+	struct checkpoint_store *mine = store_open(&p), *other = store_open(&p);
+	load_all(mine, c);
+	for (unsigned vb = 0; vb < VBS; vb++)
+		assert_false(c[vb].found);
+	for (uint16_t vb = 0; vb < VBS; vb++)
+		c[vb] = at(vb, 100 + vb);
+	assert_ok(checkpoint_save(mine, c, VBS, &e), &e);
+	load_all(other, d);
+	for (unsigned vb = 0; vb < VBS; vb++)
+		assert_true(d[vb].found && d[vb].pos.seqno == 100 + vb && d[vb].pos.uuid == 77);
+	struct checkpoint one = at(3, 500);
+	assert_ok(checkpoint_save(other, &one, 1, &e),
+		  &e); /* the other member has taken vBucket 3 over */
+	one = at(3, 120);
+	assert_int_equal(checkpoint_save(mine, &one, 1, &e), ERR_FENCED);
+	one = at(4, 130);
+	assert_ok(checkpoint_save(mine, &one, 1, &e), &e);
+	load_all(other, d);
+	assert_true(d[3].pos.seqno == 500 && d[4].pos.seqno == 130);
+	checkpoint_store_free(mine);
+	checkpoint_store_free(other);
+	fake_stop(p.fake);
+}
+
+static void a_first_write_does_not_overwrite_somebody_elses(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct place p;
+	struct checkpoint c[VBS];
+	place_open(&p, 1);
+	struct checkpoint_store *mine = store_open(&p), *other = store_open(&p);
+	load_all(mine, c);
+	load_all(other, c);
+	struct checkpoint one = at(3, 500), two = at(3, 5);
+	assert_ok(checkpoint_save(other, &one, 1, &e), &e);
+	assert_int_equal(checkpoint_save(mine, &two, 1, &e), ERR_FENCED);
+	checkpoint_store_free(mine);
+	checkpoint_store_free(other);
+	fake_stop(p.fake);
+}
+
+static void busy_nodes_are_asked_again_and_dead_ones_time_out(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct place p;
+	struct checkpoint c[VBS];
+	place_open(&p, 2);
+	struct checkpoint_store *s = store_open(&p);
+	fake_fault(p.fake, &(struct fake_fault){ .kind = FAKE_STATUS,
+						 .node = -1,
+						 .vb = -1,
+						 .opcode = 0xd0,
+						 .status = 0x86,
+						 .count = 5 });
+	load_all(s, c);
+	checkpoint_store_free(s);
+	p.seeds[0] = "127.0.0.1:1";
+	assert_ok(checkpoint_couchbase_open(&p.o, p.seeds, 1, "grp", 300 * NSEC_PER_MS, &s, &e),
+		  &e);
+	c[0] = (struct checkpoint){ .vb = 0 };
+	assert_int_equal(checkpoint_load(s, c, 1, &e), ERR_TIMEOUT);
+	checkpoint_store_free(s);
+	p.seeds[0] = p.seed;
+	p.o.password = "wrong";
+	p.cache.mechanism = SASL_NONE;
+	assert_ok(checkpoint_couchbase_open(&p.o, p.seeds, 1, "grp", NSEC_PER_SEC, &s, &e), &e);
+	assert_int_equal(checkpoint_load(s, c, 1, &e), ERR_AUTH);
+	checkpoint_store_free(s);
+	fake_stop(p.fake);
+}
+
+static void a_source_keeps_its_place_in_the_bucket_itself(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	struct place p;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = VBS });
+	place_open(&p, 1);
+	p.o.connect_timeout = NSEC_PER_SEC;
+	struct checkpoint_store *s;
+	struct err e = ERR_INIT;
+	assert_ok(checkpoint_couchbase_open(&p.o, w->seeds, 1, "grp", 5 * NSEC_PER_SEC, &s, &e),
+		  &e);
+	w->o.store = s;
+	write_some(w, VBS, 200, &counter);
+	for (int round = 0; round < 3; round++) {
+		world_open(w);
+		nsec until =
+			now() +
+			700 * NSEC_PER_MS; /* the cluster's history also has the checkpoints' documents */
+		while (now() < until)
+			(void)pump_once(w, 20 * NSEC_PER_MS);
+		world_close(w);
+	}
+	assert_true(w->events > 100 && w->duplicates == 0);
+	checkpoint_store_free(s);
+	world_free(w);
+	fake_stop(p.fake);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(documents_are_written_read_and_fenced_by_their_cas),
+		cmocka_unit_test(a_first_write_does_not_overwrite_somebody_elses),
+		cmocka_unit_test(busy_nodes_are_asked_again_and_dead_ones_time_out),
+		cmocka_unit_test(a_source_keeps_its_place_in_the_bucket_itself),
+	};
+	return cmocka_run_group_tests_name("dcp/e2e checkpoint", tests, NULL, NULL);
+}

@@ -1,0 +1,187 @@
+#include "tests/test.h"
+
+#include "dcp/feed.h"
+#include "dcp/wire.h"
+#include "doc/json.h"
+
+#include <string.h>
+
+static bool names(void *arg, uint32_t id, const char **scope, const char **name)
+{
+	(void)arg;
+	*scope = "shop";
+	*name = "orders";
+	return id == 8;
+}
+
+static struct dcp_event mutation(const char *key, const char *value, uint8_t datatype)
+{
+	return (struct dcp_event){ .kind = DCP_MUTATION,
+				   .vb = 490,
+				   .datatype = datatype,
+				   .collection = 8,
+				   .pos = { 5, 4, 6, 0xabc },
+				   .rev = 2,
+				   .cas = 1795306000311255079,
+				   .key = slice_str(key),
+				   .value = slice_str(value) };
+}
+
+static struct feed *open_feed(const char *filter, const char *pipeline)
+{
+	struct err e = ERR_INIT;
+	struct feed *f;
+	AUTO(buf) struct buf bson = BUF_INIT;
+	AUTO(buf) struct buf wrapped = BUF_INIT;
+	struct feed_options o = { .bucket = "b", .collection = names };
+	if (filter) {
+		assert_ok(json_to_bson(slice_str(filter), &bson, NULL, &e), &e);
+		o.filter = buf_slice(&bson);
+	}
+	if (pipeline) {
+		assert_ok(json_to_bson(slice_str(pipeline), &wrapped, NULL, &e), &e);
+		o.pipeline = value_slice(bson_get_str(buf_slice(&wrapped), "p"));
+	}
+	assert_ok(feed_new(&o, &f, &e), &e);
+	return f;
+}
+
+static void assert_event(struct feed *f, const struct dcp_event *ev, const char *want)
+{
+	struct err e = ERR_INIT;
+	struct slice doc;
+	AUTO(buf) struct buf text = BUF_INIT;
+	int rc = feed_event(f, ev, &doc, &e);
+	if (rc != 1)
+		fail_msg("%d %s", rc, e.msg);
+	assert_ok(bson_validate(doc, &e), &e);
+	json_from_bson(doc, JSON_RELAXED, &text);
+	assert_string_equal(buf_cstr(&text), want);
+}
+
+static void a_mutation_becomes_a_replace_event(void **state)
+{
+	(void)state;
+	struct feed *f = open_feed(NULL, NULL);
+	struct dcp_event ev = mutation("k", "{\"a\":1}", DATATYPE_JSON);
+	assert_event(f, &ev,
+		     "{\"_id\":{\"_data\":\"01ea-0000000000000005-0000000000000abc-"
+		     "0000000000000004-0000000000000006\"},"
+		     "\"operationType\":\"replace\",\"clusterTime\":{\"$timestamp\":{\"t\":"
+		     "1795306000,\"i\":311255079}},"
+		     "\"wallTime\":{\"$date\":\"2026-11-22T00:06:40.311Z\"},\"ns\":{\"db\":\"b\","
+		     "\"coll\":\"shop.orders\"},"
+		     "\"documentKey\":{\"_id\":\"k\"},\"fullDocument\":{\"a\":1},"
+		     "\"couchbase\":{\"vbucket\":490,\"seqno\":5,\"vbuuid\":2748,\"revision\":2,"
+		     "\"cas\":1795306000311255079,\"flags\":0}}");
+	feed_free(f);
+}
+
+static void weakness_4_nothing_is_called_an_insert(void **state)
+{
+	(void)state;
+	struct feed *f = open_feed("{\"operationType\":\"insert\"}", NULL);
+	struct slice doc;
+	struct dcp_event ev = mutation("k", "{}", DATATYPE_JSON);
+	ev.rev = 1; /* the first revision of a document that may have existed before */
+	assert_int_equal(feed_event(f, &ev, &doc, NULL), 0);
+	feed_free(f);
+}
+
+static void weakness_3_an_expiration_is_a_marked_delete(void **state)
+{
+	(void)state;
+	struct feed *f =
+		open_feed("{\"operationType\":\"delete\",\"couchbase.expired\":true}",
+			  "{\"p\":[{\"$project\":{\"k\":\"$documentKey._id\",\"_id\":0}}]}");
+	struct slice doc;
+	struct dcp_event ev = { .kind = DCP_EXPIRATION,
+				.vb = 1,
+				.pos = { 5, 5, 5, 1 },
+				.key = SLICE_LIT("gone"),
+				.delete_time = 1000 };
+	assert_event(f, &ev, "{\"k\":\"gone\"}");
+	ev.kind = DCP_DELETION;
+	assert_int_equal(feed_event(f, &ev, &doc, NULL), 0);
+	feed_free(f);
+}
+
+static void values_that_are_no_json_object_are_handed_on_as_bytes(void **state)
+{
+	(void)state;
+	struct feed *f = open_feed(
+		NULL, "{\"p\":[{\"$project\":{\"v\":\"$couchbase.value\",\"f\":\"$fullDocument\","
+		      "\"_id\":0}}]}");
+	struct dcp_event plain = mutation("k", "xyz", 0),
+			 array = mutation("k", "[1]", DATATYPE_JSON);
+	assert_event(f, &plain, "{\"v\":{\"$binary\":{\"base64\":\"eHl6\",\"subType\":\"00\"}}}");
+	assert_event(f, &array, "{\"v\":{\"$binary\":{\"base64\":\"WzFd\",\"subType\":\"00\"}}}");
+	feed_free(f);
+}
+
+static void a_rollback_is_an_event(void **state)
+{
+	(void)state;
+	struct feed *f = open_feed(NULL, NULL);
+	struct dcp_event ev = { .kind = DCP_ROLLBACK,
+				.vb = 1,
+				.pos = { 5, 5, 5, 7 },
+				.rollback_to = 6,
+				.rollback_from = 9 };
+	assert_event(f, &ev,
+		     "{\"_id\":{\"_data\":\"0001-0000000000000005-0000000000000007-"
+		     "0000000000000005-0000000000000005\"},"
+		     "\"operationType\":\"rollback\",\"couchbase\":{\"vbucket\":1,\"seqno\":5,"
+		     "\"vbuuid\":7,"
+		     "\"rollbackTo\":6,\"rollbackFrom\":9}}");
+	feed_free(f);
+}
+
+static void the_token_holds_every_vbuckets_place_and_shows_damage(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct feed *f = open_feed("{\"x\":1}", NULL); /* what is filtered out counts, too */
+	struct slice doc;
+	struct checkpoint c[4];
+	size_t n;
+	struct dcp_event ev = mutation("k", "{}", DATATYPE_JSON);
+	AUTO(buf) struct buf token = BUF_INIT;
+	feed_token(f, &token);
+	assert_ok(feed_token_parse(buf_slice(&token), c, 4, &n, &e), &e);
+	assert_int_equal(n, 0);
+	assert_int_equal(feed_event(f, &ev, &doc, &e), 0);
+	ev.vb = 1023;
+	ev.pos = (struct dcp_position){ UINT64_MAX - 1, 1, UINT64_MAX, UINT64_MAX };
+	assert_int_equal(feed_event(f, &ev, &doc, &e), 0);
+	buf_reset(&token);
+	feed_token(f, &token);
+	assert_ok(feed_token_parse(buf_slice(&token), c, 4, &n, &e), &e);
+	assert_int_equal(n, 2);
+	assert_true(c[0].vb == 490 && c[0].pos.seqno == 5 && c[0].pos.uuid == 0xabc && c[0].found);
+	assert_true(c[1].vb == 1023 && c[1].pos.snap_end == UINT64_MAX);
+	assert_int_equal(feed_token_parse(buf_slice(&token), c, 1, &n, &e), ERR_LIMIT);
+	for (size_t i = 0; i < token.len; i++) {
+		uint8_t was = token.p[i];
+		token.p[i] ^= 1;
+		assert_int_equal(feed_token_parse(buf_slice(&token), c, 4, &n, &e),
+				 ERR_TOKEN_CORRUPT);
+		token.p[i] = was;
+		assert_int_equal(feed_token_parse(slice_of(token.p, i), c, 4, &n, &e),
+				 ERR_TOKEN_CORRUPT);
+	}
+	feed_free(f);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_mutation_becomes_a_replace_event),
+		cmocka_unit_test(weakness_4_nothing_is_called_an_insert),
+		cmocka_unit_test(weakness_3_an_expiration_is_a_marked_delete),
+		cmocka_unit_test(values_that_are_no_json_object_are_handed_on_as_bytes),
+		cmocka_unit_test(a_rollback_is_an_event),
+		cmocka_unit_test(the_token_holds_every_vbuckets_place_and_shows_damage),
+	};
+	return cmocka_run_group_tests_name("dcp/feed", tests, NULL, NULL);
+}
