@@ -13,6 +13,7 @@
 #   make torture         the long forms of the crash and fault tests
 #   make lint            layers, exported names, formatting, other habits
 #   make format          clang-format over the tree
+#   make docs            the generated pages of docs/manual
 #   make deps            print the Debian packages the build needs
 #   make clean           remove build/
 #
@@ -69,11 +70,16 @@ all: $(B)/weir $(B)/libweir.a $(B)/libweir.so
 
 # ---- compiling ----
 
-# Rewritten only when compiler or flags change; every object depends on it.
-$(B)/settings: FORCE
+# Each is rewritten only when what it holds changes: objects depend on the compiler and its flags (but for -Werror,
+# which changes nothing in them), the pkg-config file on where things go.
+define stamp
 	@mkdir -p $(B)
-	@echo '$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(PREFIX) $(LIBDIR)' | cmp -s - $@ || \
-	 echo '$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(PREFIX) $(LIBDIR)' > $@
+	@echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
+endef
+$(B)/settings: FORCE
+	$(call stamp,$(filter-out -Werror,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)))
+$(B)/places: FORCE
+	$(call stamp,$(PREFIX) $(LIBDIR) $(VERSION) $(PKGS_BUILD) $(LIBS_PRIVATE))
 FORCE:
 
 $(B)/tests/%.o: CFLAGS_EXTRA = $(TEST_CFLAGS)
@@ -184,7 +190,7 @@ torture: install-deps-test
 	@$(MAKE) --no-print-directory all $(TESTS)
 	@WEIR_TORTURE=1 WEIR_TEST_SECONDS=7200 WEIR=$(abspath $(B)/weir) WEIR_BUILD=$(abspath $(B)) \
 		tools/test-all $(B)/torture-logs $(TORTURE_TESTS)
-TORTURE_TESTS = $(foreach w,sim faults kill chaos,$(filter %_$(w),$(TESTS)))
+TORTURE_TESTS = $(foreach t,$(TESTS),$(if $(strip $(foreach w,_sim _faults _kill _chaos,$(findstring $(w),$(t)))),$(t)))
 
 bench: install-deps
 	@tools/install-deps $(DEPS_TEST) $(DEPS_BENCH)
@@ -229,9 +235,14 @@ format:
 		{ echo "clang-format is not installed"; exit 1; }; \
 	$$cf -i $(wildcard src/*/*.c tests/*.c tests/*.h tests/unit/*.c bench/*.c bench/*.h fuzz/*.c examples/*.c)
 
+# ---- generated pages ----
+
+docs: all
+	@$(B)/weir query --list-markdown > docs/manual/operators.md
+
 # ---- installing ----
 
-$(B)/weir.pc: $(B)/settings Makefile
+$(B)/weir.pc: $(B)/places Makefile
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
 		'Name: weir' 'Description: change streams, a durable log and stream processing' \
 		'Version: $(VERSION)' 'Requires.private: $(PKGS_BUILD)' \
@@ -270,4 +281,4 @@ clean:
 	rm -rf build
 
 .PHONY: all deps install-deps install-deps-test demo check check-run check-summary asan tsan valgrind torture \
-	bench bench-run fuzz fuzz-replay lint format install uninstall help clean FORCE
+	bench bench-run fuzz fuzz-replay lint format docs install uninstall help clean FORCE

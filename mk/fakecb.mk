@@ -12,3 +12,6 @@ $(B)/fake-couchbase: $(B)/tests/fake/couchbase/main.o $(B)/fakecb.a $(B)/inside.
 # Tests named dcp_e2e_* and fakecb_* link the cluster.
 $(B)/tests/dcp_e2e_% $(B)/tests/fakecb_%: TEST_LIBS += $(B)/fakecb.a $(B)/inside.a $(FAKECB_LIBS)
 $(patsubst tests/unit/%_test.c,$(B)/tests/%,$(wildcard tests/unit/dcp_e2e_*_test.c tests/unit/fakecb_*_test.c)): $(B)/fakecb.a
+
+# Clients that others wrote connect to it (tests/cli/couchbase_*.sh).
+check-run: $(B)/fake-couchbase

@@ -16,7 +16,7 @@
  * gives it (`before`), or weir looks for it in the log through an index of latest documents (`latest`).
  *
  * Names. A database name has 1 to 63 bytes, a collection name 1 to 255, UTF-8 without NUL; a database name has none of
- * / \ . " $ and no blank, a collection name no $. 
+ * / \ . " $ and no blank, a collection name no $.
  *
  * Thread: a weir_oplog from any thread; a weir_batch from one at a time. Close it when no call on it is under way and
  * its watches are freed.
@@ -177,8 +177,9 @@ WEIR_API int weir_oplog_noop(weir_oplog *o, weir_doc note, const weir_append_opt
 /* Waits until everything appended so far, by any thread, is durable. IO, POISONED. */
 WEIR_API int weir_oplog_flush(weir_oplog *o, weir_error *e);
 
-/* The latest version of a document, appended to out as BSON: 1 found, 0 there is none (deleted, dropped, never
- * inserted), NO_IMAGE (it exists, but part of its history was trimmed away), LIMIT. Writers and readers. */
+/* The latest version of a document, appended to out as BSON: 1 found; 0 the log knows of none (deleted, dropped, never
+ * inserted, or all its history was trimmed away); NO_IMAGE (it exists, but what its last updates started from was
+ * trimmed away); LIMIT, INVALID (see latest_bytes_max, latest). Writers and readers. */
 WEIR_API int weir_oplog_find(weir_oplog *o, const char *db, const char *coll, weir_doc key,
 			     weir_buffer *out, weir_error *e);
 
@@ -263,7 +264,7 @@ typedef struct weir_check_options {
 	bool accept_loss;
 	/* called for each damage as it is found; d is borrowed for the call. Non-zero stops with that value */
 	int (*on_damage)(void *arg, const weir_damage *d);
-	/* called now and then; non-zero stops with INTERRUPTED. total is 0 while unknown */
+	/* called every few megabytes and at the end; non-zero stops with INTERRUPTED */
 	int (*on_progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *arg;
 } weir_check_options;

@@ -30,6 +30,7 @@ struct lookup {
 	struct buf image, after; /* scratch of chains: the image so far, and the next one */
 	struct buf updates;      /* the differences on the way back */
 	struct kept *kept;       /* LOOKUP_CACHE_SLOTS, made at the first need */
+	size_t kept_bytes, hand; /* of their images; where making room goes on */
 };
 
 /* An image made lately. */
@@ -104,6 +105,13 @@ static struct kept *kept_at(struct lookup *l, uint64_t offset)
 	return l->kept ? &l->kept[offset % LOOKUP_CACHE_SLOTS] : NULL;
 }
 
+static void forget(struct lookup *l, struct kept *k)
+{
+	l->kept_bytes -= k->image.cap;
+	buf_done(&k->image);
+	k->used = false;
+}
+
 /* Keeping is a favour: without memory it is left undone. */
 static void keep(struct lookup *l, uint64_t offset, uint8_t chain, struct slice image)
 {
@@ -114,8 +122,14 @@ static void keep(struct lookup *l, uint64_t offset, uint8_t chain, struct slice 
 	struct kept *k = kept_at(l, offset);
 	if (!k)
 		return;
+	if (k->image.cap > image.len * 2 + 256)
+		forget(l, k);
+	while (l->kept_bytes + image.len > LOOKUP_CACHE_BYTES)
+		forget(l, &l->kept[l->hand++ % LOOKUP_CACHE_SLOTS]);
+	l->kept_bytes -= k->image.cap;
 	buf_reset(&k->image);
 	buf_add_slice(&k->image, image);
+	l->kept_bytes += k->image.cap;
 	k->used = !k->image.failed;
 	k->offset = offset;
 	k->chain = chain;
@@ -408,6 +422,6 @@ void lookup_stat(struct lookup *l, uint64_t *documents, uint64_t *bytes)
 {
 	mutex_lock(&l->lock);
 	*documents = l->latest.used;
-	*bytes = latest_bytes(&l->latest);
+	*bytes = latest_bytes(&l->latest) + l->kept_bytes;
 	mutex_unlock(&l->lock);
 }

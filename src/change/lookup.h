@@ -14,8 +14,9 @@
 
 #include "change/entry.h"
 
-#define LOOKUP_CACHE_SLOTS 256         /* images kept */
-#define LOOKUP_CACHE_IMAGE (16u << 10) /* bytes of the largest one kept */
+#define LOOKUP_CACHE_SLOTS 4096         /* images kept, at most */
+#define LOOKUP_CACHE_BYTES (16u << 20)  /* and their bytes */
+#define LOOKUP_CACHE_IMAGE (256u << 10) /* bytes of the largest one kept */
 
 struct lookup;
 

@@ -45,7 +45,7 @@ struct watch {
 	uint64_t scanned, returned;
 
 	struct event **events; /* events[0] serves watch_next */
-	size_t held; /* events filled so far of the batch under way */
+	size_t held;           /* events filled so far of the batch under way */
 	size_t n_events, cap_events;
 	struct buf image; /* fullDocument of an update */
 	uint8_t id[EVENT_ID_BYTES];

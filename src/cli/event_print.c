@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TABLE_WIDTH = 120, TABLE_FIXED = 24 + 1 + 14 + 1 + 24 + 1 + 20 + 1 };
+enum { TABLE_WIDTH = 160, TABLE_FIXED = 24 + 1 + 14 + 1 + 24 + 1 + 20 + 1 };
 
 void event_printer_init(struct event_printer *p, const char *format, FILE *out)
 {

@@ -5,8 +5,8 @@
  *	                          ▲ merge │ serialise / deserialise
  *
  * Merging the states of parts gives the state of the whole, in the order merged: $first, $push and the like follow
- * it; $sum and $avg keep exact sums, so every cut of the input gives the same bits; $stdDev* merge their moments
- * (equal but for rounding). $median and $percentile keep their values: exact.
+ * it; $sum and $avg keep exact sums of integers and doubles, so every cut of the input gives the same bits (decimals are
+ * rounded to 34 digits at each step); $stdDev* merge their moments (equal but for rounding). $median and $percentile keep their values: exact.
  *
  * Thread: an accumulator belongs to one at a time.
  */

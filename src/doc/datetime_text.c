@@ -54,11 +54,28 @@ static void put_month(struct buf *out, int month, size_t letters)
 	buf_add(out, name + 1, (letters ? MIN(letters, n) : n) - 1);
 }
 
+/* At least `width` digits. Only the ISO year of the first days of year 0 is negative. */
+static void put_number(struct buf *out, int64_t v, unsigned width)
+{
+	uint8_t digits[20];
+	size_t at = sizeof(digits);
+	if (v < 0) {
+		buf_add_byte(out, '-');
+		v = -v;
+	}
+	do {
+		digits[--at] = (uint8_t)('0' + v % 10);
+		v /= 10;
+	} while (v || sizeof(digits) - at < width);
+	buf_add(out, digits + at, sizeof(digits) - at);
+}
+
 static void put_offset(struct buf *out, int64_t offset_s)
 {
 	int64_t minutes = (offset_s < 0 ? -offset_s : offset_s) / 60;
-	buf_add_fmt(out, "%c%02d%02d", offset_s < 0 ? '-' : '+', (int)(minutes / 60),
-		    (int)(minutes % 60));
+	buf_add_byte(out, offset_s < 0 ? '-' : '+');
+	put_number(out, minutes / 60, 2);
+	put_number(out, minutes % 60, 2);
 }
 
 static void put_letter(char letter, const struct datetime *t, int64_t offset_s, struct buf *out)
@@ -67,19 +84,19 @@ static void put_letter(char letter, const struct datetime *t, int64_t offset_s, 
 	int64_t days = days_of_date(t->year, t->month, t->day);
 	isoweek_of(t, &w);
 	switch (letter) {
-	case 'd': buf_add_fmt(out, "%02d", t->day); break;
-	case 'G': buf_add_fmt(out, "%04" PRId64, w.year); break;
-	case 'H': buf_add_fmt(out, "%02d", t->hour); break;
-	case 'j': buf_add_fmt(out, "%03d", day_of_year(t)); break;
-	case 'L': buf_add_fmt(out, "%03d", t->ms); break;
-	case 'm': buf_add_fmt(out, "%02d", t->month); break;
-	case 'M': buf_add_fmt(out, "%02d", t->minute); break;
-	case 'S': buf_add_fmt(out, "%02d", t->second); break;
-	case 'u': buf_add_fmt(out, "%d", w.weekday); break;
-	case 'U': buf_add_fmt(out, "%02d", week_of_year(t)); break;
-	case 'V': buf_add_fmt(out, "%02d", w.week); break;
-	case 'w': buf_add_fmt(out, "%d", weekday_of_days(days) + 1); break;
-	case 'Y': buf_add_fmt(out, "%04" PRId64, t->year); break;
+	case 'd': put_number(out, t->day, 2); break;
+	case 'G': put_number(out, w.year, 4); break;
+	case 'H': put_number(out, t->hour, 2); break;
+	case 'j': put_number(out, day_of_year(t), 3); break;
+	case 'L': put_number(out, t->ms, 3); break;
+	case 'm': put_number(out, t->month, 2); break;
+	case 'M': put_number(out, t->minute, 2); break;
+	case 'S': put_number(out, t->second, 2); break;
+	case 'u': put_number(out, w.weekday, 1); break;
+	case 'U': put_number(out, week_of_year(t), 2); break;
+	case 'V': put_number(out, w.week, 2); break;
+	case 'w': put_number(out, weekday_of_days(days) + 1, 1); break;
+	case 'Y': put_number(out, t->year, 4); break;
 	case 'z': put_offset(out, offset_s); break;
 	case 'Z': buf_add_fmt(out, "%d", (int)(offset_s / 60)); break;
 	case 'b': put_month(out, t->month, 3); break;

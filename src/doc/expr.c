@@ -132,14 +132,10 @@ int compile_finish(struct compile *c, struct node *x, struct node **out, struct 
 	}
 	struct expr_input in = { .root = BSON_EMPTY };
 	struct expr_env env = { .ev = &c->ev, .in = &in, .current = BSON_EMPTY };
-	struct value frame[EXPR_FRAME_SMALL], v;
-	env.vars = frame;
-	if (c->x->slots > EXPR_FRAME_SMALL) {
-		*out = x;
-		return 0;
-	}
-	for (size_t i = 0; i < EXPR_FRAME_SMALL; i++)
-		frame[i] = VALUE_MISSING;
+	struct value v;
+	env.vars = arena_try_array(&c->ev.arena, c->x->slots + 1, sizeof(*env.vars));
+	if (!env.vars)
+		return err_nomem(e);
 	int rc = node_eval(x, &env, &v, e);
 	if (rc == 0 && value_depth(v, BSON_DEPTH_MAX) > BSON_DEPTH_MAX)
 		rc = err_set(e, ERR_LIMIT, "a constant nests deeper than %d levels",

@@ -113,7 +113,11 @@ static int check(const char *dir, bool repair, const weir_check_options *options
 	int rc = lib_options(&opt, sizeof(opt), options, e);
 	if (rc < 0)
 		return rc;
-	const struct log_options lo = { .read_only = !repair };
+	const struct log_options lo = {
+		.read_only = !repair,
+		.progress = opt.on_progress,
+		.progress_arg = opt.arg,
+	};
 	if (repair)
 		rc = log_repair(dir, &lo, opt.accept_loss, pass_damage, &opt, &r, e);
 	else

@@ -150,7 +150,7 @@ struct listing {
 	struct listed {
 		weir_operator op;
 		size_t order; /* of its group: where the group came up first */
-	} *row;
+	} * row;
 	size_t n;
 };
 

@@ -4,6 +4,8 @@
 
 #define CHECK_AHEAD (1u << 20)
 
+#define PROGRESS_BYTES (4u << 20)
+
 struct check {
 	struct partition *p;
 	int (*each)(void *arg, const struct damage *d);
@@ -20,6 +22,7 @@ struct check {
 	bool last;
 	uint64_t byte, offset; /* where the walk stands */
 	uint64_t position;     /* of the next segment, as far as known */
+	uint64_t first, told;  /* positions: of the first segment; that progress was told last */
 
 	struct index_entry *index;
 	size_t n_index, at_index;
@@ -155,6 +158,19 @@ static int bad_batch(struct check *c, int state, uint64_t limit, uint64_t next_b
 	return found(c, d);
 }
 
+/* Says how far the check is, every few megabytes and at the end. */
+static int tell(struct check *c, uint64_t position, bool end, struct err *e)
+{
+	const struct log_options *o = &c->p->topic->log->options;
+	if (!o->progress || (!end && position - c->told < PROGRESS_BYTES))
+		return 0;
+	c->told = position;
+	uint64_t total = MAX(c->tail.position, position) - c->first;
+	if (o->progress(o->progress_arg, MIN(position - c->first, total), total) == 0)
+		return 0;
+	return err_set(e, ERR_INTERRUPTED, "stopped by the caller");
+}
+
 static int walk_segment(struct check *c, uint64_t limit, uint64_t next_base, struct err *e)
 {
 	while (!c->last || c->byte < limit) {
@@ -186,6 +202,9 @@ static int walk_segment(struct check *c, uint64_t limit, uint64_t next_base, str
 		c->offset += b.span;
 		if (b.kind == BATCH_SEAL)
 			return 0;
+		rc = tell(c, c->h.base_position + c->byte, false, e);
+		if (rc)
+			return rc;
 	}
 	return 0;
 }
@@ -230,6 +249,8 @@ static int check_segment(struct check *c, size_t i, struct err *e)
 	c->seed = header_seed(&c->h);
 	c->byte = SEGMENT_HEADER_BYTES;
 	window_forget(&c->w);
+	if (i == 0)
+		c->first = c->told = c->h.base_position;
 	uint64_t limit = UINT64_MAX;
 	if (c->last)
 		limit = c->tail.position > c->h.base_position
@@ -280,6 +301,8 @@ int check_partition(struct partition *p, int (*each)(void *arg, const struct dam
 						.from = c.offset,
 						.to = c.r.claimed,
 						.what = "the data end before what was durable" });
+	if (rc == 0)
+		rc = tell(&c, c.position, true, e);
 	window_done(&c.w);
 	recovered_done(&c.r);
 	return rc;

@@ -31,4 +31,9 @@ struct damage {
 int check_partition(struct partition *p, int (*each)(void *arg, const struct damage *d), void *arg,
 		    struct log_report *out, struct err *e);
 
+/* Writes damaged or missing description files (weir-log, topic) anew from the segments' headers; the lock is held. */
+int mend_descriptions(struct env *env, const char *dir,
+		      int (*each)(void *arg, const struct log_damage *d), void *arg,
+		      uint64_t *damages, struct err *e);
+
 #endif

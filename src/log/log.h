@@ -37,6 +37,9 @@ struct log_options {
 	bool create;                    /* make the directory and an empty log when there is none */
 	uint64_t segment_bytes;         /* 0: 64 MiB */
 	uint32_t flush_interval_ms;     /* a background flush of what was only written; 0: 1000; UINT32_MAX: never */
+	/* log_verify and log_repair, for each partition: how far it is read. Non-zero stops with ERR_INTERRUPTED. */
+	int (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
+	void *progress_arg;
 };
 
 struct log_retention {

@@ -181,11 +181,11 @@ static int cut_later_segments(struct partition *p, const struct recovered *r, st
 	for (size_t i = r->n; rc == 0 && i-- > (r->headless ? 0 : r->last + 1);) {
 		struct segment_header h;
 		struct file *f;
-		rc = segment_open(&p->place, r->bases[i], &f, &h, NULL, NULL);
+		rc = segment_open(&p->place, r->bases[i], &f, &h, NULL, e);
 		if (rc == 0)
 			file_close(f);
-		if (rc == ERR_NOMEM || rc == ERR_IO)
-			return err_set(e, rc, "%s: cannot read a torn segment", p->place.dir);
+		if (rc && rc != ERR_CORRUPT)
+			return err_in(e, rc, "cutting a torn segment");
 		rc = rc ? set_aside(p, r->bases[i], e) : unlink_segment(p, r->bases[i], e);
 	}
 	return rc;

@@ -45,7 +45,7 @@ static void unplace(struct log_reader *r)
 	file_close(r->w.file);
 	r->w.file = NULL;
 	window_forget(&r->w);
-	r->placed = false;
+	r->placed = r->near = false;
 	r->left = 0;
 	r->blocked = (struct tail){ 0 };
 }
@@ -64,7 +64,19 @@ void log_reader_seek(struct log_reader *r, uint64_t offset)
 {
 	if (r->idle)
 		reader_busy(r);
-	unplace(r);
+	if (r->placed)
+		r->reached = MAX(r->reached, r->offset);
+	/* Who jumps about in one segment need not look for it and open it each time. */
+	bool near = (r->placed || r->near) && offset >= r->h.base_offset && offset < r->reached;
+	if (near) {
+		window_forget(&r->w);
+		r->placed = false;
+		r->left = 0;
+		r->blocked = (struct tail){ 0 };
+	} else {
+		unplace(r);
+	}
+	r->near = near;
 	r->pos = offset;
 	r->seen = 0;
 }
@@ -165,6 +177,26 @@ static int bad_batch(struct log_reader *r, enum batch_state state, const struct 
 
 /* ---- finding the place ---- */
 
+/* Finds the place of r->pos in the open segment. */
+static int place_near(struct log_reader *r, struct err *e)
+{
+	struct index_entry x;
+	/* What it reads to verify the entry may lie beyond the end that readers may look at. */
+	r->w.ahead = 0;
+	int rc = index_seek_offset(&r->p->place, &r->h, &r->w, r->pos, &x, e);
+	window_forget(&r->w);
+	r->w.ahead = r->buffer_bytes;
+	if (rc) {
+		unplace(r);
+		return rc;
+	}
+	r->byte = x.byte;
+	r->offset = x.offset;
+	r->placed = true;
+	r->near = false;
+	return 0;
+}
+
 static int place_in(struct log_reader *r, uint64_t base, struct err *e)
 {
 	struct file *f;
@@ -175,21 +207,9 @@ static int place_in(struct log_reader *r, uint64_t base, struct err *e)
 	unplace(r);
 	r->w.file = f;
 	r->h = h;
+	r->reached = 0;
 	r->seed = header_seed(&h);
-	struct index_entry x;
-	/* What it reads to verify the entry may lie beyond the end that readers may look at. */
-	r->w.ahead = 0;
-	rc = index_seek_offset(&r->p->place, &h, &r->w, r->pos, &x, e);
-	window_forget(&r->w);
-	r->w.ahead = r->buffer_bytes;
-	if (rc) {
-		unplace(r);
-		return rc;
-	}
-	r->byte = x.byte;
-	r->offset = x.offset;
-	r->placed = true;
-	return 0;
+	return place_near(r, e);
 }
 
 /* A segment that should be there is not: trimmed meanwhile, or missing. */
@@ -265,6 +285,7 @@ static int cross(struct log_reader *r, struct err *e)
 	window_forget(&r->w);
 	r->w.file = f;
 	r->h = h;
+	r->reached = 0;
 	r->seed = header_seed(&h);
 	r->byte = SEGMENT_HEADER_BYTES;
 	return 1;
@@ -347,7 +368,7 @@ static int load(struct log_reader *r, struct err *e)
 	if (!r->placed) {
 		if (r->pos >= tail.next)
 			return 0;
-		rc = place(r, e);
+		rc = r->near ? place_near(r, e) : place(r, e);
 		if (rc)
 			return rc;
 	}

@@ -13,6 +13,8 @@ struct log_reader {
 
 	/* The place of the next batch, once found. */
 	bool placed;
+	bool near;        /* not placed, but the segment of pos is open */
+	uint64_t reached; /* offsets from the open segment's first up to here are known to be in it */
 	struct segment_header h;
 	uint32_t seed;
 	uint64_t byte, offset; /* in w.file; its base offset */

@@ -338,19 +338,62 @@ static int repair_all(struct repair *r, bool apply, struct err *e)
 	return rc;
 }
 
-static int take_lock(struct log *l, struct file **out, struct err *e)
+static int take_lock(struct env *env, const char *dir, struct file **out, struct err *e)
 {
 	char path[PATH_BYTES];
-	int rc = path_join(path, l->dir, "lock", e);
+	int rc = path_join(path, dir, "lock", e);
 	if (rc == 0)
-		rc = env_open(l->env, path, FILE_CREATE, out, e);
+		rc = env_open(env, path, FILE_CREATE, out, e);
 	if (rc)
 		return rc;
 	rc = file_lock(*out, e);
 	if (rc == 1)
 		return 0;
 	file_close(*out);
-	return rc ? rc : err_set(e, ERR_LOCKED, "%s: another process is writing", l->dir);
+	*out = NULL;
+	return rc ? rc : err_set(e, ERR_LOCKED, "%s: another process is writing", dir);
+}
+
+/* Before anything is written into a directory it must look like a log: it has topics. */
+static bool has_topics(struct env *env, const char *dir)
+{
+	char path[PATH_BYTES];
+	struct file_stat st;
+	return path_join(path, dir, "topics", NULL) == 0 && env_stat(env, path, &st, NULL) == 0 &&
+	       st.is_dir;
+}
+
+static int repair_locked(struct repair *r, const char *dir, const struct log_options *o,
+			 bool accept_loss, struct log_report *out, struct err *e)
+{
+	uint64_t descriptions = 0;
+	int rc = 0;
+	if (has_topics(o->env, dir))
+		rc = mend_descriptions(o->env, dir, r->each, r->arg, &descriptions, e);
+	if (rc == 0)
+		rc = log_open(dir, o, &r->log, e);
+	if (rc)
+		return rc;
+	/* Nobody writes: what the pages of a dead writer say must not be believed. */
+	file_close(r->log->lock_file);
+	r->log->lock_file = NULL;
+	rc = repair_all(r, false, e);
+	if (rc == 0 && out) {
+		*out = r->report;
+		out->damages += descriptions;
+	}
+	if (rc == 0 && r->lost && !accept_loss)
+		rc = err_set(
+			e, ERR_CORRUPT,
+			"%" PRIu64
+			" records are lost; no segment was changed: repair again, accepting that",
+			r->lost);
+	r->each = NULL;
+	if (rc == 0 && r->report.damages)
+		rc = repair_all(r, true, e);
+	buf_done(&r->damages);
+	(void)log_close(r->log, NULL);
+	return rc;
 }
 
 int log_repair(const char *dir, const struct log_options *o, bool accept_loss,
@@ -361,29 +404,13 @@ int log_repair(const char *dir, const struct log_options *o, bool accept_loss,
 	if (o)
 		options = *o;
 	options.read_only = true;
+	if (!options.env)
+		options.env = env_posix();
 	struct repair r = { .each = each, .arg = arg, .damages = BUF_INIT };
-	int rc = log_open(dir, &options, &r.log, e);
-	if (rc)
-		return rc;
-	/* Nobody writes: what the pages of a dead writer say must not be believed. */
-	file_close(r.log->lock_file);
-	r.log->lock_file = NULL;
 	struct file *lock = NULL;
-	rc = take_lock(r.log, &lock, e);
+	int rc = has_topics(options.env, dir) ? take_lock(options.env, dir, &lock, e) : 0;
 	if (rc == 0)
-		rc = repair_all(&r, false, e);
-	if (rc == 0 && out)
-		*out = r.report;
-	if (rc == 0 && r.lost && !accept_loss)
-		rc = err_set(e, ERR_CORRUPT,
-			     "%" PRIu64
-			     " records are lost; nothing was changed: repair again, accepting that",
-			     r.lost);
-	r.each = NULL;
-	if (rc == 0 && r.report.damages)
-		rc = repair_all(&r, true, e);
-	buf_done(&r.damages);
-	(void)log_close(r.log, NULL);
+		rc = repair_locked(&r, dir, &options, accept_loss, out, e);
 	file_close(lock);
 	return rc;
 }

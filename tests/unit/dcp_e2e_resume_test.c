@@ -189,7 +189,7 @@ static void a_nack_brings_everything_unacknowledged_again(void **state)
 	struct dcp_batch b;
 	struct world *w = world_kept(&k, 1);
 	for (int i = 0; i < 5; i++) {
-		char key[8];
+		char key[16];
 		(void)snprintf(key, sizeof(key), "k%d", i);
 		(void)fake_set(w->fake, 3, 0, key, SLICE_LIT("1"));
 	}

@@ -184,8 +184,9 @@ static void consumer_killed_at_random_points_misses_nothing(void **state)
 	}
 	assert_int_equal(c.seen->done, 1);
 	assert_true(covered + 3 > n); /* the last run went to the end */
-	assert_true(events > kills); /* most runs got somewhere */
-	print_message("%ld kills, %ld events handled for %d entries that match\n", kills, events, (int)(n / 3));
+	assert_true(events > kills);  /* most runs got somewhere */
+	print_message("%ld kills, %ld events handled for %d entries that match\n", kills, events,
+		      (int)(n / 3));
 	must(weir_oplog_close(o, &e));
 	munmap(c.seen, sizeof(*c.seen));
 	(void)unlink(c.token_path);

@@ -546,6 +546,28 @@ static void batch_gives_no_more_than_its_size_and_loses_nothing(void **state)
 	weir_watch_free(w);
 }
 
+static void large_events_of_a_batch_all_stay_until_the_next_call(void **state)
+{
+	(void)state;
+	const weir_event *const *evs;
+	size_t n;
+	for (int i = 0; i < 5; i++) {
+		char json[6000];
+		snprintf(json, sizeof(json), "{\"_id\":%d,\"pad\":\"%05000d\"}", i, i);
+		insert("db", "c", json);
+	}
+	weir_watch *w = watch("db", "c", (weir_watch_options){ .start = WEIR_START_OLDEST });
+	assert_int_equal(weir_watch_next_batch(w, 0, &evs, &n, &e), 1);
+	assert_int_equal(n, 5); /* fewer than the batch size: the log ran out on the way */
+	for (size_t i = 0; i < n; i++) {
+		const char *pad;
+		assert_int_equal(weir_get_string(weir_event_full_document(evs[i]), "pad", &pad), 1);
+		assert_int_equal(strlen(pad), 5000);
+		assert_int_equal(pad[4999], '0' + (int)i);
+	}
+	weir_watch_free(w);
+}
+
 /* ---- tokens and starts ---- */
 
 static void token_of_a_filtered_stream_moves_over_what_it_leaves_out(void **state)
@@ -835,6 +857,7 @@ int main(void)
 		T(close_races_with_a_reader_that_is_busy),
 		T(descriptor_polls_readable_when_there_is_an_event),
 		T(batch_gives_no_more_than_its_size_and_loses_nothing),
+		T(large_events_of_a_batch_all_stay_until_the_next_call),
 		T(token_of_a_filtered_stream_moves_over_what_it_leaves_out),
 		T(tokens_of_a_stream_sort_in_its_order_also_across_marks),
 		T(token_of_another_log_is_foreign),

@@ -489,6 +489,38 @@ static void missing_indexes_are_rebuilt(void **state)
 	assert_int_equal(verify(f, &x), 0);
 }
 
+static void damaged_descriptions_are_written_anew_from_the_segments(void **state)
+{
+	struct fixture *f = *state;
+	make_log(f, 500);
+	AUTO(buf) struct buf before = BUF_INIT;
+	AUTO(buf) struct buf after = BUF_INIT;
+	test_read_file(file(f, "weir-log"), &before);
+	flip(file(f, "weir-log"), 20, 0);
+	flip(file(f, "topics/t/topic"), 3, 0);
+	struct log *l;
+	struct log_topic *t;
+	struct found x = { .n = 0 };
+	int rc;
+	assert_int_equal(log_open(f->dir, &writing, &l, &f->e), ERR_CORRUPT);
+	assert_ok(log_repair(f->dir, NULL, false, on_damage, &x, NULL, &f->e), &f->e);
+	assert_int_equal(x.n, 2);
+	assert_int_equal(verify(f, &x), 0);
+	test_read_file(file(f, "weir-log"), &after);
+	assert_memory_equal(before.p + 16, after.p + 16, 16); /* the identity */
+	assert_ok(log_open(f->dir, &writing, &l, &f->e), &f->e);
+	assert_ok(log_topic_open(l, "t", &t, &f->e), &f->e);
+	assert_int_equal(log_topic_partitions(t), 1);
+	assert_int_equal(read_from(t, 0, &rc, &f->e), 500);
+	assert_ok(log_close(l, &f->e), &f->e);
+	/* A directory that is no log stays untouched. */
+	char other[400];
+	snprintf(other, sizeof(other), "%.280s.other", f->dir);
+	assert_int_equal(mkdir(other, 0700), 0);
+	assert_int_equal(log_repair(other, NULL, true, NULL, NULL, NULL, &f->e), ERR_INVALID);
+	assert_int_equal(rmdir(other), 0);
+}
+
 static void write_and_die(void *arg)
 {
 	struct fixture *f = arg;
@@ -618,6 +650,7 @@ int main(void)
 		T(a_lost_seal_loses_no_record),
 		T(a_segment_of_another_log_is_not_believed),
 		T(missing_indexes_are_rebuilt),
+		T(damaged_descriptions_are_written_anew_from_the_segments),
 		T(a_torn_tail_is_cut_and_its_bytes_never_come_back),
 		T(every_failing_allocation_is_an_error_and_loses_nothing),
 	};

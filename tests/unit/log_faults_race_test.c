@@ -330,6 +330,45 @@ static void a_jumping_wall_clock_reorders_and_deletes_nothing(void **state)
 						    .max_value = MAX_VALUE },
 			     &e),
 		  &e);
+	sim_advance(s.sim, 2 * HOUR_MS * NSEC_PER_MS); /* now they are old */
+	assert_ok(log_retain(s.log, &e), &e);
+	assert_in_range(log_topic_range(s.topic, 0, false).oldest, 1, s.next - 1);
+	assert_ok(log_close(s.log, &e), &e);
+	sim_free(s.sim);
+}
+
+static void records_stamped_by_a_wrong_clock_are_not_deleted_early(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct steps s = { .rng = { 5 } };
+	s.sim = sim_new(&(struct sim_options){ .file_bytes = 128u << 10 });
+	assert_non_null(s.sim);
+	struct env *env = sim_env(s.sim);
+	struct log_options o = {
+		.env = env, .create = true, .segment_bytes = 8192, .flush_interval_ms = UINT32_MAX
+	};
+	int64_t start = env_wall_ms(env);
+	assert_ok(log_open("log", &o, &s.log, &e), &e);
+	assert_ok(log_topic_create(s.log, "t", 1, &s.topic, &e), &e);
+	assert_ok(log_topic_set_retention(s.topic, &(struct log_retention){ .max_age_ms = HOUR_MS },
+					  &e),
+		  &e);
+	static const int64_t jumps[] = { HOUR_MS, -HOUR_MS, YEAR_MS, -YEAR_MS, -1000, 2 * HOUR_MS };
+	long n = test_count(2000, 10000);
+	for (long i = 0; i < n; i++) {
+		sim_set_wall_ms(s.sim, start + jumps[sim_below(&s.rng, ARRAY_LEN(jumps))]);
+		assert_ok(model_append(s.topic, 0, s.next, 1, 0, MAX_VALUE, LOG_ACK_WRITTEN, &e),
+			  &e);
+		s.next++;
+		if (i % 3 == 0)
+			assert_ok(log_retain(s.log, &e), &e);
+	}
+	assert_int_equal(log_topic_range(s.topic, 0, false).oldest, 0);
+	struct model_range left = { .next = s.next,
+				    .new_from = UINT64_MAX,
+				    .max_value = MAX_VALUE };
+	assert_ok(model_read(s.topic, &left, &e), &e);
 	assert_ok(log_close(s.log, &e), &e);
 	sim_free(s.sim);
 }
@@ -371,6 +410,7 @@ int main(void)
 		cmocka_unit_test(
 			a_reader_a_thousand_times_slower_gets_everything_in_bounded_memory),
 		cmocka_unit_test(a_jumping_wall_clock_reorders_and_deletes_nothing),
+		cmocka_unit_test(records_stamped_by_a_wrong_clock_are_not_deleted_early),
 		cmocka_unit_test(waiting_does_not_look_at_the_wall_clock),
 	};
 	return cmocka_run_group_tests_name("log_faults_race", tests, NULL, NULL);

@@ -106,6 +106,7 @@ static void every_flipped_bit_of_a_header_is_found(void **state)
 	for (enum header_kind kind = HEADER_SEGMENT; kind <= HEADER_INDEX; kind++) {
 		uint8_t bytes[HEADER_BLOCK_BYTES];
 		struct segment_header back;
+		memset(&back, 0, sizeof(back));
 		header_encode(&header, kind, bytes);
 		assert_int_equal(header_decode(bytes, kind, &back), 1);
 		assert_memory_equal(&back, &header, sizeof(back));

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -200,6 +201,33 @@ static void failed_opens_leave_no_descriptor_behind(void **state)
 		assert_true(env_list(f->env, "/dev/null", NULL, NULL, NULL) < 0);
 	}
 	assert_int_equal(open_descriptors(), before);
+}
+
+static void use_up_descriptors(void *arg)
+{
+	struct fixture *f = arg;
+	struct rlimit limit = { 5, 5 };
+	struct file *a, *b = NULL, *c = NULL;
+	struct err e = ERR_INIT;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		_exit(1);
+	for (int fd = 3; fd < 5; fd++)
+		close(fd);
+	if (env_open(f->env, f->path, FILE_CREATE, &a, &e) < 0 ||
+	    env_open(f->env, f->path, FILE_CREATE, &b, &e) < 0)
+		_exit(2);
+	if (env_open(f->env, f->path, FILE_CREATE, &c, &e) != ERR_IO || c ||
+	    !strstr(e.msg, "Too many open files"))
+		_exit(3);
+	if (env_sync_dir(f->env, f->dir, &e) != ERR_IO)
+		_exit(4);
+	file_close(a);
+	_exit(env_open(f->env, f->path, FILE_CREATE, &c, &e) < 0);
+}
+
+static void running_out_of_descriptors_is_an_error_and_passes(void **state)
+{
+	assert_int_equal(test_in_child(use_up_descriptors, *state, 10), 0);
 }
 
 static void open_without_stdio(void *arg)
@@ -579,6 +607,7 @@ int main(void)
 		T(open_modes_differ_in_what_they_demand),
 		T(only_regular_files_are_opened_and_nothing_blocks),
 		T(failed_opens_leave_no_descriptor_behind),
+		T(running_out_of_descriptors_is_an_error_and_passes),
 		T(a_file_never_takes_the_place_of_stdout),
 		T(short_counts_and_interruptions_are_completed_inside),
 		T(a_failed_write_or_flush_is_a_typed_error_and_is_not_repeated),

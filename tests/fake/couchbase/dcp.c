@@ -361,6 +361,9 @@ static const char *member(const char *json, const char *key)
 
 static uint16_t parse_filter(struct fake *f, struct conn *c, struct stream *s, struct slice value)
 {
+	/* Without a value a connection with collections gets everything (gocbcore's tests rely on it), one without them
+	 * the default collection only. */
+	s->all = c->collections;
 	if (!value.len)
 		return c->stream_ids ? ST_STREAM_ID : ST_OK;
 	char *json = strndup((const char *)value.p, value.len);

@@ -246,10 +246,9 @@ static void expire_due(struct fake *f, unsigned vb)
 
 void engine_tick(struct fake *f)
 {
-	static __thread int64_t expiry_checked;
-	bool expire = f->now_ms - expiry_checked >= 500;
+	bool expire = f->now_ms - f->expiry_checked >= f->o.expiry_pager_ms;
 	if (expire)
-		expiry_checked = f->now_ms;
+		f->expiry_checked = f->now_ms;
 	for (unsigned i = 0; i < f->o.vbuckets; i++) {
 		struct vb *v = &f->vb[i];
 		if (expire)

@@ -41,6 +41,8 @@ struct fake_options {
 	uint16_t port;           /* the first KV port; 0: any free ones */
 	unsigned checkpoint_items; /* items in a memory snapshot at most; 0: 500 */
 	const char *tls_cert, *tls_key; /* PEM files; NULL: no TLS ports */
+	uint16_t http_port;             /* of the first node; 0: as `port` says */
+	int expiry_pager_ms;            /* how often documents past their time are looked for; 0: 500 */
 };
 
 struct fake;

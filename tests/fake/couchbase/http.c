@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { BODY_MAX = 1 << 20 };
+
 struct request {
 	char method[8], path[512];
 	bool authorized;
@@ -91,36 +93,68 @@ void fake_create_collection_locked(struct fake *f, const char *scope, const char
 bool fake_drop_collection_locked(struct fake *f, const char *scope, const char *name);
 bool fake_drop_scope_locked(struct fake *f, const char *name);
 
+static void refused(struct conn *c, int status, const char *what, const char *name, const char *why)
+{
+	char body[256];
+	snprintf(body, sizeof(body), "{\"errors\":{\"_\":\"%s with name \\\"%s\\\" %s\"}}", what,
+		 name, why);
+	respond(c, status, "application/json", slice_str(body));
+}
+
+static void changed(struct fake *f, struct conn *c)
+{
+	char body[64];
+	snprintf(body, sizeof(body), "{\"uid\":\"%llx\"}", (unsigned long long)f->manifest_uid);
+	respond(c, 200, "application/json", slice_str(body));
+}
+
 /* /pools/default/buckets/B/scopes[/S[/collections[/C]]] */
-static bool scopes(struct fake *f, struct conn *c, const struct request *r, const char *rest)
+static void scopes(struct fake *f, struct conn *c, const struct request *r, const char *rest)
 {
 	char scope[64] = "", coll[64] = "", name[64];
-	int parts = sscanf(rest, "/%63[^/]/collections/%63[^/?]", scope, coll);
-	bool wants_coll = strstr(rest, "/collections") != NULL, ok = true;
+	bool drop = strcmp(r->method, "DELETE") == 0;
+	int parts = sscanf(rest, "/%63[^/?]/collections/%63[^/?]", scope, coll);
+	bool of_coll = strstr(rest, "/collections") != NULL;
 	uint32_t id = 0;
 	if (strcmp(r->method, "GET") == 0) {
 		struct buf out = BUF_INIT;
 		topology_manifest(f, &out);
 		respond(c, 200, "application/json", buf_slice(&out));
 		buf_done(&out);
-		return true;
+		return;
 	}
-	if (strcmp(r->method, "POST") == 0 && form_value(r->body, "name", name, sizeof(name))) {
-		if (wants_coll)
-			fake_create_collection_locked(f, scope, name, &id);
-		else
-			fake_create_scope_locked(f, name, &id);
-		ok = id != 0;
-	} else if (strcmp(r->method, "DELETE") == 0) {
-		ok = parts == 2 ? fake_drop_collection_locked(f, scope, coll)
-				: fake_drop_scope_locked(f, scope);
-	} else {
-		ok = false;
+	bool post =
+		strcmp(r->method, "POST") == 0 && form_value(r->body, "name", name, sizeof(name));
+	if ((!post && !drop) || (drop && (parts < 1 || (of_coll && parts < 2)))) {
+		respond(c, 400, "application/json", SLICE_LIT("{\"errors\":{}}"));
+		return;
 	}
-	char body[64];
-	snprintf(body, sizeof(body), "{\"uid\":\"%llx\"}", (unsigned long long)f->manifest_uid);
-	respond(c, ok ? 200 : 404, "application/json", slice_str(body));
-	return true;
+	if ((of_coll || drop) && !topology_scope(f, scope)) {
+		refused(c, 404, "Scope", scope, "is not found");
+		return;
+	}
+	if (post && of_coll) {
+		fake_create_collection_locked(f, scope, name, &id);
+		if (!id) {
+			refused(c, 400, "Collection", name, "in scope already exists");
+			return;
+		}
+	} else if (post) {
+		fake_create_scope_locked(f, name, &id);
+		if (!id) {
+			refused(c, 400, "Scope", name, "already exists");
+			return;
+		}
+	} else if (of_coll) {
+		if (!fake_drop_collection_locked(f, scope, coll)) {
+			refused(c, 404, "Collection", coll, "is not found");
+			return;
+		}
+	} else if (!fake_drop_scope_locked(f, scope)) {
+		refused(c, 400, "Scope", scope, "cannot be dropped");
+		return;
+	}
+	changed(f, c);
 }
 
 static void answer(struct fake *f, struct conn *c, const struct request *r)
@@ -138,7 +172,7 @@ static void answer(struct fake *f, struct conn *c, const struct request *r)
 		return;
 	}
 	if (strncmp(r->path, prefix, strlen(prefix)) == 0) {
-		(void)scopes(f, c, r, r->path + strlen(prefix));
+		scopes(f, c, r, r->path + strlen(prefix));
 		return;
 	}
 	if (path_is(r->path, "/pools/default/b/", f->bucket)) {
@@ -184,6 +218,32 @@ static void answer(struct fake *f, struct conn *c, const struct request *r)
 	buf_done(&out);
 }
 
+/* Joins the chunks of a body in place. 1, 0 not whole, -1 malformed. */
+static int join_chunks(uint8_t *p, size_t len, size_t *body, size_t *used)
+{
+	size_t at = 0;
+	*body = 0;
+	for (;;) {
+		uint8_t *eol = memmem(p + at, len - at, "\r\n", 2);
+		if (!eol)
+			return 0;
+		char *end;
+		size_t n = strtoul((char *)p + at, &end, 16);
+		if (end == (char *)p + at || n > BODY_MAX)
+			return -1;
+		at = (size_t)(eol - p) + 2;
+		if (len - at < n + 2)
+			return 0;
+		memmove(p + *body, p + at, n);
+		*body += n;
+		at += n + 2;
+		if (n == 0)
+			break;
+	}
+	*used = at;
+	return 1;
+}
+
 /* One request off the input. 1, 0 not whole, -1 malformed. */
 static int cut(struct fake *f, struct conn *c, struct request *r, size_t *used)
 {
@@ -191,19 +251,27 @@ static int cut(struct fake *f, struct conn *c, struct request *r, size_t *used)
 	const char *end = memmem(in->p, in->len, "\r\n\r\n", 4);
 	if (!end)
 		return in->len > 16384 ? -1 : 0;
-	size_t head_len = (size_t)(end - (const char *)in->p) + 4;
+	size_t head_len = (size_t)(end - (const char *)in->p) + 4, body, taken;
 	char *head = strndup((const char *)in->p, head_len);
 	int n = sscanf(head, "%7s %511s HTTP/1.", r->method, r->path);
 	r->authorized = authorized(f, head);
 	const char *p = strcasestr(head, "\r\nContent-Length:");
-	size_t body = p ? strtoul(p + strlen("\r\nContent-Length:"), NULL, 10) : 0;
+	bool chunked = strcasestr(head, "\r\nTransfer-Encoding: chunked") != NULL;
+	taken = body = p ? strtoul(p + strlen("\r\nContent-Length:"), NULL, 10) : 0;
 	free(head);
-	if (n != 2 || body > 1 << 20)
+	if (n != 2 || body > BODY_MAX)
 		return -1;
-	if (in->len < head_len + body)
+	if (chunked) {
+		/* Joining changes the input: only once, when all of it is there. */
+		if (in->len < head_len + 5 || memcmp(in->p + in->len - 5, "0\r\n\r\n", 5) != 0)
+			return in->len > BODY_MAX ? -1 : 0;
+		if (join_chunks(in->p + head_len, in->len - head_len, &body, &taken) != 1)
+			return -1;
+	}
+	if (in->len < head_len + taken)
 		return 0;
 	r->body = slice_of(in->p + head_len, body);
-	*used = head_len + body;
+	*used = head_len + taken;
 	return 1;
 }
 

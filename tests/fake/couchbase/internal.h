@@ -93,7 +93,7 @@ struct fake {
 	unsigned n_faults;
 	struct fake_stats stats;
 	SSL_CTX *tls;
-	int64_t now_ms;
+	int64_t now_ms, expiry_checked;
 };
 
 /* ---- engine.c ---- */

@@ -336,6 +336,25 @@ static void delete_(struct fake *f, struct conn *c, const struct packet *p, uint
 	mutation_done(f, c, p, it, quiet);
 }
 
+/* What a document is without its value; tombstones too. The 21 byte form is version 2's. */
+static void get_meta(struct fake *f, struct conn *c, const struct packet *p, uint32_t cid,
+		     struct slice key)
+{
+	struct item *it = engine_find(f, p->vb, cid, key.p, key.len);
+	if (!it) {
+		kv_status(f, c, p, ST_ENOENT);
+		return;
+	}
+	bool v2 = p->extras.len == 1 && p->extras.p[0] == 2;
+	uint8_t extras[21];
+	put_be32(extras, !is_live(it));
+	put_be32(extras + 4, it->flags);
+	put_be32(extras + 8, it->expiry);
+	put_be64(extras + 12, it->rev);
+	extras[20] = it->datatype;
+	kv_respond(c, p, ST_OK, slice_of(extras, v2 ? 21 : 20), SLICE_NONE, SLICE_NONE, 0, it->cas);
+}
+
 static void touch(struct fake *f, struct conn *c, const struct packet *p, uint32_t cid,
 		  struct slice key)
 {
@@ -383,6 +402,7 @@ static void document_command(struct fake *f, struct conn *c, const struct packet
 	case 0x04: delete_(f, c, p, cid, key, false); break;
 	case 0x14: delete_(f, c, p, cid, key, true); break;
 	case 0x1c: touch(f, c, p, cid, key); break;
+	case 0xa0: get_meta(f, c, p, cid, key); break;
 	default: subdoc_request(f, c, p, cid, key); break;
 	}
 }
@@ -559,6 +579,7 @@ static void request(struct fake *f, struct conn *c, const struct packet *p)
 	case 0x13:
 	case 0x14:
 	case 0x1c:
+	case 0xa0:
 	case 0xc5:
 	case 0xd0:
 	case 0xd1: document_command(f, c, p); return;

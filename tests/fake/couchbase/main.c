@@ -20,6 +20,18 @@ static void load(struct fake *f, unsigned long n)
 	}
 }
 
+static void usage(void)
+{
+	puts("usage: fake-couchbase [OPTION]...\n"
+	     "A simulated Couchbase cluster on loopback; Ctrl-C ends it.\n"
+	     "  --nodes N --replicas N --vbuckets N    1, 0 and 1024\n"
+	     "  --bucket NAME --user NAME --password TEXT\n"
+	     "  --port FIRST --http-port FIRST         any free ones\n"
+	     "  --expiry-pager SECONDS                 how often expired documents are looked for: "
+	     "0.5\n"
+	     "  --load DOCUMENTS                       to begin with");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -30,6 +42,8 @@ int main(int argc, char **argv)
 		{ "user", required_argument, NULL, 'u' },
 		{ "password", required_argument, NULL, 'p' },
 		{ "port", required_argument, NULL, 'P' },
+		{ "http-port", required_argument, NULL, 'H' },
+		{ "expiry-pager", required_argument, NULL, 'e' },
 		{ "load", required_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -46,14 +60,10 @@ int main(int argc, char **argv)
 		case 'u': o.user = optarg; break;
 		case 'p': o.password = optarg; break;
 		case 'P': o.port = (uint16_t)atoi(optarg); break;
+		case 'H': o.http_port = (uint16_t)atoi(optarg); break;
+		case 'e': o.expiry_pager_ms = (int)(atof(optarg) * 1000); break;
 		case 'l': n = strtoul(optarg, NULL, 10); break;
-		default:
-			printf("usage: fake-couchbase [--nodes N] [--vbuckets N] [--replicas N] "
-			       "[--bucket NAME] [--user NAME]\n"
-			       "                      [--password TEXT] [--port FIRST] [--load "
-			       "DOCUMENTS]\n"
-			       "A simulated Couchbase cluster on loopback; Ctrl-C ends it.\n");
-			return c == 'h' ? 0 : 2;
+		default: usage(); return c == 'h' ? 0 : 2;
 		}
 	}
 	sigset_t set;

@@ -313,8 +313,10 @@ static bool start_nodes(struct fake *f)
 		n->kv_fd = n->kvs_fd = n->http_fd = -1;
 		uint16_t base = f->o.port ? (uint16_t)(f->o.port + i * 10) : 0;
 		n->kv_fd = listen_on(f, n, base, &n->kv_port, TAG_KV);
-		n->http_fd =
-			listen_on(f, n, base ? (uint16_t)(base + 1) : 0, &n->http_port, TAG_HTTP);
+		uint16_t http = f->o.http_port ? (uint16_t)(f->o.http_port + i * 10)
+				: base         ? (uint16_t)(base + 1)
+					       : 0;
+		n->http_fd = listen_on(f, n, http, &n->http_port, TAG_HTTP);
 		if (n->kv_fd < 0 || n->http_fd < 0)
 			return false;
 		if (f->tls) {
@@ -342,6 +344,8 @@ static void take_options(struct fake *f, const struct fake_options *o)
 		f->o.replicas = FAKE_COPIES_MAX - 1;
 	if (!f->o.checkpoint_items)
 		f->o.checkpoint_items = 500;
+	if (!f->o.expiry_pager_ms)
+		f->o.expiry_pager_ms = 500;
 	f->hold = o->hold_persistence;
 	snprintf(f->bucket, sizeof(f->bucket), "%s", o->bucket ? o->bucket : "default");
 	snprintf(f->user, sizeof(f->user), "%s", o->user ? o->user : "Administrator");
@@ -353,7 +357,7 @@ struct fake *fake_start(const struct fake_options *o)
 	struct fake *f = calloc(1, sizeof(*f));
 	take_options(f, o);
 	pthread_mutex_init(&f->lock, NULL);
-	f->now_ms = mono_ms();
+	f->now_ms = f->expiry_checked = mono_ms();
 	f->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	f->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Couchbase's Node SDK logs in to the simulated cluster and works with documents, scopes and collections.
+. "$(dirname "$0")/tap.sh.inc"
+. "$(dirname "$0")/../clients/clients.sh.inc"
+
+version=4.7.1
+where=$clients/node
+said=$dir/sdk.out
+
+command -v node >/dev/null && command -v npm >/dev/null || skip_all "the Node SDK" "node or npm is not installed"
+if [ ! -d "$where/node_modules/couchbase" ]; then
+	mkdir -p "$where"
+	# The package's compiled part comes as an optional dependency: no install script is needed.
+	(cd "$where" && timeout 120 npm install --no-save --no-audit --no-fund --ignore-scripts "couchbase@$version") \
+		>"$dir/npm" 2>&1 </dev/null || skip_all "the Node SDK" "npm cannot install couchbase@$version"
+fi
+export NODE_PATH=$where/node_modules
+node -e 'require("couchbase")' >"$dir/load" 2>&1 </dev/null ||
+	skip_all "the Node SDK" "its compiled part does not load here"
+
+cluster sdk --nodes 2 --replicas 1 --vbuckets 64
+t "the simulated cluster starts" test -n "$url"
+timeout 50 node "$home/node/sdk_test.js" "$url" Administrator password default >"$said" 2>&1 </dev/null
+
+while read -r name; do
+	t "Node SDK: $name" named "$said" "$name"
+done <<END
+a wrong password is refused
+login
+upsert and get
+get of a missing document
+insert
+insert of one that exists
+replace with the right CAS
+replace with a wrong CAS
+replace of a missing document
+remove
+insert after a remove
+expiry
+touch lets a document live longer
+exists
+binary values
+a compressible value of 200 KB
+500 documents in all vBuckets
+sub-document lookup and mutation
+a scope and a collection are made
+a scope that exists is refused
+a collection that exists is refused
+the new collection is used
+a dropped collection is gone
+ping
+END
+finish
