@@ -90,14 +90,17 @@ typedef struct weir_dcp_options {
 	enum weir_dcp_mitigation mitigation;
 	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 50 */
 	const char *
-		checkpoint_file; /* NULL: the caller keeps positions (weir_dcp_info) and nothing is saved */
+		checkpoint_file; /* NULL, and no checkpoint_bucket: the caller keeps positions and nothing is saved */
+	const char *
+		checkpoint_bucket; /* keep them in documents of this bucket (go-dcp's), with the same login */
 	bool checkpoint_read_only;
 	bool manual_commit;              /* only weir_dcp_commit saves */
 	uint32_t checkpoint_interval_ms; /* 0: 60000 */
 	/* As change events (weir_dcp_event_doc): */
-	weir_doc filter;          /* a query on the event; none: all */
-	weir_doc pipeline;        /* an array of stages; none: the event as it is */
-	const char *resume_after; /* a token of weir_dcp_token; not together with checkpoint_file */
+	weir_doc filter;   /* a query on the event; none: all */
+	weir_doc pipeline; /* an array of stages; none: the event as it is */
+	const char *
+		resume_after; /* a token of weir_dcp_token; not together with a place for checkpoints */
 	enum weir_dcp_policy
 		foreign; /* the checkpoint is of another bucket; default: fail (TOKEN_FOREIGN) */
 	enum weir_dcp_policy
@@ -129,7 +132,7 @@ WEIR_API int weir_dcp_fd(weir_dcp *d);
 WEIR_API int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n);
 /* Everything of the vBucket that is not acknowledged comes again. */
 WEIR_API void weir_dcp_nack(weir_dcp *d, uint16_t vbucket);
-/* Durable when it returns. UNSUPPORTED without a checkpoint file. */
+/* Durable when it returns. UNSUPPORTED without a place for checkpoints. */
 WEIR_API int weir_dcp_commit(weir_dcp *d, weir_error *e);
 
 typedef struct weir_dcp_info {

@@ -395,10 +395,11 @@ static bool give_back(struct dcp_source *s)
 {
 	if (!s->lent)
 		return false;
+	bool first = !s->returned; /* else the I/O thread was woken already */
 	s->lent->next = s->returned;
 	s->returned = s->lent;
 	s->lent = NULL;
-	return true;
+	return first;
 }
 
 int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e)
@@ -424,7 +425,7 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 		if (e)
 			*e = s->error;
 	}
-	if (!s->queue_first && !s->failed)
+	if (s->fd_used && !s->queue_first && !s->failed)
 		notify_clear(s->fd);
 	mutex_unlock(&s->lock);
 	return rc;
@@ -432,6 +433,11 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 
 int dcp_source_fd(struct dcp_source *s)
 {
+	mutex_lock(&s->lock);
+	s->fd_used = true;
+	if (s->queue_first || s->failed)
+		notify_set(s->fd);
+	mutex_unlock(&s->lock);
 	return s->fd;
 }
 

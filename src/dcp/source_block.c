@@ -286,9 +286,12 @@ void source_flush(struct dcp_source *s)
 			s->queue_last->next = b;
 		else
 			s->queue_first = b;
+		bool waited_for = s->queue_first == b; /* else whoever polls is not asleep */
 		s->queue_last = b;
-		cond_broadcast(&s->changed);
-		notify_set(s->fd);
+		if (waited_for)
+			cond_broadcast(&s->changed);
+		if (waited_for && s->fd_used)
+			notify_set(s->fd);
 	}
 	mutex_unlock(&s->lock);
 	if (!kept)

@@ -107,8 +107,9 @@ struct dcp_source {
 	struct block *returned; /* to be given back by the I/O thread */
 	struct block *free_list;
 	uint32_t n_free, n_blocks;
-	int fd;     /* readable while queue_first */
-	bool ready; /* map and collections are known */
+	int fd;       /* readable while queue_first */
+	bool fd_used; /* somebody asked for it */
+	bool ready;   /* map and collections are known */
 	bool closing, failed;
 	struct err error;      /* failed: why */
 	struct err last_error; /* of a connection */
