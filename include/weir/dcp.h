@@ -88,7 +88,7 @@ typedef struct weir_dcp_options {
 	uint32_t noop_ms;              /* liveness; 0: 5000 */
 	uint32_t connect_timeout_ms;   /* 0: 10000 */
 	enum weir_dcp_mitigation mitigation;
-	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 50 */
+	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 15 */
 	const char *
 		checkpoint_file; /* NULL, and no checkpoint_bucket: the caller keeps positions and nothing is saved */
 	const char *
