@@ -121,6 +121,9 @@ WEIR_API int weir_dcp_assign(weir_dcp *d, const uint16_t *vbuckets, size_t n, we
 /* The contiguous share of member (1..total) of total. */
 WEIR_API int weir_dcp_assign_share(weir_dcp *d, uint32_t member, uint32_t total, weir_error *e);
 
+/* The member number of a pod of a Kubernetes StatefulSet, out of its host name "NAME-N": N + 1. INVALID. */
+WEIR_API int weir_dcp_statefulset_member(const char *host_name, uint32_t *member, weir_error *e);
+
 /* 1 some: *events is borrowed until the next poll; 0 none in time; negative: it cannot go on. */
 WEIR_API int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events,
 			   size_t *n, weir_error *e);
