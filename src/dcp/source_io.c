@@ -741,6 +741,24 @@ static void take_nacks(struct dcp_source *s)
 	}
 }
 
+/* What another member has taken over ends here with an error that says so. */
+static void stop_fenced(struct dcp_source *s)
+{
+	for (uint32_t i = 0; i < s->n_slots; i++) {
+		struct slot *slot = &s->slot[i];
+		mutex_lock(&s->lock);
+		bool fenced = slot->fenced;
+		slot->fenced = false;
+		mutex_unlock(&s->lock);
+		if (!fenced || !slot->assigned)
+			continue;
+		stop_slot(s, slot);
+		struct dcp_event ev = { .kind = DCP_END, .vb = (uint16_t)i, .code = ERR_FENCED };
+		(void)source_emit(s, &slot->v, &ev);
+	}
+	source_flush(s);
+}
+
 static void release_rollbacks(struct dcp_source *s)
 {
 	for (uint32_t i = 0; i < s->n_slots; i++) {
@@ -814,8 +832,9 @@ void source_io_wake(void *arg)
 {
 	struct dcp_source *s = arg;
 	mutex_lock(&s->lock);
-	bool command = s->command, release = s->release_rollbacks, nacks = s->nacks;
-	s->command = s->release_rollbacks = s->nacks = false;
+	bool command = s->command, release = s->release_rollbacks, nacks = s->nacks,
+	     fences = s->fences;
+	s->command = s->release_rollbacks = s->nacks = s->fences = false;
 	if (s->report) {
 		fill_report(s, s->report);
 		s->report->done = true;
@@ -824,6 +843,8 @@ void source_io_wake(void *arg)
 	}
 	mutex_unlock(&s->lock);
 	source_take_back(s);
+	if (fences)
+		stop_fenced(s);
 	if (nacks)
 		take_nacks(s);
 	if (release)
