@@ -504,12 +504,12 @@ bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope
 {
 	mutex_lock(&s->lock);
 	const struct collection *c = manifest_by_id(&s->manifest, id);
+	if (c) { /* the names stay where they are; the entry may move */
+		*scope = c->scope;
+		*name = c->name;
+	}
 	mutex_unlock(&s->lock);
-	if (!c)
-		return false;
-	*scope = c->scope;
-	*name = c->name;
-	return true;
+	return c != NULL;
 }
 
 int dcp_source_status(struct dcp_source *s, struct dcp_status *out,

@@ -306,6 +306,19 @@ static void on_ready(void *arg, struct conn *c)
 	}
 }
 
+/* So that a collection made while we run has its name before its first document comes. */
+static void learn_name(struct dcp_source *s, const struct packet *p)
+{
+	struct dcp_system event;
+	struct slice name;
+	uint64_t seqno;
+	if (system_event_parse(p, &seqno, &event, &name, NULL) <= 0)
+		return;
+	mutex_lock(&s->lock);
+	(void)manifest_apply(&s->manifest, &event, name, NULL);
+	mutex_unlock(&s->lock);
+}
+
 static void on_packet(void *arg, struct conn *c, const struct packet *p)
 {
 	struct node *n = arg;
@@ -313,6 +326,8 @@ static void on_packet(void *arg, struct conn *c, const struct packet *p)
 	uint16_t vb = (uint16_t)p->opaque;
 	bool known = p->opaque >> 16 && vb < s->n_slots;
 	if (!packet_is_response(p)) {
+		if (p->opcode == OP_DCP_SYSTEM_EVENT)
+			learn_name(s, p);
 		if (known && s->slot[vb].v.node == n->index)
 			vbucket_on_packet(&s->slot[vb].v, p, now_of(s));
 		else
@@ -357,7 +372,7 @@ static void on_manifest(void *arg, struct conn *c, struct slice json)
 		return;
 	}
 	mutex_lock(&s->lock);
-	/* names that were handed out stay valid: only the first manifest is kept */
+	/* later ones only add names, which the events bring */
 	bool first = !s->has_manifest;
 	if (first)
 		s->manifest = m;
@@ -648,8 +663,8 @@ static int make_filter(struct dcp_source *s, struct err *e)
 	}
 	uint32_t id;
 	if (manifest_scope_id(&s->manifest, slice_str(s->o.scope), &id) < 0)
-		return err_set(e, ERR_NOTFOUND, "bucket %s has no scope %s with a collection",
-			       s->o.bucket, s->o.scope);
+		return err_set(e, ERR_NOTFOUND, "bucket %s has no scope %s", s->o.bucket,
+			       s->o.scope);
 	buf_add_fmt(&s->stream_json, "{\"scope\":\"%x\"}", id);
 	return buf_check(&s->stream_json, e);
 }
