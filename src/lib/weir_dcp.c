@@ -444,6 +444,7 @@ int weir_dcp_token(weir_dcp *d, weir_buffer *out, weir_error *e)
 	if (!d || !out)
 		return lib_null(lib_err(e), "an argument");
 	feed_token(d->feed, lib_buf(out));
+	(void)buf_cstr(lib_buf(out)); /* the NUL that every text in a buffer has behind it */
 	return buf_check(lib_buf(out), lib_err(e));
 }
 

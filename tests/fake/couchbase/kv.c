@@ -221,7 +221,7 @@ static bool vb_ready(struct fake *f, struct conn *c, const struct packet *p)
 
 static bool is_live(const struct item *it)
 {
-	return it && it->kind == ITEM_MUTATION &&
+	return it && it->kind == ITEM_MUTATION && !it->flushed &&
 	       !(it->expiry && it->expiry <= (uint32_t)time(NULL));
 }
 

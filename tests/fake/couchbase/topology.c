@@ -1,3 +1,6 @@
+/* topology.c: who has what: the cluster map in the terse form, the services of the nodes, the collections manifest.
+ * A node that was failed over is in no map any more, so the indexes of those after it shift.
+ */
 #include "tests/fake/couchbase/internal.h"
 
 #include <inttypes.h>
@@ -26,7 +29,7 @@ static void services(const struct node *n, struct buf *out)
 {
 	buf_add_fmt(out, "{\"mgmt\":%u,\"kv\":%u", n->http_port, n->kv_port);
 	if (n->kvs_port)
-		buf_add_fmt(out, ",\"kvSSL\":%u", n->kvs_port);
+		buf_add_fmt(out, ",\"kvSSL\":%u,\"mgmtSSL\":%u", n->kvs_port, n->https_port);
 	buf_add_str(out, "}");
 }
 
@@ -113,6 +116,16 @@ void topology_node_services(struct fake *f, int self, struct buf *out)
 	buf_add_str(out, "}");
 }
 
+static void collection(const struct collection *c, bool first, struct buf *out)
+{
+	buf_add_fmt(out, "%s{\"name\":\"%s\",\"uid\":\"%x\"", first ? "" : ",", c->name, c->id);
+	if (c->has_ttl)
+		buf_add_fmt(out, ",\"maxTTL\":%u", c->max_ttl);
+	if (c->history)
+		buf_add_str(out, ",\"history\":true");
+	buf_add_str(out, "}");
+}
+
 void topology_manifest(struct fake *f, struct buf *out)
 {
 	buf_add_fmt(out, "{\"uid\":\"%" PRIx64 "\",\"scopes\":[", f->manifest_uid);
@@ -127,8 +140,7 @@ void topology_manifest(struct fake *f, struct buf *out)
 		for (unsigned c = 0; c < f->n_colls; c++) {
 			if (f->coll[c].dropped || f->coll[c].scope != f->scope[s].id)
 				continue;
-			buf_add_fmt(out, "%s{\"name\":\"%s\",\"uid\":\"%x\"}", first ? "" : ",",
-				    f->coll[c].name, f->coll[c].id);
+			collection(&f->coll[c], first, out);
 			first = false;
 		}
 		buf_add_str(out, "]}");
