@@ -379,6 +379,8 @@ static void pump_stream(struct fake *f, struct conn *c, struct stream *s)
 		}
 		if (s->at >= s->snap_end && !cut_snapshot(f, c, s))
 			return;
+		if (s->oso)
+			continue;
 		while (s->at < s->snap_end && room(c) && s->open) {
 			struct item *it = &v->item[s->at];
 			s->at++;
