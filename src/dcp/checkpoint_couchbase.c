@@ -163,9 +163,11 @@ static void saved(struct couchbase_store *s, size_t i, const struct packet *p)
 		return;
 	case STATUS_KEY_EEXISTS:
 	case STATUS_KEY_ENOENT: /* it was there: somebody removed it */
-		finish(s, err_set(s->e, ERR_FENCED,
-				  "the checkpoint of vBucket %u was changed by another member",
-				  j->vb));
+		(void)err_set(s->e, ERR_FENCED,
+			      "the checkpoint of vBucket %u was changed by another member", j->vb);
+		if (s->e)
+			s->e->newest = j->vb;
+		finish(s, ERR_FENCED);
 		return;
 	}
 	finish(s, err_set(s->e, ERR_NET, "saving the checkpoint of vBucket %u: status 0x%02x",
