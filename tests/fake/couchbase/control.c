@@ -447,6 +447,8 @@ void fake_fault(struct fake *f, const struct fake_fault *x)
 	lock(f);
 	if (x->kind == FAKE_STREAM_END && x->vb >= 0)
 		dcp_end_streams(f, (unsigned)x->vb, x->status);
+	else if (x->kind == FAKE_UNKNOWN)
+		dcp_unknown(f, x);
 	else if (x->kind == FAKE_DROP_CURSOR && x->vb >= 0)
 		dcp_drop_cursor(f, (unsigned)x->vb);
 	else if (x->kind == FAKE_STATUS || x->kind == FAKE_ROLLBACK) {
