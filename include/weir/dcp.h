@@ -88,7 +88,7 @@ typedef struct weir_dcp_options {
 	uint32_t noop_ms;              /* liveness; 0: 5000 */
 	uint32_t connect_timeout_ms;   /* 0: 10000 */
 	enum weir_dcp_mitigation mitigation;
-	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 50 */
+	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 15 */
 	const char *
 		checkpoint_file; /* NULL, and no checkpoint_bucket: the caller keeps positions and nothing is saved */
 	const char *
@@ -120,6 +120,9 @@ WEIR_API uint32_t weir_dcp_vbuckets(weir_dcp *d);
 WEIR_API int weir_dcp_assign(weir_dcp *d, const uint16_t *vbuckets, size_t n, weir_error *e);
 /* The contiguous share of member (1..total) of total. */
 WEIR_API int weir_dcp_assign_share(weir_dcp *d, uint32_t member, uint32_t total, weir_error *e);
+
+/* The member number of a pod of a Kubernetes StatefulSet, out of its host name "NAME-N": N + 1. INVALID. */
+WEIR_API int weir_dcp_statefulset_member(const char *host_name, uint32_t *member, weir_error *e);
 
 /* 1 some: *events is borrowed until the next poll; 0 none in time; negative: it cannot go on. */
 WEIR_API int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events,

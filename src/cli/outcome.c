@@ -44,10 +44,13 @@ static const char *hint_for(int code)
 int fail(const char *context, const weir_error *e)
 {
 	const char *message = e->message[0] ? e->message : weir_error_text(e->code);
+	char number[32] = "";
+	if (e->number)
+		snprintf(number, sizeof(number), " (code %d)", e->number);
 	if (context)
-		say("%s: %s", context, message);
+		say("%s: %s%s", context, message, number);
 	else
-		say("%s", message);
+		say("%s%s", message, number);
 	const char *hint = hint_for(e->code);
 	if (hint)
 		fprintf(stderr, "      %s\n", hint);

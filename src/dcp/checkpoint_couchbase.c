@@ -167,6 +167,8 @@ static void saved(struct couchbase_store *s, size_t i, const struct packet *p)
 		s->fenced = err_set(s->e, ERR_FENCED,
 				    "the checkpoint of vBucket %u was changed by another member",
 				    j->vb);
+		if (s->e)
+			s->e->newest = j->vb;
 		job_done(s, j);
 		return;
 	}

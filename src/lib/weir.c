@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 #include "doc/json.h"
+#include "doc/timezone.h"
+#include "os/tzfile.h"
 
 static_assert(sizeof(weir_error) == sizeof(struct err) &&
 		      offsetof(weir_error, message) == offsetof(struct err, msg) &&
@@ -20,6 +22,12 @@ static_assert(sizeof(weir_buffer) == sizeof(struct buf) &&
 	static_assert((int)WEIR_ERR_##name == (int)ERR_##name, #name " has one number");
 ERR_MAP(X)
 #undef X
+
+/* doc/ opens no files: time zones by name come from here. Before main, hence before any thread. */
+__attribute__((constructor)) static void use_system_time_zones(void)
+{
+	timezone_set_loader(tzfile_load);
+}
 
 const char *weir_version(void)
 {

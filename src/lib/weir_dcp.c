@@ -337,6 +337,13 @@ int weir_dcp_assign_share(weir_dcp *d, uint32_t member, uint32_t total, weir_err
 	return dcp_source_assign_share(d->source, member, total, lib_err(e));
 }
 
+int weir_dcp_statefulset_member(const char *host_name, uint32_t *member, weir_error *e)
+{
+	if (!host_name || !member)
+		return lib_null(lib_err(e), "an argument");
+	return cluster_member_of_host(host_name, member, lib_err(e));
+}
+
 int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events, size_t *n,
 		  weir_error *e)
 {
@@ -437,6 +444,7 @@ int weir_dcp_token(weir_dcp *d, weir_buffer *out, weir_error *e)
 	if (!d || !out)
 		return lib_null(lib_err(e), "an argument");
 	feed_token(d->feed, lib_buf(out));
+	(void)buf_cstr(lib_buf(out)); /* the NUL that every text in a buffer has behind it */
 	return buf_check(lib_buf(out), lib_err(e));
 }
 

@@ -38,6 +38,12 @@ run "$weir" query "$dir/in" --pipeline '[{"$projct": {}}]'
 t "an unknown stage is told with a suggestion" gives 2 '$project'
 run "$weir" query "$dir/in" --pipeline '[{"$set": {"x": {"$divide": ["$n", 0]}}}]'
 t "an expression that fails tells the document" gives 2 "line 1"
+t "with the number that MongoDB gives such an error" gives 2 "(code 2)"
+if [ -e "${TZDIR:-/usr/share/zoneinfo}/America/New_York" ]; then
+	run "$weir" query "$dir/in" --limit 1 --pipeline \
+		'[{"$project": {"_id": 0, "h": {"$hour": {"date": {"$date": "2020-07-01T12:00:00Z"}, "timezone": "America/New_York"}}}}]'
+	t "the system's time zones have their names" is '{"h":8}'
+fi
 run "$weir" query "$dir/in" --filter '{"n": {"$gt": 1}, "tags": {"$size": 0}}' --explain
 t "--explain shows the compiled form" gives 0 "n"
 run "$weir" query --list
