@@ -97,6 +97,33 @@ int membership_lease(const struct lease_options *o, struct membership **out, str
 /* Thread: the one that steps. */
 bool membership_lease_leads(const struct membership *m);
 
+/* Documents of a bucket, laid out as go-dcp's; membership_couchbase.c has the protocol. What it is given must stay. */
+struct documents;
+struct documents_ops {
+	/* 1 there, 0 not, negative. */
+	int (*get)(struct documents *d, const char *key, struct buf *value, uint64_t *cas,
+		   struct err *e);
+	/* cas 0: must not be there yet; UINT64_MAX: whatever is there. ERR_CONFLICT. expiry: seconds, 0 never. */
+	int (*put)(struct documents *d, const char *key, struct slice value, uint64_t cas,
+		   uint32_t expiry, struct err *e);
+	void (*free)(struct documents *d);
+};
+struct documents {
+	const struct documents_ops *ops;
+};
+struct conn_options;
+int documents_couchbase(const struct conn_options *o, const char *const *seeds, size_t n_seeds,
+			nsec timeout, struct documents **out, struct err *e);
+
+struct couchbase_members {
+	struct env *env;
+	struct documents *documents; /* owned once it is open */
+	const char *group, *id;      /* id: unique; NULL: drawn at random */
+	nsec interval, tolerance;    /* 0: 10 s, 1 min on top of the interval */
+	uint32_t expiry_s;           /* 0: 120 */
+};
+int membership_couchbase(const struct couchbase_members *o, struct membership **out, struct err *e);
+
 /* ---- the share (pure) ---- */
 
 enum spread {

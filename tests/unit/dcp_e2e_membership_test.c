@@ -1,6 +1,8 @@
 /* Members of a group against the simulated cluster, through the public interface. */
 #include "tests/test.h"
 
+#include "dcp/conn.h"
+#include "dcp/membership.h"
 #include "os/env.h"
 #include "tests/fake/couchbase/fake.h"
 #include "weir/weir.h"
@@ -197,11 +199,141 @@ static void static_members_share_and_impossible_groups_are_refused(void **state)
 	fake_stop(g.fake);
 }
 
+/* ---- heartbeats in documents; a clock for each member ---- */
+
+struct clocked {
+	struct env base;
+	nsec mono;
+	int64_t skew_ms;
+};
+
+static int64_t wall(struct env *env)
+{
+	return 1800000000000 + container_of(env, struct clocked, base)->skew_ms;
+}
+
+static nsec mono(struct env *env)
+{
+	return container_of(env, struct clocked, base)->mono;
+}
+
+static const struct env_ops clocked_ops = { .wall_ms = wall, .mono = mono };
+
+struct herd {
+	struct group g;
+	const char *seeds[1];
+	struct scram_cache cache;
+	struct conn_options o;
+	struct clocked clock[4];
+	struct membership *m[4];
+	struct membership_info info[4];
+};
+
+static void herd_open(struct herd *h)
+{
+	memset(h, 0, sizeof(*h));
+	group_open(&h->g);
+	h->seeds[0] = h->g.hosts;
+	h->cache.mechanism = SASL_NONE;
+	h->o = (struct conn_options){ .env = env_posix(),
+				      .user = "Administrator",
+				      .password = "password",
+				      .bucket = "default",
+				      .cache = &h->cache,
+				      .connect_timeout = NSEC_PER_SEC,
+				      .noop = NSEC_PER_SEC };
+}
+
+static void herd_join(struct herd *h, unsigned i)
+{
+	char id[2] = { (char)('a' + i), '\0' };
+	struct err e = ERR_INIT;
+	struct couchbase_members o = { .env = &h->clock[i].base, .group = "g", .id = id };
+	h->clock[i] = (struct clocked){ .base = { &clocked_ops },
+					.mono = (i + 1) * 100000 * NSEC_PER_SEC,
+					.skew_ms = -7200000 * (int64_t)i };
+	assert_ok(documents_couchbase(&h->o, h->seeds, 1, 2 * NSEC_PER_SEC, &o.documents, &e), &e);
+	assert_ok(membership_couchbase(&o, &h->m[i], &e), &e);
+}
+
+static void beats(struct herd *h, int times)
+{
+	for (int t = 0; t < times; t++)
+		for (unsigned i = 0; i < 4; i++) {
+			struct err e = ERR_INIT;
+			nsec next;
+			h->clock[i].mono += 10 * NSEC_PER_SEC;
+			if (!h->m[i])
+				continue;
+			assert_int_equal(membership_step(h->m[i], &h->info[i], &next, &e), 1);
+			if (h->m[i]->trouble.code)
+				fail_msg("member %u: %s", i, h->m[i]->trouble.msg);
+		}
+}
+
+#define assert_number(h, i, n, of) \
+	do { \
+		assert_int_equal((h)->info[i].member, n); \
+		assert_int_equal((h)->info[i].total, of); \
+	} while (0)
+
+/* Each member's wall clock is hours behind the one before: go-dcp would take them for dead. */
+static void members_find_each_other_through_documents(void **state)
+{
+	(void)state;
+	static struct herd h;
+	herd_open(&h);
+	for (unsigned i = 0; i < 3; i++)
+		herd_join(&h, i);
+	beats(&h, 2);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_number(&h, i, i + 1, 3);
+		assert_int_equal(h.info[i].generation, h.info[0].generation);
+	}
+	beats(&h, 10);
+	assert_number(&h, 2, 3, 3);
+
+	struct membership *paused = h.m[0];
+	h.m[0] = NULL;
+	beats(&h, 6);
+	assert_number(&h, 1, 2, 3);
+	beats(&h, 4);
+	assert_number(&h, 1, 2, 2);
+	assert_number(&h, 2, 1, 2); /* the last has taken the number that was free */
+	h.m[0] = paused;            /* no panic: it enters again, behind the others */
+	beats(&h, 2);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(h.info[i].total, 3);
+	assert_number(&h, 0, 3, 3);
+
+	membership_leave(h.m[2]);
+	membership_free(h.m[2]);
+	h.m[2] = NULL;
+	beats(&h, 1);
+	assert_int_equal(h.info[0].total, 2);
+	assert_int_equal(h.info[0].member + h.info[1].member, 3);
+
+	fake_drop_connections(h.g.fake, -1);
+	fake_stop(h.g.fake);
+	struct err e = ERR_INIT;
+	nsec next;
+	h.clock[0].mono += 30 * NSEC_PER_SEC;
+	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
+	assert_int_not_equal(h.m[0]->trouble.code, 0);
+	assert_int_equal(h.info[0].total, 2); /* may pass */
+	h.clock[0].mono += 60 * NSEC_PER_SEC;
+	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
+	assert_number(&h, 0, 0, 0);
+	for (unsigned i = 0; i < 4; i++)
+		membership_free(h.m[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(members_hand_vbuckets_over_and_a_stale_one_cannot_save),
 		cmocka_unit_test(static_members_share_and_impossible_groups_are_refused),
+		cmocka_unit_test(members_find_each_other_through_documents),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e_membership", tests, NULL, NULL);
 }
