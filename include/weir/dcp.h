@@ -70,6 +70,7 @@ enum weir_dcp_members {
 	WEIR_DCP_MEMBERS_STATIC, /* member of total */
 	WEIR_DCP_MEMBERS_DYNAMIC, /* as weir_dcp_set_membership says; nothing before its first call */
 	WEIR_DCP_MEMBERS_STATEFULSET, /* a Kubernetes pod NAME-3 is member 4 of total, or of what total_file says */
+	WEIR_DCP_MEMBERS_COUCHBASE, /* heartbeats in documents of checkpoint_bucket, go-dcp's layout */
 	WEIR_DCP_MEMBERS_LEASE /* a leader elected over a Kubernetes Lease numbers the members */
 };
 
@@ -89,9 +90,11 @@ typedef struct weir_dcp_membership {
 		*total_key; /* lines KEY="VALUE", as the downward API writes annotations; NULL: total */
 	const char *lease_api; /* "https://host:port"; NULL: https://kubernetes.default.svc */
 	const char *lease_namespace, *lease_name;
-	const char *member_id;                             /* unique in the group: the pod's name */
+	const char *
+		member_id; /* unique in the group: the pod's name; COUCHBASE, NULL: drawn at random */
 	const char *lease_token_file, *lease_ca_file;      /* NULL: the service account's */
 	uint32_t lease_ms, lease_renew_ms, lease_retry_ms; /* 0: 8000, 5000, 1000 */
+	uint32_t heartbeat_ms, heartbeat_tolerance_ms;     /* COUCHBASE; 0: 10000, 60000 */
 	uint32_t rebalance_delay_ms; /* 0: 3000, none for static and dynamic; WEIR_DCP_NO_DELAY */
 	bool contiguous;             /* shares as go-dcp cuts them, not those that move least */
 } weir_dcp_membership;

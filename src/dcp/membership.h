@@ -111,6 +111,11 @@ struct documents_ops {
 struct documents {
 	const struct documents_ops *ops;
 };
+static inline void documents_free(struct documents *d)
+{
+	if (d)
+		d->ops->free(d);
+}
 struct conn_options;
 int documents_couchbase(const struct conn_options *o, const char *const *seeds, size_t n_seeds,
 			nsec timeout, struct documents **out, struct err *e);

@@ -281,8 +281,7 @@ static void leave(struct membership *base)
 static void free_(struct membership *base)
 {
 	struct instances *m = container_of(base, struct instances, base);
-	if (m->doc)
-		m->doc->ops->free(m->doc);
+	documents_free(m->doc);
 	mem_free(m->e);
 	mem_free(m);
 }

@@ -32,7 +32,7 @@ struct weir_dcp {
 	struct membership_run *run; /* NULL: the caller assigns */
 	struct feed *feed;
 	struct tls *store_tls;
-	struct scram_cache store_scram;
+	struct scram_cache store_scram, member_scram;
 	char *hosts, *collections; /* copies, cut at the commas */
 	const char *host[NAMES_MAX], *collection[NAMES_MAX];
 };
@@ -158,6 +158,7 @@ static void free_dcp(weir_dcp *d)
 	checkpoint_store_free(d->store);
 	tls_free(d->store_tls);
 	scram_cache_wipe(&d->store_scram);
+	scram_cache_wipe(&d->member_scram);
 	mem_free(d->hosts);
 	mem_free(d->collections);
 	mem_free(d);
@@ -172,30 +173,41 @@ static struct tls_options tls_of(const weir_dcp_options *o)
 				     .insecure = o->tls_insecure };
 }
 
+static nsec connect_time(const weir_dcp_options *o)
+{
+	enum { CONNECT_MS = 10000 };
+	return ms(o->connect_timeout_ms ? o->connect_timeout_ms : CONNECT_MS);
+}
+
+static struct conn_options bucket_conn(weir_dcp *d, const weir_dcp_options *o,
+				       struct scram_cache *cache)
+{
+	enum { NOOP_MS = 5000 };
+	cache->mechanism = SASL_NONE;
+	return (struct conn_options){ .env = env_posix(),
+				      .user = o->user ? o->user : "",
+				      .password = o->password ? o->password : "",
+				      .bucket = o->checkpoint_bucket,
+				      .tls = d->store_tls,
+				      .allow_plain = o->allow_plain,
+				      .cache = cache,
+				      .agent = "weir",
+				      .connect_timeout = connect_time(o),
+				      .noop = ms(o->noop_ms ? o->noop_ms : NOOP_MS) };
+}
+
 /* In a bucket of the same cluster. Its writes may take as long as connecting does, several times over. */
 static int open_bucket_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
 {
-	enum { CONNECT_MS = 10000, NOOP_MS = 5000 };
-	nsec connect = ms(o->connect_timeout_ms ? o->connect_timeout_ms : CONNECT_MS);
 	struct tls_options tls = tls_of(o);
 	if (o->tls) {
 		int rc = tls_new(&tls, &d->store_tls, e);
 		if (rc < 0)
 			return rc;
 	}
-	d->store_scram.mechanism = SASL_NONE;
-	struct conn_options c = { .env = env_posix(),
-				  .user = o->user ? o->user : "",
-				  .password = o->password ? o->password : "",
-				  .bucket = o->checkpoint_bucket,
-				  .tls = d->store_tls,
-				  .allow_plain = o->allow_plain,
-				  .cache = &d->store_scram,
-				  .agent = "weir",
-				  .connect_timeout = connect,
-				  .noop = ms(o->noop_ms ? o->noop_ms : NOOP_MS) };
+	struct conn_options c = bucket_conn(d, o, &d->store_scram);
 	return checkpoint_couchbase_open(&c, d->host, n_hosts, o->group ? o->group : "",
-					 3 * connect, &d->store, e);
+					 3 * connect_time(o), &d->store, e);
 }
 
 static int open_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
@@ -292,6 +304,7 @@ static int open_kind(const weir_dcp_membership *m, struct membership **out, stru
 {
 	switch (m->kind) {
 	case WEIR_DCP_MEMBERS_NONE: break;
+	case WEIR_DCP_MEMBERS_COUCHBASE: return 0; /* once there is a store */
 	case WEIR_DCP_MEMBERS_STATIC: return membership_static(m->member, m->total, out, e);
 	case WEIR_DCP_MEMBERS_DYNAMIC: return membership_dynamic(out, e);
 	case WEIR_DCP_MEMBERS_STATEFULSET: {
@@ -317,6 +330,23 @@ static int open_kind(const weir_dcp_membership *m, struct membership **out, stru
 	return err_set(e, ERR_INVALID, "there is no membership of kind %d", (int)m->kind);
 }
 
+static int open_documents(weir_dcp *d, const weir_dcp_options *o, const weir_dcp_membership *m,
+			  size_t n_hosts, struct err *e)
+{
+	struct conn_options c = bucket_conn(d, o, &d->member_scram);
+	struct couchbase_members members = { .group = o->group,
+					     .id = m->member_id,
+					     .interval = ms(m->heartbeat_ms),
+					     .tolerance = ms(m->heartbeat_tolerance_ms) };
+	int rc = documents_couchbase(&c, d->host, n_hosts, connect_time(o), &members.documents, e);
+	if (rc < 0)
+		return rc;
+	rc = membership_couchbase(&members, &d->membership, e);
+	if (rc < 0)
+		documents_free(members.documents);
+	return rc;
+}
+
 static bool group_is_fixed(const weir_dcp_membership *m)
 {
 	return m->kind == WEIR_DCP_MEMBERS_STATIC ||
@@ -336,6 +366,10 @@ static int open_membership(weir_dcp *d, const weir_dcp_options *o, weir_dcp_memb
 		return err_set(e, ERR_INVALID,
 			       "the members of a group that changes hand vBuckets to each other: "
 			       "they need checkpoint_bucket, not a checkpoint_file of each");
+	if (m->kind == WEIR_DCP_MEMBERS_COUCHBASE && !o->checkpoint_bucket)
+		return err_set(e, ERR_INVALID,
+			       "members that find each other through documents need the "
+			       "checkpoint_bucket that holds them");
 	return open_kind(m, &d->membership, e);
 }
 
@@ -356,10 +390,12 @@ static nsec delay_of(const weir_dcp_membership *m)
 									: ms(DELAY_MS);
 }
 
-static int start_membership(weir_dcp *d, const weir_dcp_membership *m, struct err *e)
+static int start_membership(weir_dcp *d, const weir_dcp_options *opt, const weir_dcp_membership *m,
+			    size_t n_hosts, struct err *e)
 {
-	if (!d->membership)
-		return 0;
+	int rc = m->kind == WEIR_DCP_MEMBERS_COUCHBASE ? open_documents(d, opt, m, n_hosts, e) : 0;
+	if (rc < 0 || !d->membership)
+		return rc;
 	struct membership_run_options o = { .membership = d->membership,
 					    .claims = d->claims ? d->store : NULL,
 					    .n_vbuckets = dcp_source_vbuckets(d->source),
@@ -436,7 +472,7 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	if (rc == 0)
 		rc = open_source(d, &o, n_hosts, n_collections, e);
 	if (rc == 0)
-		rc = start_membership(d, &m, e);
+		rc = start_membership(d, &o, &m, n_hosts, e);
 	if (rc < 0) {
 		membership_free(d->membership);
 		(void)dcp_source_close(d->source, NULL);

@@ -199,6 +199,31 @@ static void static_members_share_and_impossible_groups_are_refused(void **state)
 	fake_stop(g.fake);
 }
 
+static void two_programs_find_each_other_through_documents(void **state)
+{
+	(void)state;
+	static struct group g;
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp *d[2];
+	weir_dcp_membership m = { .size = sizeof(m),
+				  .kind = WEIR_DCP_MEMBERS_COUCHBASE,
+				  .heartbeat_ms = 50,
+				  .rebalance_delay_ms = 100 };
+	group_open(&g);
+	load(&g, 160);
+	d[0] = join(&g, &m);
+	settle(&g, d, (unsigned[]){ VBS }, 1);
+	d[1] = join(&g, &m);
+	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
+	load(&g, 160);
+	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
+	assert_int_equal(weir_dcp_close(d[0], &e), 0);
+	load(&g, 160);
+	settle(&g, d + 1, (unsigned[]){ VBS }, 1);
+	assert_int_equal(weir_dcp_close(d[1], &e), 0);
+	fake_stop(g.fake);
+}
+
 /* ---- heartbeats in documents; a clock for each member ---- */
 
 struct clocked {
@@ -333,6 +358,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(members_hand_vbuckets_over_and_a_stale_one_cannot_save),
 		cmocka_unit_test(static_members_share_and_impossible_groups_are_refused),
+		cmocka_unit_test(two_programs_find_each_other_through_documents),
 		cmocka_unit_test(members_find_each_other_through_documents),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e_membership", tests, NULL, NULL);
