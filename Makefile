@@ -244,7 +244,7 @@ docs: all
 
 $(B)/weir.pc: $(B)/places Makefile
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
-		'Name: weir' 'Description: change streams, a durable log and stream processing' \
+		'Name: weir' 'Description: change streams over a durable log, and a Couchbase DCP client' \
 		'Version: $(VERSION)' 'Requires.private: $(PKGS_BUILD)' \
 		'Libs: -L$${libdir} -lweir' 'Libs.private: $(LIBS_PRIVATE) -lm -pthread' 'Cflags: -I$${includedir}' > $@
 
