@@ -82,6 +82,21 @@ struct statefulset_options {
 int membership_statefulset(const struct statefulset_options *o, struct membership **out,
 			   struct err *e);
 
+/* Leases of a Kubernetes cluster; membership_lease.c has the protocol. Names and ids are lower-case letters, digits,
+ * '-' and '.'. The rights needed on leases (coordination.k8s.io): get, list, create, patch, delete. */
+struct lease_options {
+	struct env *env;
+	const char *api;          /* "https://10.0.0.1:443"; NULL: the cluster's own name for it */
+	const char *space, *name; /* namespace and name of the group's Lease */
+	const char *id;           /* this member's, unique in the group: the pod's name */
+	const char *token_file,
+		*ca_file; /* NULL: the service account's; read at every step: tokens rotate */
+	nsec duration, renew_deadline, retry, timeout; /* 0: 8 s, 5 s, 1 s; of one request: 2 s */
+};
+int membership_lease(const struct lease_options *o, struct membership **out, struct err *e);
+/* Thread: the one that steps. */
+bool membership_lease_leads(const struct membership *m);
+
 /* ---- the share (pure) ---- */
 
 enum spread {
