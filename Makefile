@@ -36,7 +36,7 @@ Q        := $(if $(V),,@)
 
 # What the build needs, and what only tests and benchmarks use.
 DEPS_BUILD := gcc make pkg-config libc6-dev libpcre2-dev libssl-dev
-DEPS_TEST  := libcmocka-dev libbson-dev
+DEPS_TEST  := libcmocka-dev libbson-dev json-schema-test-suite
 DEPS_BENCH := liblmdb-dev libsqlite3-dev librocksdb-dev
 PKGS_BUILD := libpcre2-8 libcrypto
 PKGS_TEST  := cmocka libbson-1.0

@@ -276,6 +276,55 @@ static void latency(const char *what, enum mitigation_policy policy, int persist
 	fake_stop(f);
 }
 
+static void wait_streaming(struct dcp_source *s, uint32_t n)
+{
+	struct dcp_status st = { 0 };
+	while (st.n_streaming < n) {
+		usleep(200);
+		(void)dcp_source_status(s, &st, NULL, NULL);
+	}
+}
+
+/* 1,024 vBuckets on three nodes: until all stream, and until 128 more do. */
+static void rebalance(void)
+{
+	enum { ALL = 1024, MOVE = 128 };
+	struct err e = ERR_INIT;
+	struct dcp_source *s;
+	char seed[32];
+	const char *seeds[] = { seed };
+	static uint16_t vb[ALL];
+	struct fake *f = fake_start(&(struct fake_options){ .nodes = 3, .vbuckets = ALL });
+	if (!f)
+		die("no cluster");
+	for (unsigned i = 0; i < ALL; i++) {
+		vb[i] = (uint16_t)i;
+		(void)fake_set(f, i, 0, "k", SLICE_LIT("{}"));
+	}
+	snprintf(seed, sizeof(seed), "127.0.0.1:%u", fake_kv_port(f, 0));
+	struct dcp_options o = { .seeds = seeds,
+				 .n_seeds = 1,
+				 .user = "Administrator",
+				 .password = "password",
+				 .bucket = "default",
+				 .group = "bench" };
+	double t0 = now();
+	if (dcp_source_open(&o, &s, &e) < 0 || dcp_source_assign(s, vb, ALL - MOVE, &e) < 0)
+		die(e.msg);
+	wait_streaming(s, ALL - MOVE);
+	double t1 = now();
+	if (dcp_source_assign(s, vb, ALL, &e) < 0)
+		die(e.msg);
+	wait_streaming(s, ALL);
+	double t2 = now();
+	if (dcp_source_assign(s, vb, ALL - MOVE, &e) < 0)
+		die(e.msg);
+	printf("start of %d vBuckets %.0f ms; %d more %.1f ms; letting them go %.1f ms\n",
+	       ALL - MOVE, (t1 - t0) * 1e3, MOVE, (t2 - t1) * 1e3, (now() - t2) * 1e3);
+	(void)dcp_source_close(s, &e);
+	fake_stop(f);
+}
+
 int main(int argc, char **argv)
 {
 	struct figure weir[ROUNDS], drain[ROUNDS];
@@ -314,6 +363,7 @@ int main(int argc, char **argv)
 	latency("no mitigation", MITIGATE_NONE, 0);
 	latency("all copies, persisted at once", MITIGATE_ALL, 0);
 	latency("all copies, persisted after 10 ms", MITIGATE_ALL, 10);
+	rebalance();
 	close(stop);
 	(void)waitpid(pid, NULL, 0);
 	return 0;

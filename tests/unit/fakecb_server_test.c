@@ -282,6 +282,65 @@ static void the_window_is_passed_by_one_message_at_most(void **state)
 	fake_stop(f);
 }
 
+static void what_is_not_on_disk_comes_from_memory(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ .hold_persistence = true });
+	fill(f, 1, 9);
+	fake_persist(f, 1, 0, 6);
+	struct wire w = w_dcp(f, 0, W_ALL_FEATURES, 0x21);
+	assert_int_equal(w_stream(&w, (struct w_stream){ .vb = 1, .end = W_ENDLESS }), 0);
+	(void)w_until(&w, W_MARKER, 0);
+	w_equal(w_part(&w, 'x'), "0000000000000000 0000000000000006 00000006");
+	(void)w_until(&w, W_MARKER, 0);
+	w_equal(w_part(&w, 'x'), "0000000000000007 0000000000000009 00000005");
+	(void)w_until(&w, W_MUTATION, 9);
+	w_close(&w);
+	w = w_dcp(f, 0, W_ALL_FEATURES, 0x21);
+	assert_int_equal(w_stream(&w,
+				  (struct w_stream){ .vb = 1, .end = W_ENDLESS, .flags = 0x02 }),
+			 0);
+	(void)w_until(&w, W_MUTATION, 6);
+	assert_true(w_silent(&w, 50)); /* disk only */
+	w_close(&w);
+	struct fake_branch log[FAKE_FAILOVER_MAX];
+	(void)fake_failover_log(f, 1, log);
+	w = w_dcp(f, 0, W_ALL_FEATURES, 0x21);
+	assert_int_equal(w_stream(&w, (struct w_stream){ .vb = 1,
+							 .start = 7,
+							 .end = W_ENDLESS,
+							 .uuid = log[0].uuid,
+							 .snap_start = 7,
+							 .snap_end = 7 }),
+			 0);
+	(void)w_until(&w, W_MARKER, 0);
+	w_equal(w_part(&w, 'x'), "0000000000000007 0000000000000009 00000005");
+	w_close(&w);
+	fake_stop(f);
+}
+
+static void a_node_that_is_down_has_no_connections(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ .nodes = 2 });
+	struct fake_fault down = { .kind = FAKE_DOWN, .node = 0, .count = 1 };
+	struct wire w = w_login(f, 0, W_ALL_FEATURES), other = w_login(f, 1, W_ALL_FEATURES);
+	char byte;
+	fake_fault(f, &down);
+	assert_false(w_read(&w, &byte, 1));
+	w_close(&w);
+	w = w_connect(fake_kv_port(f, 0));
+	assert_false(w_read(&w, &byte, 1));
+	w_close(&w);
+	assert_int_equal(w_ask(&other, (struct w_request){ .opcode = 0x0a }), 0);
+	w_close(&other);
+	down.count = 0;
+	fake_fault(f, &down);
+	w = w_login(f, 0, W_ALL_FEATURES);
+	w_close(&w);
+	fake_stop(f);
+}
+
 static void markers_are_of_the_newest_version_allowed(void **state)
 {
 	(void)state;
@@ -405,6 +464,96 @@ static void a_slow_stream_goes_back_to_disk_or_ends(void **state)
 	fake_stop(f);
 }
 
+static void unknown_messages_count_against_the_window(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ 0 });
+	struct wire w = w_dcp(f, 0, W_ALL_FEATURES, 0x21);
+	fill(f, 1, 1);
+	assert_int_equal(w_control(&w, "connection_buffer_size", "1000"), 0);
+	assert_int_equal(w_stream(&w, (struct w_stream){ .vb = 1, .opaque = 9, .end = W_ENDLESS }),
+			 0);
+	(void)w_until(&w, W_MUTATION, 1);
+	fake_fault(f,
+		   &(struct fake_fault){
+			   .kind = FAKE_UNKNOWN, .node = -1, .vb = 1, .opcode = 0x6f, .n = 1000 });
+	(void)w_next(&w);
+	w_equal(slice_of(w.got.p, 24), "806f0000 00000001 000003e8 00000009 0000000000000000");
+	(void)fake_set(f, 1, 0, "new", SLICE_LIT("1"));
+	assert_true(w_silent(&w, 60));
+	w_send(&w, (struct w_request){ .opcode = W_ACK, .extras = "000003e8" });
+	(void)w_until(&w, W_MUTATION, 2);
+	w_close(&w);
+	fake_stop(f);
+}
+
+/* ---- maps and questions ---- */
+
+static bool mentions(const struct wire *w, const char *text)
+{
+	struct slice v = w_part(w, 'v');
+	return memmem(v.p, v.len, text, strlen(text)) != NULL;
+}
+
+static void a_map_that_the_client_has_is_not_sent_again(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ .nodes = 2 });
+	struct wire w = w_login(f, 0, W_ALL_FEATURES "001d 001e");
+	struct w_request elsewhere = { .opcode = W_GET, .vb = 63, .key = "00|a|" };
+	struct w_request config = { .opcode = 0xb5 };
+	assert_int_equal(w_ask(&w, elsewhere), 7);
+	assert_true(mentions(&w, "\"rev\":1,"));
+	assert_int_equal(w_ask(&w, elsewhere), 7);
+	assert_int_equal(w_part(&w, 'v').len, 0);
+	fake_push_map(f);
+	assert_int_equal(w_ask(&w, elsewhere), 7);
+	assert_true(mentions(&w, "\"rev\":2,"));
+	config.extras = "0000000000000001 0000000000000001";
+	assert_int_equal(w_ask(&w, config), 0);
+	assert_true(mentions(&w, "\"rev\":2,"));
+	config.extras = "0000000000000001 0000000000000002";
+	assert_int_equal(w_ask(&w, config), 0);
+	assert_int_equal(w_part(&w, 'v').len, 0);
+	w_close(&w);
+	fake_stop(f);
+}
+
+static void an_external_network_has_addresses_of_its_own(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ .nodes = 2, .external = true });
+	struct wire w = w_login(f, 0, W_ALL_FEATURES);
+	char external[160];
+	assert_int_equal(w_ask(&w, (struct w_request){ .opcode = 0xb5 }), 0);
+	(void)snprintf(
+		external, sizeof(external),
+		"\"alternateAddresses\":{\"external\":{\"hostname\":\"127.0.0.1\",\"ports\":{"
+		"\"mgmt\":%u,\"kv\":%u}}}",
+		fake_http_port(f, 1), fake_kv_port(f, 1));
+	assert_true(mentions(&w, external));
+	assert_true(
+		mentions(&w, "\"serverList\":[\"node-0.invalid:11210\",\"node-1.invalid:11210\"]"));
+	w_close(&w);
+	fake_stop(f);
+}
+
+static void failover_logs_are_asked_for_in_two_ways(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ 0 });
+	const struct fake_branch log[] = { { 2, 5 }, { 1, 0 } };
+	fake_set_failover_log(f, 4, log, 2);
+	struct wire w = w_login(f, 0, W_ALL_FEATURES);
+	assert_int_equal(w_ask(&w, (struct w_request){ .opcode = W_LOG, .vb = 4 }), 4);
+	assert_true(mentions(&w, "can only be sent on a DCP connection"));
+	assert_int_equal(w_ask(&w, (struct w_request){ .opcode = 0x96, .vb = 4 }), 0);
+	w_equal(w_part(&w, 'v'),
+		"0000000000000002 0000000000000005 0000000000000001 0000000000000000");
+	w_close(&w);
+	fake_stop(f);
+}
+
 /* ---- collections ---- */
 
 static void changes_of_collections_are_events(void **state)
@@ -458,10 +607,16 @@ int main(void)
 		cmocka_unit_test(a_replica_streams_where_the_client_allows_it_until_it_is_promoted),
 		cmocka_unit_test(a_purge_rolls_back_who_has_not_seen_it),
 		cmocka_unit_test(the_window_is_passed_by_one_message_at_most),
+		cmocka_unit_test(what_is_not_on_disk_comes_from_memory),
+		cmocka_unit_test(a_node_that_is_down_has_no_connections),
 		cmocka_unit_test(markers_are_of_the_newest_version_allowed),
 		cmocka_unit_test(history_has_every_version),
 		cmocka_unit_test(an_out_of_order_backfill_comes_by_key_between_begin_and_end),
 		cmocka_unit_test(a_slow_stream_goes_back_to_disk_or_ends),
+		cmocka_unit_test(unknown_messages_count_against_the_window),
+		cmocka_unit_test(a_map_that_the_client_has_is_not_sent_again),
+		cmocka_unit_test(an_external_network_has_addresses_of_its_own),
+		cmocka_unit_test(failover_logs_are_asked_for_in_two_ways),
 		cmocka_unit_test(changes_of_collections_are_events),
 	};
 	return cmocka_run_group_tests_name("fakecb/server", tests, NULL, NULL);
