@@ -226,6 +226,105 @@ static double median_time(struct figure *f)
 	return f[ROUNDS / 2].seconds;
 }
 
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* From a write to its event in the consumer's hands, one at a time. The cluster has three nodes and two replicas. */
+static void latency(const char *what, enum mitigation_policy policy, int persist_ms)
+{
+	enum { WRITES = 2000 };
+	static double t[WRITES];
+	struct err e = ERR_INIT;
+	struct dcp_source *s;
+	struct dcp_batch b;
+	char seed[32], key[24];
+	const char *seeds[] = { seed };
+	unsigned n = docs < 100000 ? 100 : WRITES;
+	struct fake *f = fake_start(&(struct fake_options){
+		.nodes = 3, .vbuckets = VBS, .replicas = 2, .persist_delay_ms = persist_ms });
+	if (!f)
+		die("no cluster");
+	snprintf(seed, sizeof(seed), "127.0.0.1:%u", fake_kv_port(f, 0));
+	struct dcp_options o = { .seeds = seeds,
+				 .n_seeds = 1,
+				 .user = "Administrator",
+				 .password = "password",
+				 .bucket = "default",
+				 .group = "bench",
+				 .mitigation = { .policy = policy } };
+	struct dcp_status st = { 0 };
+	if (dcp_source_open(&o, &s, &e) < 0 || dcp_source_assign_share(s, 1, 1, &e) < 0)
+		die(e.msg);
+	while (st.n_streaming < VBS)
+		(void)dcp_source_status(s, &st, NULL, NULL);
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(key, sizeof(key), "key-%u", i);
+		double start = now();
+		(void)fake_set(f, (i * 7) % VBS, 0, key, SLICE_LIT("{}"));
+		if (dcp_source_poll(s, &b, 5 * NSEC_PER_SEC, &e) <= 0)
+			die("an event did not come");
+		t[i] = (now() - start) * 1e3;
+		(void)dcp_source_ack_batch(s, b.ev, b.n);
+	}
+	qsort(t, n, sizeof(t[0]), by_value);
+	printf("latency, %-34s p50 %7.3f ms   p99 %7.3f ms   max %7.3f ms\n", what, t[n / 2],
+	       t[n * 99 / 100], t[n - 1]);
+	(void)dcp_source_close(s, &e);
+	fake_stop(f);
+}
+
+static void wait_streaming(struct dcp_source *s, uint32_t n)
+{
+	struct dcp_status st = { 0 };
+	while (st.n_streaming < n) {
+		usleep(200);
+		(void)dcp_source_status(s, &st, NULL, NULL);
+	}
+}
+
+/* 1,024 vBuckets on three nodes: until all stream, and until 128 more do. */
+static void rebalance(void)
+{
+	enum { ALL = 1024, MOVE = 128 };
+	struct err e = ERR_INIT;
+	struct dcp_source *s;
+	char seed[32];
+	const char *seeds[] = { seed };
+	static uint16_t vb[ALL];
+	struct fake *f = fake_start(&(struct fake_options){ .nodes = 3, .vbuckets = ALL });
+	if (!f)
+		die("no cluster");
+	for (unsigned i = 0; i < ALL; i++) {
+		vb[i] = (uint16_t)i;
+		(void)fake_set(f, i, 0, "k", SLICE_LIT("{}"));
+	}
+	snprintf(seed, sizeof(seed), "127.0.0.1:%u", fake_kv_port(f, 0));
+	struct dcp_options o = { .seeds = seeds,
+				 .n_seeds = 1,
+				 .user = "Administrator",
+				 .password = "password",
+				 .bucket = "default",
+				 .group = "bench" };
+	double t0 = now();
+	if (dcp_source_open(&o, &s, &e) < 0 || dcp_source_assign(s, vb, ALL - MOVE, &e) < 0)
+		die(e.msg);
+	wait_streaming(s, ALL - MOVE);
+	double t1 = now();
+	if (dcp_source_assign(s, vb, ALL, &e) < 0)
+		die(e.msg);
+	wait_streaming(s, ALL);
+	double t2 = now();
+	if (dcp_source_assign(s, vb, ALL - MOVE, &e) < 0)
+		die(e.msg);
+	printf("start of %d vBuckets %.0f ms; %d more %.1f ms; letting them go %.1f ms\n",
+	       ALL - MOVE, (t1 - t0) * 1e3, MOVE, (t2 - t1) * 1e3, (now() - t2) * 1e3);
+	(void)dcp_source_close(s, &e);
+	fake_stop(f);
+}
+
 int main(int argc, char **argv)
 {
 	struct figure weir[ROUNDS], drain[ROUNDS];
@@ -261,6 +360,10 @@ int main(int argc, char **argv)
 	printf("beyond discarding  %6.3f us CPU per event; throughput %.0f %%; peak memory %ld "
 	       "MiB\n",
 	       wc - dc, 100 * dt / wt, r.ru_maxrss / 1024);
+	latency("no mitigation", MITIGATE_NONE, 0);
+	latency("all copies, persisted at once", MITIGATE_ALL, 0);
+	latency("all copies, persisted after 10 ms", MITIGATE_ALL, 10);
+	rebalance();
 	close(stop);
 	(void)waitpid(pid, NULL, 0);
 	return 0;

@@ -22,6 +22,9 @@ struct seen {
 	uint32_t hash[SEQNOS_MAX];
 };
 
+/* Of the run that goes on, for the message when it fails. */
+static unsigned world_seed;
+
 struct world {
 	struct fake *fake;
 	struct dcp_source *source;
@@ -213,7 +216,7 @@ static inline void settle(struct world *w, unsigned vbs, nsec limit)
 		if (!some && !(what = all_differ(w, vbs)))
 			return;
 	}
-	fail_msg("not settled: %s", what ? what : "events keep coming");
+	fail_msg("seed %u, not settled: %s", world_seed, what ? what : "events keep coming");
 }
 
 static inline void write_some(struct world *w, unsigned vbs, unsigned n, unsigned *counter)

@@ -88,16 +88,19 @@ typedef struct weir_dcp_options {
 	uint32_t noop_ms;              /* liveness; 0: 5000 */
 	uint32_t connect_timeout_ms;   /* 0: 10000 */
 	enum weir_dcp_mitigation mitigation;
-	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 50 */
+	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 15 */
 	const char *
-		checkpoint_file; /* NULL: the caller keeps positions (weir_dcp_info) and nothing is saved */
+		checkpoint_file; /* NULL, and no checkpoint_bucket: the caller keeps positions and nothing is saved */
+	const char *
+		checkpoint_bucket; /* keep them in documents of this bucket (go-dcp's), with the same login */
 	bool checkpoint_read_only;
 	bool manual_commit;              /* only weir_dcp_commit saves */
 	uint32_t checkpoint_interval_ms; /* 0: 60000 */
 	/* As change events (weir_dcp_event_doc): */
-	weir_doc filter;          /* a query on the event; none: all */
-	weir_doc pipeline;        /* an array of stages; none: the event as it is */
-	const char *resume_after; /* a token of weir_dcp_token; not together with checkpoint_file */
+	weir_doc filter;   /* a query on the event; none: all */
+	weir_doc pipeline; /* an array of stages; none: the event as it is */
+	const char *
+		resume_after; /* a token of weir_dcp_token; not together with a place for checkpoints */
 	enum weir_dcp_policy
 		foreign; /* the checkpoint is of another bucket; default: fail (TOKEN_FOREIGN) */
 	enum weir_dcp_policy
@@ -118,6 +121,9 @@ WEIR_API int weir_dcp_assign(weir_dcp *d, const uint16_t *vbuckets, size_t n, we
 /* The contiguous share of member (1..total) of total. */
 WEIR_API int weir_dcp_assign_share(weir_dcp *d, uint32_t member, uint32_t total, weir_error *e);
 
+/* The member number of a pod of a Kubernetes StatefulSet, out of its host name "NAME-N": N + 1. INVALID. */
+WEIR_API int weir_dcp_statefulset_member(const char *host_name, uint32_t *member, weir_error *e);
+
 /* 1 some: *events is borrowed until the next poll; 0 none in time; negative: it cannot go on. */
 WEIR_API int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events,
 			   size_t *n, weir_error *e);
@@ -129,7 +135,7 @@ WEIR_API int weir_dcp_fd(weir_dcp *d);
 WEIR_API int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n);
 /* Everything of the vBucket that is not acknowledged comes again. */
 WEIR_API void weir_dcp_nack(weir_dcp *d, uint16_t vbucket);
-/* Durable when it returns. UNSUPPORTED without a checkpoint file. */
+/* Durable when it returns. UNSUPPORTED without a place for checkpoints. */
 WEIR_API int weir_dcp_commit(weir_dcp *d, weir_error *e);
 
 typedef struct weir_dcp_info {

@@ -241,7 +241,7 @@ WEIR_API void weir_json_reader_end(weir_json_reader *r); /* no more pieces */
  * 0: feed more, or, after _end, that was all. FORMAT, LIMIT: the text of this document is wrong ("line 7, column 3:
  * ..." counted from the start of the input, and *place is set); the next call goes on behind it: at the next line
  * (NDJSON) or the next element. Where the input as a whole is broken (not an array, ends in the middle) the error
- * stays. */
+ * stays: every further call gives it again, with the same *place. */
 WEIR_API int weir_json_reader_next(weir_json_reader *r, weir_doc *doc, weir_place *place,
 				   weir_error *e);
 

@@ -54,7 +54,7 @@ static const struct option_row options[] = {
 	  .kind = OPTION_TEXT,
 	  .arg = "N/TOTAL",
 	  .def = "1/1",
-	  .help = "Only this member's share of the vBuckets" },
+	  .help = "Only this member's share of the vBuckets; auto/TOTAL: a StatefulSet pod's" },
 	{ .name = "mitigation",
 	  .kind = OPTION_CHOICE,
 	  .arg = "POLICY",
@@ -187,9 +187,15 @@ static int open_and_pump(const struct args *a, weir_dcp_options *o)
 	weir_error e = WEIR_ERROR_INIT;
 	unsigned member, total;
 	char rest;
-	if (sscanf(args_text(a, "member"), "%u/%u%c", &member, &total, &rest) != 2 || member < 1 ||
-	    member > total)
-		return usage_error(a->command, "--member is N/TOTAL, such as 1/3");
+	const char *share = args_text(a, "member"), *host = getenv("HOSTNAME");
+	if (sscanf(share, "auto/%u%c", &total, &rest) == 1) {
+		if (weir_dcp_statefulset_member(host ? host : "", &member, &e) < 0)
+			return fail("--member auto", &e);
+	} else if (sscanf(share, "%u/%u%c", &member, &total, &rest) != 2) {
+		return usage_error(a->command, "--member is N/TOTAL or auto/TOTAL, such as 1/3");
+	}
+	if (member < 1 || member > total)
+		return usage_error(a->command, "there is no member %u of %u", member, total);
 	struct run r = { .limit = args_count(a, "limit"),
 			 .follow = args_flag(a, "follow"),
 			 .text = WEIR_BUFFER_INIT };

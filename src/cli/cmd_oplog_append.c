@@ -204,8 +204,8 @@ static int append_line(weir_oplog *o, weir_doc line, struct operation p, weir_er
 		const char *near = op ? op_near(op) : NULL;
 		e->code = WEIR_ERR_INVALID;
 		snprintf(e->message, sizeof(e->message),
-			 op ? "unknown op '%.40s'%s%s" : "\"op\" is missing", op,
-			 near ? "; did you mean " : "", near ? near : "");
+			 op ? "unknown op '%.40s'%s%s%s" : "\"op\" is missing", op,
+			 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 		return -1;
 	}
 	const struct op_row *row = op_named(op);
@@ -239,8 +239,9 @@ static int append_stream(weir_oplog *o, const struct operation *base)
 		return fail(NULL, &e);
 	static char piece[1 << 16];
 	weir_doc line;
-	weir_place place = { .line = 1 };
+	weir_place place = { 0 };
 	int rc = 0;
+	bool in_operation = false; /* else the message tells the line itself */
 	for (bool more = true; more && rc >= 0;) {
 		size_t n = fread(piece, 1, sizeof(piece), stdin);
 		more = n > 0;
@@ -248,14 +249,17 @@ static int append_stream(weir_oplog *o, const struct operation *base)
 			rc = weir_json_reader_feed(r, piece, n, &e);
 		else
 			weir_json_reader_end(r);
-		while (rc >= 0 && (rc = weir_json_reader_next(r, &line, &place, &e)) == 1)
+		while (rc >= 0 && (rc = weir_json_reader_next(r, &line, &place, &e)) == 1) {
 			rc = append_line(o, line, *base, &e);
+			in_operation = rc < 0;
+		}
 	}
 	weir_json_reader_free(r);
 	if (rc >= 0)
 		return EXIT_OK;
-	char context[64];
-	snprintf(context, sizeof(context), "standard input, line %" PRIu64, place.line);
+	char context[64] = "standard input";
+	if (in_operation)
+		snprintf(context, sizeof(context), "standard input, line %" PRIu64, place.line);
 	return fail(context, &e);
 }
 
@@ -267,8 +271,9 @@ static int run(const struct args *a)
 	const struct op_row *row = stream ? NULL : op_named(a->operand[2]);
 	if (!stream && !row) {
 		const char *near = op_near(a->operand[2]);
-		return usage_error(a->command, "unknown operation '%s'%s%s", a->operand[2],
-				   near ? "; did you mean " : "", near ? near : "");
+		return usage_error(a->command, "unknown operation '%s'%s%s%s", a->operand[2],
+				   near ? "; did you mean " : "", near ? near : "",
+				   near ? "?" : "");
 	}
 	struct operation p = { .options = { .size = sizeof(p.options) } };
 	const char *time = args_text(a, "time");

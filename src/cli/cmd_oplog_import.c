@@ -21,6 +21,7 @@
 enum {
 	PIECE_BYTES = 1 << 18,
 	BATCH_BYTES = 4 << 20, /* of documents in one append */
+	ENTRY_FRAME = 1024,    /* what an entry holds beside its document, but for a long _id */
 	SKIPS_TOLD = 20,       /* malformed documents told one by one */
 };
 
@@ -190,12 +191,26 @@ static int remember(struct import *im, weir_buffer *doc, weir_error *e)
 	return 0;
 }
 
+/* What no entry can hold is found here, before its batch, which would fail as a whole. */
+static int check_size(const weir_buffer *doc, weir_error *e)
+{
+	if (doc->len <= WEIR_ENTRY_MAX - ENTRY_FRAME)
+		return 0;
+	e->code = WEIR_ERR_LIMIT;
+	e->number = 0;
+	snprintf(e->message, sizeof(e->message), "a document of %zu bytes; an entry may have %u",
+		 doc->len, WEIR_ENTRY_MAX);
+	return e->code;
+}
+
 static int take(struct import *im, weir_doc parsed, weir_error *e)
 {
 	weir_buffer doc = WEIR_BUFFER_INIT;
 	int rc = weir_doc_with_id(parsed, args_text(im->args, "key"), &doc, e);
 	if (rc == WEIR_ERR_NOTFOUND)
 		rc = e->code = WEIR_ERR_INVALID; /* the input's fault, not a file that is missing */
+	if (rc == 0)
+		rc = check_size(&doc, e);
 	if (rc == 0 && im->history)
 		rc = remember(im, &doc, e);
 	else if (rc == 0 && im->oplog) {
@@ -271,14 +286,24 @@ static enum weir_json_input format_of(const char *text)
 	return strcmp(text, "geojson") == 0 ? WEIR_INPUT_FEATURES : WEIR_INPUT_AUTO;
 }
 
-/* A document is malformed or has no key. True: go on with the next. */
-static bool skip_it(struct import *im, uint64_t line, const weir_error *e)
+/* Where an error happened: "path: line 3". A reader's message begins with the line itself. */
+static void place_text(const struct import *im, const weir_place *place, bool from_reader,
+		       char *out, size_t size)
 {
-	im->skipped++;
+	if (from_reader)
+		snprintf(out, size, "%s", im->path);
+	else
+		snprintf(out, size, "%s: line %" PRIu64, im->path, place->line);
+}
+
+/* A document is malformed or has no key. True: go on with the next. */
+static bool skip_it(struct import *im, const char *where, const weir_error *e)
+{
 	if (!im->skip)
 		return false;
+	im->skipped++;
 	if (im->skipped <= SKIPS_TOLD)
-		say("%s: line %" PRIu64 ": %s; skipped", im->path, line, e->message);
+		say("%s: %s; skipped", where, e->message);
 	else if (im->skipped == SKIPS_TOLD + 1)
 		say("%s: more malformed documents are skipped without a word each", im->path);
 	return true;
@@ -290,8 +315,9 @@ static bool harms_only_itself(int code)
 	       code == WEIR_ERR_LIMIT || code == WEIR_ERR_TYPE;
 }
 
-/* Every document that the reader has ready. 0 feed more; negative: over, after telling why. */
-static int drain(struct import *im, weir_json_reader *r, bool at_end, weir_error *e)
+/* Every document that the reader has ready. 0 feed more; 1 the rest cannot be read and is skipped; negative: over, after
+ * telling why. */
+static int drain(struct import *im, weir_json_reader *r, weir_error *e)
 {
 	uint64_t failed_at = UINT64_MAX;
 	for (;;) {
@@ -309,18 +335,16 @@ static int drain(struct import *im, weir_json_reader *r, bool at_end, weir_error
 			continue;
 		}
 		/* The same place twice: the input as a whole is broken and cannot be followed further. */
-		bool stuck = text_is_wrong && place.offset == failed_at && at_end;
+		if (text_is_wrong && place.offset == failed_at) {
+			say("%s: what follows cannot be read", im->path);
+			return 1;
+		}
 		failed_at = text_is_wrong ? place.offset : UINT64_MAX;
-		if (stuck && im->skip)
-			return 0;
-		if (harms_only_itself(e->code) && skip_it(im, place.line, e))
-			continue;
 		char context[512];
-		if (harms_only_itself(e->code))
-			snprintf(context, sizeof(context), "%s: line %" PRIu64, im->path,
-				 place.line);
-		else
-			snprintf(context, sizeof(context), "%s", im->path);
+		place_text(im, &place, text_is_wrong || !harms_only_itself(e->code), context,
+			   sizeof(context));
+		if (harms_only_itself(e->code) && skip_it(im, context, e))
+			continue;
 		progress_end(&im->progress);
 		return -fail(context, e);
 	}
@@ -342,8 +366,10 @@ static int read_input(struct import *im, FILE *f)
 		else if (weir_json_reader_feed(r, piece, n, &e) < 0)
 			rc = -fail(im->path, &e);
 		if (rc == 0)
-			rc = drain(im, r, !more, &e);
+			rc = drain(im, r, &e);
 	}
+	if (rc > 0)
+		rc = 0;
 	if (rc == 0 && ferror(f)) {
 		say("cannot read %s: %s", im->path, strerror(errno));
 		rc = -EXIT_FAILED;
@@ -455,6 +481,12 @@ static int import_files(struct import *im)
 	return rc;
 }
 
+static uint64_t imported(const struct import *im)
+{
+	const weir_batch_result *t = &im->total;
+	return t->inserted + t->updated + t->replaced + t->unchanged;
+}
+
 static void summarize(const struct import *im, int64_t started_ms)
 {
 	const weir_batch_result *t = &im->total;
@@ -463,8 +495,8 @@ static void summarize(const struct import *im, int64_t started_ms)
 		"imported %" PRIu64 " documents: %" PRIu64 " inserted, %" PRIu64
 		" updated, %" PRIu64 " replaced, %" PRIu64 " unchanged, %" PRIu64
 		" skipped (%.2f s)\n",
-		im->units, t->inserted, t->updated, t->replaced, t->unchanged, im->skipped,
-		seconds);
+		im->history ? im->units : imported(im), t->inserted, t->updated, t->replaced,
+		t->unchanged, im->skipped, seconds);
 }
 
 static int run(const struct args *a)
@@ -498,9 +530,7 @@ static int run(const struct args *a)
 		rc = import_files(&im);
 	weir_batch_free(im.batch);
 	rc = close_oplog(im.oplog, rc);
-	uint64_t done =
-		im.total.inserted + im.total.updated + im.total.replaced + im.total.unchanged;
-	if (!args_flag(a, "quiet") && (rc == EXIT_OK || done))
+	if (!args_flag(a, "quiet") && (rc == EXIT_OK || imported(&im)))
 		summarize(&im, started_ms);
 	if (stopped(&im))
 		say("stopped; run the same import again to finish it");

@@ -91,12 +91,15 @@ static int print_result(void *arg, weir_doc doc)
 	return 0;
 }
 
-/* A document failed at this place. EXIT_OK: go on. */
+/* A document failed at this place; unit NULL: the message tells the place. EXIT_OK: go on. */
 static int failed(struct querying *q, const char *path, const char *unit, uint64_t at,
 		  const weir_error *e)
 {
 	char context[512];
-	snprintf(context, sizeof(context), "%.400s: %s %" PRIu64, path, unit, at);
+	if (unit)
+		snprintf(context, sizeof(context), "%.400s: %s %" PRIu64, path, unit, at);
+	else
+		snprintf(context, sizeof(context), "%.400s", path);
 	q->skipped++;
 	if (!args_choice(q->args, "on-error", "skip"))
 		return fail(context, e);
@@ -106,7 +109,8 @@ static int failed(struct querying *q, const char *path, const char *unit, uint64
 
 /* ---- JSON ---- */
 
-static int drain_json(struct querying *q, weir_json_reader *r, const char *path, bool at_end)
+/* *over: the rest cannot be read. */
+static int drain_json(struct querying *q, weir_json_reader *r, const char *path, bool *over)
 {
 	uint64_t failed_at = UINT64_MAX;
 	while (!q->full) {
@@ -116,13 +120,18 @@ static int drain_json(struct querying *q, weir_json_reader *r, const char *path,
 		int rc = weir_json_reader_next(r, &doc, &place, &e);
 		if (rc == 0)
 			return EXIT_OK;
-		bool stuck = rc < 0 && at_end && place.offset == failed_at;
-		failed_at = rc < 0 ? place.offset : UINT64_MAX;
-		if (stuck)
+		bool text_is_wrong = rc < 0;
+		*over = text_is_wrong && place.offset == failed_at;
+		if (*over) {
+			say("%s: what follows cannot be read", path);
 			return EXIT_OK;
+		}
+		failed_at = text_is_wrong ? place.offset : UINT64_MAX;
 		if (rc == 1)
 			rc = weir_query_run(q->query, doc, print_result, q, &e);
-		int code = rc < 0 ? failed(q, path, "line", place.line, &e) : EXIT_OK;
+		/* A reader's message begins with the line itself. */
+		int code = rc < 0 ? failed(q, path, text_is_wrong ? NULL : "line", place.line, &e)
+				  : EXIT_OK;
 		if (code)
 			return code;
 	}
@@ -146,7 +155,8 @@ static int read_json(struct querying *q, FILE *f, const char *path)
 		return fail(path, &e);
 	char *piece = malloc(QUERY_PIECE);
 	int code = piece ? EXIT_OK : EXIT_FAILED;
-	for (bool more = true; more && !code && !q->full;) {
+	bool over = false;
+	for (bool more = true; more && !code && !q->full && !over;) {
 		size_t n = fread(piece, 1, QUERY_PIECE, f);
 		more = n > 0;
 		if (!more)
@@ -154,7 +164,7 @@ static int read_json(struct querying *q, FILE *f, const char *path)
 		else if (weir_json_reader_feed(r, piece, n, &e) < 0)
 			code = fail(path, &e);
 		if (!code)
-			code = drain_json(q, r, path, !more);
+			code = drain_json(q, r, path, &over);
 	}
 	free(piece);
 	weir_json_reader_free(r);

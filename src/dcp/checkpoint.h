@@ -46,7 +46,8 @@ struct checkpoint_store_ops {
 	/* Fills c[i] for c[i].vb; found tells. ERR_CORRUPT names what is damaged. */
 	int (*load)(struct checkpoint_store *s, struct checkpoint *c, size_t n, struct err *e);
 	/* Durable when it returns 0. After an error nothing is known about any of them: each is old or new.
-	 * ERR_FENCED: another owner has written since; nothing was saved. */
+	 * ERR_FENCED: another owner has written since; e->newest is the vBucket (e is not NULL then). The others may or
+	 * may not be saved: save them again without it. */
 	int (*save)(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
 		    struct err *e);
 	int (*clear)(struct checkpoint_store *s, const uint16_t *vb, size_t n, struct err *e);

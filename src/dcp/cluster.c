@@ -308,3 +308,21 @@ void cluster_share(uint32_t n_vbuckets, uint32_t member, uint32_t total, uint32_
 	*first = i * each + MIN(i, more);
 	*count = each + (i < more);
 }
+
+int cluster_member_of_host(const char *host_name, uint32_t *member, struct err *e)
+{
+	size_t len = strcspn(host_name, ".");
+	size_t at = len;
+	while (at > 0 && host_name[at - 1] >= '0' && host_name[at - 1] <= '9')
+		at--;
+	uint64_t n = 0;
+	for (size_t i = at; i < len && n <= UINT16_MAX; i++)
+		n = 10 * n + (uint64_t)(host_name[i] - '0');
+	if (at == len || at < 2 || host_name[at - 1] != '-' || n > UINT16_MAX)
+		return err_set(
+			e, ERR_INVALID,
+			"the host name \"%s\" does not end in a pod's number (name-0, name-1, ...)",
+			host_name);
+	*member = (uint32_t)n + 1;
+	return 0;
+}

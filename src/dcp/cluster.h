@@ -72,4 +72,8 @@ bool cluster_address(const struct cluster_map *m, uint32_t node, enum cluster_ne
 void cluster_share(uint32_t n_vbuckets, uint32_t member, uint32_t total, uint32_t *first,
 		   uint32_t *count);
 
+/* The member number of a pod of a Kubernetes StatefulSet: its host name ends in "-N", counted from 0; member N + 1.
+ * ERR_INVALID. A domain behind the first dot is ignored. */
+int cluster_member_of_host(const char *host_name, uint32_t *member, struct err *e);
+
 #endif

@@ -62,12 +62,52 @@ static int add(struct manifest *m, struct collection c, struct slice scope, stru
 	return 0;
 }
 
+static int add_scope(struct manifest *m, uint32_t id, struct slice name, struct err *e)
+{
+	if (m->n_scopes >= COLLECTIONS_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d scopes", COLLECTIONS_MAX);
+	struct scope *grown = mem_retry(m->scope, (m->n_scopes + 1) * sizeof(*grown));
+	if (!grown)
+		return err_nomem(e);
+	m->scope = grown;
+	grown[m->n_scopes] = (struct scope){ .id = id, .name = text_of(name) };
+	if (!grown[m->n_scopes].name)
+		return err_nomem(e);
+	m->n_scopes++;
+	return 0;
+}
+
+static const struct scope *scope_by_id(const struct manifest *m, uint32_t id)
+{
+	for (size_t i = 0; i < m->n_scopes; i++)
+		if (m->scope[i].id == id)
+			return &m->scope[i];
+	return NULL;
+}
+
+int manifest_apply(struct manifest *m, const struct dcp_system *s, struct slice name, struct err *e)
+{
+	if (s->kind == DCP_SCOPE_CREATED)
+		return scope_by_id(m, s->scope) ? 0 : add_scope(m, s->scope, name, e);
+	if (s->kind != DCP_COLLECTION_CREATED || manifest_by_id(m, s->collection))
+		return 0;
+	const struct scope *scope = scope_by_id(m, s->scope);
+	struct collection c = { .id = s->collection,
+				.scope_id = s->scope,
+				.max_ttl = s->has_ttl ? s->max_ttl : 0 };
+	/* the scope's own event may have been filtered out, or is still to come */
+	return scope ? add(m, c, slice_str(scope->name), name, e) : 0;
+}
+
 static int read_scope(struct manifest *m, struct slice scope, struct err *e)
 {
 	uint64_t scope_id, id;
 	struct value name = bson_get_str(scope, "name"), list = bson_get_str(scope, "collections");
 	if (name.type != BSON_STRING || hex_id(bson_get_str(scope, "uid"), &scope_id) < 0)
 		return err_set(e, ERR_PROTOCOL, "collections manifest: a scope without name or id");
+	int rc = add_scope(m, (uint32_t)scope_id, value_slice(name), e);
+	if (rc < 0)
+		return rc;
 	struct bson_iter it;
 	if (list.type != BSON_ARRAY)
 		return 0;
@@ -85,7 +125,7 @@ static int read_scope(struct manifest *m, struct slice scope, struct err *e)
 		struct collection c = { .id = (uint32_t)id,
 					.scope_id = (uint32_t)scope_id,
 					.max_ttl = ttl.type == BSON_INT32 ? (uint32_t)ttl.i64 : 0 };
-		int rc = add(m, c, value_slice(name), value_slice(n), e);
+		rc = add(m, c, value_slice(name), value_slice(n), e);
 		if (rc < 0)
 			return rc;
 	}
@@ -121,6 +161,9 @@ void manifest_done(struct manifest *m)
 {
 	for (size_t i = 0; i < m->n; i++)
 		entry_done(&m->entry[i]);
+	for (size_t i = 0; i < m->n_scopes; i++)
+		mem_free(m->scope[i].name);
+	mem_free(m->scope);
 	mem_free(m->entry);
 	*m = (struct manifest){ 0 };
 }
@@ -151,9 +194,9 @@ const struct collection *manifest_by_name(const struct manifest *m, struct slice
 
 int manifest_scope_id(const struct manifest *m, struct slice scope, uint32_t *id)
 {
-	for (size_t i = 0; i < m->n; i++)
-		if (slice_is(scope, m->entry[i].scope)) {
-			*id = m->entry[i].scope_id;
+	for (size_t i = 0; i < m->n_scopes; i++)
+		if (slice_is(scope, m->scope[i].name)) {
+			*id = m->scope[i].id;
 			return 0;
 		}
 	return ERR_NOTFOUND;

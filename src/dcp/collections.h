@@ -23,8 +23,15 @@ struct collection {
 	char *scope, *name;
 };
 
+struct scope {
+	uint32_t id;
+	char *name;
+};
+
 struct manifest {
 	uint64_t uid;
+	struct scope *scope;
+	size_t n_scopes;
 	struct collection *entry; /* sorted by id */
 	size_t n;
 };
@@ -36,5 +43,9 @@ const struct collection *manifest_by_name(const struct manifest *m, struct slice
 					  struct slice name);
 int manifest_scope_id(const struct manifest *m, struct slice scope,
 		      uint32_t *id); /* ERR_NOTFOUND */
+/* Learns the name of a collection or scope that an event says was created. What was dropped stays known: events of it
+ * may still be on the way. Names once there keep their place in memory until manifest_done. */
+int manifest_apply(struct manifest *m, const struct dcp_system *s, struct slice name,
+		   struct err *e);
 
 #endif

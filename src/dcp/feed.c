@@ -66,11 +66,11 @@ void feed_free(struct feed *f)
 
 /* ---- places ---- */
 
-static int remember(struct feed *f, const struct dcp_event *ev, struct err *e)
+static int remember(struct feed *f, uint16_t vb, const struct dcp_position *pos, struct err *e)
 {
-	if (ev->vb >= f->n_places) {
+	if (vb >= f->n_places) {
 		uint32_t n = 64;
-		while (n <= ev->vb)
+		while (n <= vb)
 			n *= 2;
 		struct dcp_position *place = mem_retry(f->place, n * sizeof(*place));
 		if (place)
@@ -84,9 +84,17 @@ static int remember(struct feed *f, const struct dcp_event *ev, struct err *e)
 			return err_nomem(e);
 		f->n_places = n;
 	}
-	f->place[ev->vb] = ev->pos;
-	f->seen[ev->vb] = true;
+	f->place[vb] = *pos;
+	f->seen[vb] = true;
 	return 0;
+}
+
+int feed_seed(struct feed *f, const struct checkpoint *c, size_t n, struct err *e)
+{
+	int rc = 0;
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = remember(f, c[i].vb, &c[i].pos, e);
+	return rc;
 }
 
 static int place_text(uint16_t vb, const struct dcp_position *p, char out[PLACE_TEXT])
@@ -318,7 +326,7 @@ static int take(void *arg, struct slice doc, struct err *e)
 
 int feed_event(struct feed *f, const struct dcp_event *ev, struct slice *doc, struct err *e)
 {
-	int rc = remember(f, ev, e);
+	int rc = remember(f, ev->vb, &ev->pos, e);
 	if (rc == 0)
 		rc = build(f, ev, e);
 	if (rc < 0)

@@ -42,6 +42,9 @@ void feed_free(struct feed *f);
  * filter or pipeline failed on it. */
 int feed_event(struct feed *f, const struct dcp_event *ev, struct slice *doc, struct err *e);
 
+/* Where the vBuckets stood before: part of the token until something newer is seen. */
+int feed_seed(struct feed *f, const struct checkpoint *c, size_t n, struct err *e);
+
 /* The places of all vBuckets seen so far, as text, and back: c[0 .. *n), at most max. ERR_TOKEN_CORRUPT. */
 void feed_token(const struct feed *f, struct buf *out);
 int feed_token_parse(struct slice token, struct checkpoint *c, size_t max, size_t *n,

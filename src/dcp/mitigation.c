@@ -1,7 +1,7 @@
 #include "dcp/mitigation.h"
 
 #define INTERVAL_MIN (5 * NSEC_PER_MS)
-#define INTERVAL_MAX (50 * NSEC_PER_MS)
+#define INTERVAL_MAX (15 * NSEC_PER_MS)
 
 int observe_parse(const struct packet *p, struct observe_reply *out, struct err *e)
 {

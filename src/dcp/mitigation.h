@@ -21,7 +21,7 @@ enum mitigation_policy { MITIGATE_NONE, MITIGATE_ALL, MITIGATE_MAJORITY, MITIGAT
 
 struct mitigation_options {
 	enum mitigation_policy policy;
-	nsec interval_min, interval_max; /* 0: 5 ms, 50 ms */
+	nsec interval_min, interval_max; /* 0: 5 ms, 15 ms */
 	nsec config_watch_interval;      /* asks for a newer map; 0: 10 s */
 };
 

@@ -208,33 +208,70 @@ static void gather(struct dcp_source *s, struct gathered *g)
 	}
 }
 
-/* One round; with api held, which guards the store. */
-static int save_dirty(struct dcp_source *s, struct err *e)
+/* Another member has the vBucket: what we acknowledge of it does not count any more. */
+static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 {
-	struct gathered g = { .cp = mem_try_array(s->n_slots, sizeof(*g.cp)),
-			      .version = mem_try_array(s->n_slots, sizeof(*g.version)) };
-	int rc = g.cp && g.version ? 0 : err_nomem(e);
-	if (rc == 0) {
-		mutex_lock(&s->lock);
-		gather(s, &g);
-		mutex_unlock(&s->lock);
-		rc = checkpoint_save(s->o.store, g.cp, g.n, e);
+	size_t at = 0;
+	while (at < g->n && g->cp[at].vb != vb)
+		at++;
+	if (at < g->n) {
+		g->n--;
+		memmove(g->cp + at, g->cp + at + 1, (g->n - at) * sizeof(*g->cp));
+		memmove(g->version + at, g->version + at + 1, (g->n - at) * sizeof(*g->version));
 	}
 	mutex_lock(&s->lock);
-	for (size_t i = 0; rc == 0 && i < g.n; i++)
-		s->slot[g.cp[i].vb].saved_version = g.version[i];
-	s->saves += rc == 0 && g.n;
-	s->saved_vbuckets += rc == 0 ? g.n : 0;
+	struct slot *slot = &s->slot[vb];
+	slot->owned = false;
+	slot->fenced = s->fences = true;
+	ack_done(&slot->w);
+	mutex_unlock(&s->lock);
+	loop_wake(s->loop);
+}
+
+static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, const struct err *e)
+{
+	mutex_lock(&s->lock);
+	for (size_t i = 0; rc == 0 && i < g->n; i++)
+		s->slot[g->cp[i].vb].saved_version = g->version[i];
+	s->saves += rc == 0 && g->n;
+	s->saved_vbuckets += rc == 0 ? g->n : 0;
 	s->save_failures += rc < 0;
-	if (rc < 0 && e)
+	if (rc < 0)
 		s->last_error = *e;
-	bool release = rc == 0 && g.rollbacks;
+	bool release = rc == 0 && g->rollbacks;
 	s->release_rollbacks |= release;
 	mutex_unlock(&s->lock);
 	if (release)
 		loop_wake(s->loop);
+}
+
+/* One round; with api held, which guards the store. ERR_FENCED: all others are saved. */
+static int save_dirty(struct dcp_source *s, struct err *caller)
+{
+	struct err e = ERR_INIT, fenced = ERR_INIT;
+	struct gathered g = { .cp = mem_try_array(s->n_slots + 1, sizeof(*g.cp)),
+			      .version = mem_try_array(s->n_slots + 1, sizeof(*g.version)) };
+	int rc = g.cp && g.version ? 0 : err_nomem(&e);
+	if (rc == 0) {
+		mutex_lock(&s->lock);
+		gather(s, &g);
+		mutex_unlock(&s->lock);
+		while ((rc = checkpoint_save(s->o.store, g.cp, g.n, &e)) == ERR_FENCED && g.n &&
+		       e.newest < s->n_slots) {
+			fenced = e;
+			fence(s, &g, e.newest);
+			err_clear(&e);
+		}
+	}
+	note_saved(s, &g, rc, &e);
 	mem_free(g.cp);
 	mem_free(g.version);
+	if (rc == 0 && fenced.code) {
+		rc = fenced.code;
+		e = fenced;
+	}
+	if (rc < 0 && caller)
+		*caller = e;
 	return rc;
 }
 
@@ -395,10 +432,11 @@ static bool give_back(struct dcp_source *s)
 {
 	if (!s->lent)
 		return false;
+	bool first = !s->returned; /* else the I/O thread was woken already */
 	s->lent->next = s->returned;
 	s->returned = s->lent;
 	s->lent = NULL;
-	return true;
+	return first;
 }
 
 int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e)
@@ -424,7 +462,7 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 		if (e)
 			*e = s->error;
 	}
-	if (!s->queue_first && !s->failed)
+	if (s->fd_used && !s->queue_first && !s->failed)
 		notify_clear(s->fd);
 	mutex_unlock(&s->lock);
 	return rc;
@@ -432,6 +470,11 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 
 int dcp_source_fd(struct dcp_source *s)
 {
+	mutex_lock(&s->lock);
+	s->fd_used = true;
+	if (s->queue_first || s->failed)
+		notify_set(s->fd);
+	mutex_unlock(&s->lock);
 	return s->fd;
 }
 
@@ -498,12 +541,12 @@ bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope
 {
 	mutex_lock(&s->lock);
 	const struct collection *c = manifest_by_id(&s->manifest, id);
+	if (c) { /* the names stay where they are; the entry may move */
+		*scope = c->scope;
+		*name = c->name;
+	}
 	mutex_unlock(&s->lock);
-	if (!c)
-		return false;
-	*scope = c->scope;
-	*name = c->name;
-	return true;
+	return c != NULL;
 }
 
 int dcp_source_status(struct dcp_source *s, struct dcp_status *out,

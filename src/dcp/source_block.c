@@ -249,8 +249,10 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 static int enrol(struct slot *slot, struct dcp_event *ev, struct err *e)
 {
 	int rc = 0;
+	if (!slot->owned && ev->kind != DCP_END)
+		return 0; /* handed over while it was on the way */
 	switch ((enum dcp_event_kind)ev->kind) {
-	case DCP_ADVANCED: return slot->owned ? MIN(0, ack_advance(&slot->w, &ev->pos, e)) : 0;
+	case DCP_ADVANCED: return MIN(0, ack_advance(&slot->w, &ev->pos, e));
 	case DCP_ROLLBACK: rc = ack_rollback(&slot->w, &ev->pos, &ev->ticket, e); break;
 	case DCP_END: ev->ticket = 0; break;
 	case DCP_MUTATION:
@@ -286,9 +288,12 @@ void source_flush(struct dcp_source *s)
 			s->queue_last->next = b;
 		else
 			s->queue_first = b;
+		bool waited_for = s->queue_first == b; /* else whoever polls is not asleep */
 		s->queue_last = b;
-		cond_broadcast(&s->changed);
-		notify_set(s->fd);
+		if (waited_for)
+			cond_broadcast(&s->changed);
+		if (waited_for && s->fd_used)
+			notify_set(s->fd);
 	}
 	mutex_unlock(&s->lock);
 	if (!kept)

@@ -55,6 +55,7 @@ struct slot { /* one vBucket */
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
 	bool owned;                 /* acks are taken, checkpoints saved */
 	bool nack;
+	bool fenced; /* another member has taken it: to be stopped */
 	/* I/O thread */
 	bool assigned, started;
 	struct checkpoint cp; /* to start from */
@@ -107,8 +108,9 @@ struct dcp_source {
 	struct block *returned; /* to be given back by the I/O thread */
 	struct block *free_list;
 	uint32_t n_free, n_blocks;
-	int fd;     /* readable while queue_first */
-	bool ready; /* map and collections are known */
+	int fd;       /* readable while queue_first */
+	bool fd_used; /* somebody asked for it */
+	bool ready;   /* map and collections are known */
 	bool closing, failed;
 	struct err error;      /* failed: why */
 	struct err last_error; /* of a connection */
@@ -118,7 +120,8 @@ struct dcp_source {
 	const struct checkpoint *command_cp;
 	size_t command_n;
 	bool command, command_done;
-	bool nacks; /* some slot has its nack set */
+	bool nacks;  /* some slot has its nack set */
+	bool fences; /* some slot is fenced */
 	bool release_rollbacks;
 	struct source_report *report; /* wanted */
 

@@ -306,6 +306,19 @@ static void on_ready(void *arg, struct conn *c)
 	}
 }
 
+/* So that a collection made while we run has its name before its first document comes. */
+static void learn_name(struct dcp_source *s, const struct packet *p)
+{
+	struct dcp_system event;
+	struct slice name;
+	uint64_t seqno;
+	if (system_event_parse(p, &seqno, &event, &name, NULL) <= 0)
+		return;
+	mutex_lock(&s->lock);
+	(void)manifest_apply(&s->manifest, &event, name, NULL);
+	mutex_unlock(&s->lock);
+}
+
 static void on_packet(void *arg, struct conn *c, const struct packet *p)
 {
 	struct node *n = arg;
@@ -313,6 +326,8 @@ static void on_packet(void *arg, struct conn *c, const struct packet *p)
 	uint16_t vb = (uint16_t)p->opaque;
 	bool known = p->opaque >> 16 && vb < s->n_slots;
 	if (!packet_is_response(p)) {
+		if (p->opcode == OP_DCP_SYSTEM_EVENT)
+			learn_name(s, p);
 		if (known && s->slot[vb].v.node == n->index)
 			vbucket_on_packet(&s->slot[vb].v, p, now_of(s));
 		else
@@ -357,7 +372,7 @@ static void on_manifest(void *arg, struct conn *c, struct slice json)
 		return;
 	}
 	mutex_lock(&s->lock);
-	/* names that were handed out stay valid: only the first manifest is kept */
+	/* later ones only add names, which the events bring */
 	bool first = !s->has_manifest;
 	if (first)
 		s->manifest = m;
@@ -648,8 +663,8 @@ static int make_filter(struct dcp_source *s, struct err *e)
 	}
 	uint32_t id;
 	if (manifest_scope_id(&s->manifest, slice_str(s->o.scope), &id) < 0)
-		return err_set(e, ERR_NOTFOUND, "bucket %s has no scope %s with a collection",
-			       s->o.bucket, s->o.scope);
+		return err_set(e, ERR_NOTFOUND, "bucket %s has no scope %s", s->o.bucket,
+			       s->o.scope);
 	buf_add_fmt(&s->stream_json, "{\"scope\":\"%x\"}", id);
 	return buf_check(&s->stream_json, e);
 }
@@ -726,6 +741,24 @@ static void take_nacks(struct dcp_source *s)
 	}
 }
 
+/* What another member has taken over ends here with an error that says so. */
+static void stop_fenced(struct dcp_source *s)
+{
+	for (uint32_t i = 0; i < s->n_slots; i++) {
+		struct slot *slot = &s->slot[i];
+		mutex_lock(&s->lock);
+		bool fenced = slot->fenced;
+		slot->fenced = false;
+		mutex_unlock(&s->lock);
+		if (!fenced || !slot->assigned)
+			continue;
+		stop_slot(s, slot);
+		struct dcp_event ev = { .kind = DCP_END, .vb = (uint16_t)i, .code = ERR_FENCED };
+		(void)source_emit(s, &slot->v, &ev);
+	}
+	source_flush(s);
+}
+
 static void release_rollbacks(struct dcp_source *s)
 {
 	for (uint32_t i = 0; i < s->n_slots; i++) {
@@ -799,8 +832,9 @@ void source_io_wake(void *arg)
 {
 	struct dcp_source *s = arg;
 	mutex_lock(&s->lock);
-	bool command = s->command, release = s->release_rollbacks, nacks = s->nacks;
-	s->command = s->release_rollbacks = s->nacks = false;
+	bool command = s->command, release = s->release_rollbacks, nacks = s->nacks,
+	     fences = s->fences;
+	s->command = s->release_rollbacks = s->nacks = s->fences = false;
 	if (s->report) {
 		fill_report(s, s->report);
 		s->report->done = true;
@@ -809,6 +843,8 @@ void source_io_wake(void *arg)
 	}
 	mutex_unlock(&s->lock);
 	source_take_back(s);
+	if (fences)
+		stop_fenced(s);
 	if (nacks)
 		take_nacks(s);
 	if (release)

@@ -2,7 +2,7 @@
  *
  *	held ─▶ OBSERVE_SEQNO to every copy that counts, pipelined ─▶ answers ─▶ safe seqno ─▶ released
  *	                 ▲                                                          │ nothing moved
- *	                 └───────────────── after 5 ms, 10, 20, ... 50 ◀────────────┘
+ *	                 └───────────────── after 5 ms, 10, 15, 15 ... ◀─────────────┘
  *
  * Answers are matched by opaque, (copy + 1) << 16 | vBucket, and count only for the branch that is current when they
  * come. A copy that does not answer within a second is asked again; one that is gone holds back only what needs it. */
@@ -141,8 +141,11 @@ static void ask_all(void *arg)
 		return;
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
-		if (slot->v.held.n == 0 || slot->v.log.n == 0)
+		if (slot->v.held.n == 0 || slot->v.log.n == 0) {
+			slot->m.interval =
+				0; /* what is held next begins with short intervals again */
 			continue;
+		}
 		if (slot->m.next_at <= now)
 			ask(s, slot, now);
 		if (next == 0 || slot->m.next_at < next)

@@ -2,6 +2,7 @@
 #include "lib/lib.h"
 
 #include "base/mem.h"
+#include "dcp/conn.h"
 #include "dcp/feed.h"
 #include "dcp/source.h"
 #include "net/tls.h"
@@ -26,6 +27,8 @@ struct weir_dcp {
 	struct dcp_source *source;
 	struct checkpoint_store *store;
 	struct feed *feed;
+	struct tls *store_tls;
+	struct scram_cache store_scram;
 	char *hosts, *collections; /* copies, cut at the commas */
 	const char *host[NAMES_MAX], *collection[NAMES_MAX];
 };
@@ -140,29 +143,74 @@ static int open_token_store(weir_dcp *d, const char *token, struct err *e)
 	t->cp = mem_try_array(strlen(token) / 64 + 1, sizeof(*t->cp));
 	if (!t->cp)
 		return err_nomem(e);
-	return feed_token_parse(slice_str(token), t->cp, MIN(strlen(token) / 64 + 1, VBUCKETS),
-				&t->n, e);
+	int rc = feed_token_parse(slice_str(token), t->cp, MIN(strlen(token) / 64 + 1, VBUCKETS),
+				  &t->n, e);
+	return rc < 0 ? rc : feed_seed(d->feed, t->cp, t->n, e);
 }
 
 static void free_dcp(weir_dcp *d)
 {
 	feed_free(d->feed);
 	checkpoint_store_free(d->store);
+	tls_free(d->store_tls);
+	scram_cache_wipe(&d->store_scram);
 	mem_free(d->hosts);
 	mem_free(d->collections);
 	mem_free(d);
 }
 
-static int open_store(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+static struct tls_options tls_of(const weir_dcp_options *o)
 {
-	if (o->resume_after && o->checkpoint_file)
-		return err_set(e, ERR_INVALID,
-			       "resume_after and checkpoint_file exclude each other");
-	if (o->resume_after)
-		return open_token_store(d, o->resume_after, e);
-	if (!o->checkpoint_file)
+	return (struct tls_options){ .ca_file = o->tls_ca,
+				     .cert_file = o->tls_cert,
+				     .key_file = o->tls_key,
+				     .server_name = o->tls_server_name,
+				     .insecure = o->tls_insecure };
+}
+
+/* In a bucket of the same cluster. Its writes may take as long as connecting does, several times over. */
+static int open_bucket_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
+{
+	enum { CONNECT_MS = 10000, NOOP_MS = 5000 };
+	nsec connect = ms(o->connect_timeout_ms ? o->connect_timeout_ms : CONNECT_MS);
+	struct tls_options tls = tls_of(o);
+	if (o->tls) {
+		int rc = tls_new(&tls, &d->store_tls, e);
+		if (rc < 0)
+			return rc;
+	}
+	d->store_scram.mechanism = SASL_NONE;
+	struct conn_options c = { .env = env_posix(),
+				  .user = o->user ? o->user : "",
+				  .password = o->password ? o->password : "",
+				  .bucket = o->checkpoint_bucket,
+				  .tls = d->store_tls,
+				  .allow_plain = o->allow_plain,
+				  .cache = &d->store_scram,
+				  .agent = "weir",
+				  .connect_timeout = connect,
+				  .noop = ms(o->noop_ms ? o->noop_ms : NOOP_MS) };
+	return checkpoint_couchbase_open(&c, d->host, n_hosts, o->group ? o->group : "",
+					 3 * connect, &d->store, e);
+}
+
+static int open_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
+{
+	int places = (o->resume_after != NULL) + (o->checkpoint_file != NULL) +
+		     (o->checkpoint_bucket != NULL),
+	    rc = 0;
+	if (places > 1)
+		return err_set(
+			e, ERR_INVALID,
+			"resume_after, checkpoint_file and checkpoint_bucket exclude each other");
+	if (places == 0)
 		return 0;
-	int rc = checkpoint_file_open(env_posix(), o->checkpoint_file, &d->store, e);
+	if (o->resume_after)
+		rc = open_token_store(d, o->resume_after, e);
+	else if (o->checkpoint_file)
+		rc = checkpoint_file_open(env_posix(), o->checkpoint_file, &d->store, e);
+	else
+		rc = open_bucket_store(d, o, n_hosts, e);
 	if (rc == 0 && o->checkpoint_read_only)
 		rc = checkpoint_read_only(d->store, &d->store, e);
 	return rc;
@@ -171,11 +219,7 @@ static int open_store(weir_dcp *d, const weir_dcp_options *o, struct err *e)
 static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, size_t n_collections,
 		       struct err *e)
 {
-	struct tls_options tls = { .ca_file = o->tls_ca,
-				   .cert_file = o->tls_cert,
-				   .key_file = o->tls_key,
-				   .server_name = o->tls_server_name,
-				   .insecure = o->tls_insecure };
+	struct tls_options tls = tls_of(o);
 	struct dcp_options s = {
 		.seeds = d->host,
 		.n_seeds = n_hosts,
@@ -254,7 +298,7 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	if (rc == 0)
 		rc = open_feed(d, &o, e);
 	if (rc == 0)
-		rc = open_store(d, &o, e);
+		rc = open_store(d, &o, n_hosts, e);
 	if (rc == 0)
 		rc = open_source(d, &o, n_hosts, n_collections, e);
 	if (rc < 0) {
@@ -291,6 +335,13 @@ int weir_dcp_assign_share(weir_dcp *d, uint32_t member, uint32_t total, weir_err
 	if (!d)
 		return lib_null(lib_err(e), "the client");
 	return dcp_source_assign_share(d->source, member, total, lib_err(e));
+}
+
+int weir_dcp_statefulset_member(const char *host_name, uint32_t *member, weir_error *e)
+{
+	if (!host_name || !member)
+		return lib_null(lib_err(e), "an argument");
+	return cluster_member_of_host(host_name, member, lib_err(e));
 }
 
 int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events, size_t *n,
@@ -393,6 +444,7 @@ int weir_dcp_token(weir_dcp *d, weir_buffer *out, weir_error *e)
 	if (!d || !out)
 		return lib_null(lib_err(e), "an argument");
 	feed_token(d->feed, lib_buf(out));
+	(void)buf_cstr(lib_buf(out)); /* the NUL that every text in a buffer has behind it */
 	return buf_check(lib_buf(out), lib_err(e));
 }
 

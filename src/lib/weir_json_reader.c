@@ -19,6 +19,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define READER_TEXT_MAX (256u << 20) /* bytes of one document's text */
 
@@ -129,7 +130,8 @@ static int skip_space(struct weir_json_reader *r)
 	size_t i = r->at;
 	while (i < r->text.len && is_space(r->text.p[i]))
 		i++;
-	advance(r, i);
+	if (i > r->at) /* else the search for the end at `scan` goes on where it was */
+		advance(r, i);
 	return i < r->text.len ? r->text.p[i] : -1;
 }
 
@@ -358,6 +360,34 @@ static int end_of_input(struct weir_json_reader *r, struct err *e, const char *w
 	return r->ended ? broken(r, e, what) : 0;
 }
 
+/* Behind an element of the list that is no document; 0 when the text ends first. */
+static size_t skip_element(struct weir_json_reader *r)
+{
+	uint8_t first = r->text.p[r->at];
+	if (first == '"' || first == '[')
+		return find_end(r, r->text.len);
+	size_t i = r->at;
+	while (i < r->text.len && !is_space(r->text.p[i]) && !strchr(",]}", r->text.p[i]))
+		i++;
+	return i < r->text.len ? i : 0;
+}
+
+static int not_a_document(struct weir_json_reader *r, weir_place *place, struct err *e)
+{
+	size_t end = skip_element(r);
+	if (!end)
+		return end_of_input(r, e, "the array ends in the middle");
+	if (end == r->at)
+		return broken(r, e, "expected a document");
+	place_of(r, place);
+	int rc = err_set(e, ERR_FORMAT, "line %" PRIu64 ", column %" PRIu64 ": expected a document",
+			 r->line, r->column + 1);
+	advance(r, end);
+	r->after_element = true;
+	r->index++;
+	return rc;
+}
+
 static int next_in_list(struct weir_json_reader *r, weir_doc *doc, weir_place *place, struct err *e)
 {
 	int c = skip_space(r);
@@ -378,7 +408,7 @@ static int next_in_list(struct weir_json_reader *r, weir_doc *doc, weir_place *p
 	if (c < 0)
 		return end_of_input(r, e, "the array ends in the middle");
 	if (c != '{')
-		return broken(r, e, "expected a document");
+		return not_a_document(r, place, e);
 	size_t end = find_end(r, r->text.len);
 	if (!end)
 		return end_of_input(r, e, "the document ends in the middle");
@@ -412,7 +442,11 @@ static int next_line(struct weir_json_reader *r, weir_doc *doc, weir_place *plac
 	size_t nl = find_newline(r, r->scan);
 	if (nl == r->text.len && !r->ended) {
 		/* Several documents may stand on an unfinished line; the first one may be whole. */
-		size_t early = r->text.p[r->at] == '{' ? find_end(r, r->text.len) : 0;
+		size_t early = 0;
+		if (r->text.p[r->at] == '{')
+			early = find_end(r, r->text.len);
+		else
+			r->scan = r->text.len;
 		return early ? read_document(r, early, doc, place, e) : 0;
 	}
 	r->scan = r->at;
@@ -438,15 +472,13 @@ static int next_loose(struct weir_json_reader *r, weir_doc *doc, weir_place *pla
 	return read_document(r, end, doc, place, e);
 }
 
-int weir_json_reader_next(weir_json_reader *r, weir_doc *doc, weir_place *place, weir_error *we)
+static int next_document(struct weir_json_reader *r, weir_doc *doc, weir_place *place,
+			 struct err *e)
 {
-	struct err *e = lib_err(we);
-	if (!r || !doc)
-		return lib_null(e, r ? "the output" : "the reader");
 	int rc = 1;
 	if (r->state == START)
 		rc = decide(r, e);
-	if (rc <= 0 && r->state != BROKEN)
+	if (rc <= 0)
 		return rc;
 	if (r->state == LIST)
 		rc = next_in_list(r, doc, place, e);
@@ -458,8 +490,19 @@ int weir_json_reader_next(weir_json_reader *r, weir_doc *doc, weir_place *place,
 	case LOOSE: return next_loose(r, doc, place, e);
 	case BROKEN: break;
 	}
-	place_of(r, place);
-	if (e)
-		*e = r->broken;
 	return r->broken.code;
+}
+
+int weir_json_reader_next(weir_json_reader *r, weir_doc *doc, weir_place *place, weir_error *we)
+{
+	struct err *e = lib_err(we);
+	if (!r || !doc)
+		return lib_null(e, r ? "the output" : "the reader");
+	int rc = r->state == BROKEN ? r->broken.code : next_document(r, doc, place, e);
+	if (rc < 0 && r->state == BROKEN) {
+		place_of(r, place);
+		if (e)
+			*e = r->broken;
+	}
+	return rc;
 }

@@ -70,6 +70,24 @@ static int block_write(struct env *env, const char *dir, const char *name, const
 	return env_sync_dir(env, dir, e);
 }
 
+/* In place, where there is no space for a second file: a power loss may tear it. b is as block_write left it. */
+static int block_overwrite(struct env *env, const char *dir, const char *name,
+			   const uint8_t b[META_BYTES])
+{
+	char path[PATH_BYTES];
+	struct file *f;
+	int rc = path_join(path, dir, name, NULL);
+	if (rc == 0)
+		rc = env_open(env, path, FILE_WRITE, &f, NULL);
+	if (rc)
+		return rc;
+	rc = file_write(f, 0, b, META_BYTES, NULL);
+	if (rc == 0)
+		rc = file_sync(f, NULL);
+	file_close(f);
+	return rc;
+}
+
 static int block_read(struct env *env, const char *dir, const char *name, const char magic[8],
 		      uint8_t b[META_BYTES], struct err *e)
 {
@@ -171,5 +189,10 @@ int trim_meta_write(struct env *env, const char *dir, const struct trim_meta *m,
 	memcpy(b + 16, m->topic_id, 16);
 	put_le32(b + 32, m->partition);
 	put_le64(b + 40, m->oldest);
-	return block_write(env, dir, META_TRIM_FILE, trim_magic, b, e);
+	int rc = block_write(env, dir, META_TRIM_FILE, trim_magic, b, e);
+	if (rc == ERR_NOSPACE && block_overwrite(env, dir, META_TRIM_FILE, b) == 0) {
+		err_clear(e);
+		return 0;
+	}
+	return rc;
 }

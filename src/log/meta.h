@@ -2,7 +2,8 @@
  *
  * Each is one block of META_BYTES: magic (8), format version (4), CRC-32C of the block with this field zero (4), then
  * its fields. It is replaced as a whole: temporary file, sync, rename, sync of the directory. So it is the old one or
- * the new one after any crash.
+ * the new one after any crash. Only the low-water mark is overwritten in place when the disk is full, as trimming is
+ * what makes space again: a torn mark is no more than none, and the segments say themselves what there is.
  *
  * Thread: any; no state.
  */

@@ -37,7 +37,7 @@ struct page_slot {
 	_Atomic uint64_t durable_position;
 	_Atomic uint64_t durable_next;
 	_Atomic uint64_t oldest;   /* offset */
-	_Atomic uint32_t poisoned; /* a flush failed in this session: recovery rewrites the tail */
+	_Atomic uint32_t poisoned; /* a flush failed since the log was opened: recovery rewrites the tail */
 	uint32_t pad[3];
 	/* stored by readers and writer: another cache line */
 	_Atomic uint32_t word; /* the futex */

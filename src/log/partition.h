@@ -42,7 +42,7 @@ struct segment_info {
 	uint64_t bytes;      /* 0: ask the file system */
 	int64_t max_time_ms; /* when known */
 	bool max_time_known;
-	bool stamped;          /* has records that got their time from the log, in this session */
+	bool stamped;          /* has records that the log, open since, gave their time */
 	nsec sealed_mono;      /* when it was sealed, if stamped */
 	struct file *unsynced; /* sealed, not flushed yet */
 };

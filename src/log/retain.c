@@ -12,7 +12,7 @@
  * Age. A segment is too old when its newest record is. Time for that is the wall clock at open plus what the
  * monotonic clock has run since, and at most the wall clock: a jump forward deletes nothing early, a jump back holds
  * deletion up. A segment with records stamped by the log itself must also be that old by the monotonic clock when it
- * was sealed in this session, so that stamps taken while the clock stood wrong do no harm.
+ * was sealed since the log was opened, so that stamps taken while the clock stood wrong do no harm.
  */
 #include "log/partition.h"
 

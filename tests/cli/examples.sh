@@ -10,6 +10,10 @@ for example in examples/*.c; do
 done
 for bench in bench/*_bench.c; do
 	name=$(basename "$bench" _bench.c)
+	if [ -n "${WEIR_SANITIZED:-}" ]; then
+		skip "benchmark $name, tiny" "a sanitizer build is not measured"
+		continue
+	fi
 	t "benchmark $name, tiny" timeout 120 "$build/bench/$name" --quick
 done
 t "the demo shows that nothing is missing" env PATH="$(dirname "$(realpath "$weir")"):$PATH" timeout 120 examples/demo

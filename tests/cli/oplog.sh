@@ -104,6 +104,22 @@ run "$weir" watch "$dir/imp6"
 t "and nothing was imported" count "$dir/out" 0
 run "$weir" oplog import "$dir/imp6" "$dir/bad.ndjson" --ns x.y --key id --on-error skip
 t "--on-error skip imports the rest and exits 1" gives 1 "2 inserted"
+printf '%s' '[{"_id": 1}, 5, {"_id": 2}] more' >"$dir/odd.json"
+run timeout 10 "$weir" oplog import "$dir/imp7" "$dir/odd.json" --ns x.y --on-error skip
+t "skip passes elements that are no documents, and ends where the text cannot be followed" gives 1 "2 inserted"
+t "and tells each place once" gives 1 "odd.json: line 1, column 14: expected a document; skipped"
+{
+	echo '{"_id": 1}'
+	printf '{"_id": 2, "a": "'
+	head -c 51000000 /dev/zero | tr '\0' x
+	echo '"}'
+} >"$dir/large.ndjson"
+run "$weir" oplog import "$dir/imp8" "$dir/large.ndjson" --ns x.y
+t "a document that is too large is told with its line" gives 1 "line 2: a document of 51000022 bytes"
+run "$weir" watch "$dir/imp8"
+t "and nothing was imported" count "$dir/out" 0
+run "$weir" oplog import "$dir/imp8" "$dir/large.ndjson" --ns x.y --on-error skip
+t "skip imports the documents beside it" gives 1 "1 inserted"
 run "$weir" oplog import "$dir/imp6" "$dir/three.ndjson" --ns x.y --key nokey
 t "a missing key is told" gives 2 "nokey"
 run "$weir" oplog import "$dir/imp6" "$dir/nofile" --ns x.y

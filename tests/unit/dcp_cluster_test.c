@@ -151,6 +151,22 @@ static void shares_are_contiguous_and_cover_everything(void **state)
 		}
 }
 
+static void pods_of_a_stateful_set_know_their_number(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	uint32_t member;
+	assert_ok(cluster_member_of_host("orders-0", &member, &e), &e);
+	assert_int_equal(member, 1);
+	assert_ok(cluster_member_of_host("my-app-12.svc.cluster.local", &member, &e), &e);
+	assert_int_equal(member, 13);
+	static const char *const bad[] = {
+		"", "orders", "orders-", "-3", "12", "orders-x", "orders-99999999999", "a7"
+	};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(cluster_member_of_host(bad[i], &member, &e), ERR_INVALID);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -160,6 +176,7 @@ int main(void)
 		cmocka_unit_test(the_network_is_chosen_by_the_seed),
 		cmocka_unit_test(hostile_maps_are_refused),
 		cmocka_unit_test(shares_are_contiguous_and_cover_everything),
+		cmocka_unit_test(pods_of_a_stateful_set_know_their_number),
 	};
 	return cmocka_run_group_tests_name("dcp/cluster", tests, NULL, NULL);
 }

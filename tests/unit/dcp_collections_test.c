@@ -140,6 +140,21 @@ static void a_manifest_maps_names_and_ids(void **state)
 	uint32_t id;
 	assert_ok(manifest_scope_id(&m, SLICE_LIT("s"), &id), &e);
 	assert_int_equal(id, 9);
+	struct dcp_system made = { .kind = DCP_SCOPE_CREATED, .scope = 20 };
+	assert_ok(manifest_apply(&m, &made, SLICE_LIT("new"), &e), &e);
+	const char *before = manifest_by_id(&m, 0x8a)->name;
+	for (uint32_t i = 0; i < 100; i++) {
+		made = (struct dcp_system){ .kind = DCP_COLLECTION_CREATED,
+					    .scope = 20,
+					    .collection = 1000 - i };
+		assert_ok(manifest_apply(&m, &made, SLICE_LIT("c"), &e), &e);
+		assert_ok(manifest_apply(&m, &made, SLICE_LIT("c"), &e),
+			  &e); /* every vBucket tells it */
+	}
+	assert_true(m.n == 103);
+	assert_string_equal(manifest_by_id(&m, 950)->scope, "new");
+	assert_ptr_equal(manifest_by_id(&m, 0x8a)->name, before);
+	assert_ok(manifest_scope_id(&m, SLICE_LIT("new"), &id), &e);
 	manifest_done(&m);
 	static const char *const bad[] = {
 		"{}", "{\"uid\":\"g\",\"scopes\":[]}", "{\"uid\":\"1\",\"scopes\":[3]}",

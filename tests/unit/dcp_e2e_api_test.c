@@ -74,6 +74,69 @@ static void a_program_reads_saves_and_resumes(void **state)
 	test_rmdir(folder);
 }
 
+static void checkpoints_may_live_in_the_bucket_and_tokens_with_the_caller(void **state)
+{
+	(void)state;
+	weir_error e = WEIR_ERROR_INIT;
+	char hosts[64];
+	struct fake *f = fake_start(&(struct fake_options){ .nodes = 2, .vbuckets = 16 });
+	assert_non_null(f);
+	(void)snprintf(hosts, sizeof(hosts), "127.0.0.1:%u", fake_kv_port(f, 0));
+	weir_dcp_options o = { .size = sizeof(o),
+			       .hosts = hosts,
+			       .user = "Administrator",
+			       .password = "password",
+			       .bucket = "default",
+			       .group = "g",
+			       .checkpoint_bucket = "default" };
+	weir_dcp *d;
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 50; i++) {
+			char key[24];
+			(void)snprintf(key, sizeof(key), "k%u-%u", round, i);
+			(void)fake_set(f, i % 16, 0, key, SLICE_LIT("{\"a\":1}"));
+		}
+		assert_int_equal(weir_dcp_open(&o, &d, &e), 0);
+		assert_int_equal(weir_dcp_assign_share(d, 1, 1, &e), 0);
+		assert_int_equal(drain(d, 50), 50);
+		assert_int_equal(weir_dcp_close(d, &e), 0);
+	}
+	weir_buffer token = WEIR_BUFFER_INIT;
+	o.checkpoint_bucket = NULL;
+	o.filter = weir_json("{\"documentKey._id\":\"k1-7\"}");
+	unsigned found = 0, seen = 0;
+	for (unsigned round = 0; round < 2;
+	     round++) { /* the second one resumes behind everything */
+		const weir_dcp_event *events;
+		size_t n;
+		o.resume_after = round ? (const char *)token.data : NULL;
+		assert_int_equal(weir_dcp_open(&o, &d, &e), 0);
+		assert_int_equal(weir_dcp_assign_share(d, 1, 1, &e), 0);
+		while (weir_dcp_poll(d, round ? 300 : 1000, &events, &n, &e) == 1) {
+			for (size_t i = 0; i < n; i++) {
+				weir_doc doc;
+				found += weir_dcp_event_doc(d, weir_dcp_event_at(events, i), &doc,
+							    &e) == 1;
+				seen++;
+			}
+			if (seen >= 100 && round == 0)
+				break;
+		}
+		weir_buffer_clear(&token);
+		if (round == 0)
+			assert_int_equal(weir_dcp_token(d, &token, &e), 0);
+		assert_int_equal(weir_dcp_close(d, &e), 0);
+	}
+	assert_int_equal(found, 1);
+	assert_int_equal(seen, 100);
+	o.resume_after = "00";
+	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_TOKEN_CORRUPT);
+	o.filter = weir_json("{\"a\":{\"$nope\":1}}");
+	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
+	weir_buffer_free(&token);
+	fake_stop(f);
+}
+
 static void arguments_that_make_no_sense_are_refused(void **state)
 {
 	(void)state;
@@ -94,6 +157,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_program_reads_saves_and_resumes),
+		cmocka_unit_test(checkpoints_may_live_in_the_bucket_and_tokens_with_the_caller),
 		cmocka_unit_test(arguments_that_make_no_sense_are_refused),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e api", tests, NULL, NULL);

@@ -163,6 +163,57 @@ static void a_source_keeps_its_place_in_the_bucket_itself(void **state)
 	fake_stop(p.fake);
 }
 
+static struct checkpoint_store *bucket_store(struct world *w, struct place *p)
+{
+	struct err e = ERR_INIT;
+	struct checkpoint_store *s;
+	assert_ok(checkpoint_couchbase_open(&p->o, w->seeds, 1, "grp", 5 * NSEC_PER_SEC, &s, &e),
+		  &e);
+	return s;
+}
+
+/* Two members that disagree about who has what: whoever loads last wins, the other is told and stops. */
+static void b5_a_member_that_was_overtaken_is_fenced_and_told(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct place p;
+	struct dcp_batch b;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = VBS });
+	place_open(&p, 1);
+	w->o.manual_commit = true;
+	struct checkpoint_store *store[2] = { bucket_store(w, &p), bucket_store(w, &p) };
+	struct dcp_source *member[2];
+	for (int i = 0; i < 2; i++) {
+		w->o.store = store[i];
+		assert_ok(dcp_source_open(&w->o, &member[i], &e), &e);
+	}
+	(void)fake_set(w->fake, 3, 0, "a", SLICE_LIT("1"));
+	(void)fake_set(w->fake, 4, 0, "a", SLICE_LIT("1"));
+	for (int i = 0; i < 2; i++) {
+		assert_ok(dcp_source_assign(member[i], (uint16_t[]){ 3 + 0, 4 }, 2 - (size_t)i, &e),
+			  &e);
+		for (unsigned got = 0; got < 2u - (unsigned)i; got += (unsigned)b.n) {
+			assert_int_equal(dcp_source_poll(member[i], &b, 5 * NSEC_PER_SEC, &e), 1);
+			assert_int_equal(dcp_source_ack_batch(member[i], b.ev, b.n), 0);
+		}
+	}
+	assert_ok(dcp_source_commit(member[1], &e), &e); /* has vBucket 3, too */
+	assert_int_equal(dcp_source_commit(member[0], &e), ERR_FENCED);
+	assert_int_equal(dcp_source_poll(member[0], &b, 5 * NSEC_PER_SEC, &e), 1);
+	assert_true(b.n == 1 && b.ev[0].kind == DCP_END && b.ev[0].vb == 3 &&
+		    b.ev[0].code == ERR_FENCED);
+	struct checkpoint c = { .vb = 4 };
+	assert_ok(checkpoint_load(store[1], &c, 1, &e), &e);
+	assert_true(c.found); /* what was not fenced was saved all the same */
+	assert_ok(dcp_source_close(member[0], &e), &e);
+	assert_ok(dcp_source_close(member[1], &e), &e);
+	checkpoint_store_free(store[0]);
+	checkpoint_store_free(store[1]);
+	world_free(w);
+	fake_stop(p.fake);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -170,6 +221,7 @@ int main(void)
 		cmocka_unit_test(a_first_write_does_not_overwrite_somebody_elses),
 		cmocka_unit_test(busy_nodes_are_asked_again_and_dead_ones_time_out),
 		cmocka_unit_test(a_source_keeps_its_place_in_the_bucket_itself),
+		cmocka_unit_test(b5_a_member_that_was_overtaken_is_fenced_and_told),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e checkpoint", tests, NULL, NULL);
 }

@@ -86,6 +86,7 @@ static void b3_kills_and_failovers_with_acks_in_random_order_lose_nothing(void *
 	unsigned counter = 0;
 	for (unsigned seed = 1; seed <= (unsigned)test_count(6, 500); seed++) {
 		struct kept k, at_commit;
+		world_seed = seed;
 		srand(seed);
 		struct world *w = world_kept(&k, 2);
 		w->ack = false;

@@ -160,6 +160,13 @@ static void the_token_holds_every_vbuckets_place_and_shows_damage(void **state)
 	assert_int_equal(n, 2);
 	assert_true(c[0].vb == 490 && c[0].pos.seqno == 5 && c[0].pos.uuid == 0xabc && c[0].found);
 	assert_true(c[1].vb == 1023 && c[1].pos.snap_end == UINT64_MAX);
+	struct feed *resumed =
+		open_feed(NULL, NULL); /* what saw nothing yet keeps what it was given */
+	AUTO(buf) struct buf again = BUF_INIT;
+	assert_ok(feed_seed(resumed, c, n, &e), &e);
+	feed_token(resumed, &again);
+	assert_true(slice_eq(buf_slice(&again), buf_slice(&token)));
+	feed_free(resumed);
 	assert_int_equal(feed_token_parse(buf_slice(&token), c, 1, &n, &e), ERR_LIMIT);
 	for (size_t i = 0; i < token.len; i++) {
 		uint8_t was = token.p[i];

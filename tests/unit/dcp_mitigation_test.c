@@ -83,7 +83,7 @@ static void the_polling_interval_adapts(void **state)
 	assert_true(m.next_at - now == 5 * NSEC_PER_MS);
 	for (int i = 0; i < 10; i++)
 		mitigation_schedule(&m, &o, false, now);
-	assert_true(m.interval == 50 * NSEC_PER_MS);
+	assert_true(m.interval == 15 * NSEC_PER_MS);
 	mitigation_schedule(&m, &o, true, now);
 	assert_true(m.interval == 5 * NSEC_PER_MS);
 }

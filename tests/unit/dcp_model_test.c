@@ -501,7 +501,7 @@ static void run(uint32_t seed, bool gate)
 static void b2_after_any_number_of_failovers_the_consumer_has_what_the_server_has(void **state)
 {
 	(void)state;
-	long n = test_count(300, 20000);
+	long n = test_count(2000, 20000);
 	for (long seed = 1; seed <= n; seed++)
 		run((uint32_t)seed, false);
 }
@@ -509,7 +509,7 @@ static void b2_after_any_number_of_failovers_the_consumer_has_what_the_server_ha
 static void b2_with_the_gate_on_nothing_that_was_lost_had_been_handed_out(void **state)
 {
 	(void)state;
-	long n = test_count(300, 20000);
+	long n = test_count(2000, 20000);
 	for (long seed = 1; seed <= n; seed++)
 		run((uint32_t)seed, true);
 }

@@ -25,7 +25,7 @@ static void read_all(const char *text, size_t piece, enum weir_json_input input,
 		weir_doc doc;
 		weir_place place;
 		int rc, errors = 0;
-		while ((rc = weir_json_reader_next(r, &doc, &place, &e)) != 0 && errors < 3) {
+		while ((rc = weir_json_reader_next(r, &doc, &place, &e)) != 0 && errors < 4) {
 			size_t used = strlen(out);
 			if (rc < 0) {
 				errors++;
@@ -157,6 +157,40 @@ static void input_that_ends_in_the_middle_is_an_error_that_stays(void **state)
 	}
 }
 
+static void elements_that_are_no_documents_are_passed(void **state)
+{
+	(void)state;
+	check("[{\"a\":1}, 5,\n\"x]{\", [{}, 1], {\"a\":2}]", WEIR_INPUT_AUTO,
+	      "0:1:1 {\"a\":1}\n"
+	      "FORMAT line 1, column 11: expected a document\n"
+	      "FORMAT line 2, column 1: expected a document\n"
+	      "FORMAT line 2, column 8: expected a document\n"
+	      "4:2:29 {\"a\":2}\n");
+}
+
+static void broken_input_fails_at_the_same_place_whether_it_has_ended_or_not(void **state)
+{
+	(void)state;
+	static const char *const texts[] = { "[{\"a\":1}] x", "[{\"a\":1} {\"a\":2}]", "[,1]" };
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		weir_error e = WEIR_ERROR_INIT;
+		weir_json_reader *r;
+		weir_doc doc;
+		weir_place first = { 0 }, again = { 0 };
+		int rc;
+		assert_int_equal(weir_json_reader_new(WEIR_INPUT_AUTO, &r, &e), 0);
+		assert_int_equal(weir_json_reader_feed(r, texts[i], strlen(texts[i]), &e), 0);
+		do
+			rc = weir_json_reader_next(r, &doc, &first, &e);
+		while (rc == 1);
+		assert_int_equal(rc, WEIR_ERR_FORMAT);
+		assert_int_equal(first.line, 1);
+		assert_int_equal(weir_json_reader_next(r, &doc, &again, &e), WEIR_ERR_FORMAT);
+		assert_int_equal(again.offset, first.offset);
+		weir_json_reader_free(r);
+	}
+}
+
 static void wrong_kind_of_input_is_refused(void **state)
 {
 	(void)state;
@@ -187,6 +221,8 @@ int main(void)
 		cmocka_unit_test(bad_first_line_spoils_no_other),
 		cmocka_unit_test(bad_element_of_an_array_is_passed),
 		cmocka_unit_test(input_that_ends_in_the_middle_is_an_error_that_stays),
+		cmocka_unit_test(elements_that_are_no_documents_are_passed),
+		cmocka_unit_test(broken_input_fails_at_the_same_place_whether_it_has_ended_or_not),
 		cmocka_unit_test(wrong_kind_of_input_is_refused),
 		cmocka_unit_test(byte_order_mark_is_passed),
 	};

@@ -242,7 +242,8 @@ static void *counted_resize(void *p, size_t n)
 struct slow {
 	weir_watch *w;
 	atomic_bool writer_done;
-	long got, got_while_writing;
+	long got;
+	atomic_long got_while_writing;
 	const char *wrong;
 };
 

@@ -34,6 +34,11 @@ uint16_t fake_http_port(struct fake *f, unsigned node)
 	return f->node[node].http_port;
 }
 
+uint16_t fake_https_port(struct fake *f, unsigned node)
+{
+	return f->node[node].https_port;
+}
+
 /* ---- data ---- */
 
 uint64_t fake_set(struct fake *f, unsigned vb, uint32_t cid, const char *key, struct slice value)
@@ -45,6 +50,14 @@ uint64_t fake_set(struct fake *f, unsigned vb, uint32_t cid, const char *key, st
 				 ->seqno;
 	unlock(f);
 	return seqno;
+}
+
+void fake_stamp_next(struct fake *f, uint64_t cas, uint32_t delete_time)
+{
+	lock(f);
+	f->stamp_cas = cas;
+	f->stamp_time = delete_time;
+	unlock(f);
 }
 
 uint64_t fake_delete(struct fake *f, unsigned vb, uint32_t cid, const char *key)
@@ -106,16 +119,15 @@ unsigned fake_failover_log(struct fake *f, unsigned vb, struct fake_branch out[F
 /* ---- collections ---- */
 
 void fake_create_scope_locked(struct fake *f, const char *name, uint32_t *id);
-void fake_create_collection_locked(struct fake *f, const char *scope, const char *name,
-				   uint32_t *id);
+uint32_t fake_create_collection_locked(struct fake *f, const struct fake_collection *as);
 bool fake_drop_collection_locked(struct fake *f, const char *scope, const char *name);
 bool fake_drop_scope_locked(struct fake *f, const char *name);
 
-static void system_event(struct fake *f, uint8_t event, uint32_t sid, uint32_t cid,
+static void system_event(struct fake *f, uint8_t event, uint32_t sid, const struct collection *coll,
 			 const char *name)
 {
 	for (unsigned v = 0; v < f->o.vbuckets; v++)
-		(void)engine_system(f, v, event, sid, cid, name);
+		(void)engine_system(f, v, event, sid, coll, name);
 }
 
 void fake_create_scope_locked(struct fake *f, const char *name, uint32_t *id)
@@ -126,22 +138,25 @@ void fake_create_scope_locked(struct fake *f, const char *name, uint32_t *id)
 	*s = (struct scope){ .id = f->next_sid++ };
 	snprintf(s->name, sizeof(s->name), "%s", name);
 	f->manifest_uid++;
-	system_event(f, 3, s->id, 0, name);
+	system_event(f, 3, s->id, NULL, name);
 	*id = s->id;
 }
 
-void fake_create_collection_locked(struct fake *f, const char *scope, const char *name,
-				   uint32_t *id)
+uint32_t fake_create_collection_locked(struct fake *f, const struct fake_collection *as)
 {
-	struct scope *s = topology_scope(f, scope);
-	if (!s || topology_named(f, scope, name) || f->n_colls == ARRAY_LEN(f->coll))
-		return;
+	struct scope *s = topology_scope(f, as->scope);
+	if (!s || topology_named(f, as->scope, as->name) || f->n_colls == ARRAY_LEN(f->coll))
+		return 0;
 	struct collection *c = &f->coll[f->n_colls++];
-	*c = (struct collection){ .id = f->next_cid++, .scope = s->id };
-	snprintf(c->name, sizeof(c->name), "%s", name);
+	*c = (struct collection){ .id = f->next_cid++,
+				  .scope = s->id,
+				  .has_ttl = as->has_ttl,
+				  .max_ttl = as->max_ttl,
+				  .history = as->history };
+	snprintf(c->name, sizeof(c->name), "%s", as->name);
 	f->manifest_uid++;
-	system_event(f, 0, s->id, c->id, name);
-	*id = c->id;
+	system_event(f, 0, s->id, c, as->name);
+	return c->id;
 }
 
 bool fake_drop_collection_locked(struct fake *f, const char *scope, const char *name)
@@ -151,7 +166,7 @@ bool fake_drop_collection_locked(struct fake *f, const char *scope, const char *
 		return false;
 	c->dropped = true;
 	f->manifest_uid++;
-	system_event(f, 1, c->scope, c->id, NULL);
+	system_event(f, 1, c->scope, c, NULL);
 	return true;
 }
 
@@ -164,12 +179,12 @@ bool fake_drop_scope_locked(struct fake *f, const char *name)
 		struct collection *c = &f->coll[i];
 		if (!c->dropped && c->scope == s->id) {
 			c->dropped = true;
-			system_event(f, 1, s->id, c->id, NULL);
+			system_event(f, 1, s->id, c, NULL);
 		}
 	}
 	s->dropped = true;
 	f->manifest_uid++;
-	system_event(f, 4, s->id, 0, NULL);
+	system_event(f, 4, s->id, NULL, NULL);
 	return true;
 }
 
@@ -186,9 +201,66 @@ uint32_t fake_create_collection(struct fake *f, const char *scope, const char *n
 {
 	uint32_t id = 0;
 	lock(f);
-	fake_create_collection_locked(f, scope, name, &id);
+	id = fake_create_collection_locked(f, &(struct fake_collection){ .scope = scope,
+									 .name = name });
 	unlock(f);
 	return id;
+}
+
+uint32_t fake_create_collection_as(struct fake *f, const struct fake_collection *c)
+{
+	lock(f);
+	uint32_t id = fake_create_collection_locked(f, c);
+	unlock(f);
+	return id;
+}
+
+bool fake_modify_collection(struct fake *f, const struct fake_collection *as)
+{
+	lock(f);
+	struct collection *c = topology_named(f, as->scope, as->name);
+	if (c) {
+		c->has_ttl = as->has_ttl;
+		c->max_ttl = as->max_ttl;
+		c->history = as->history;
+		f->manifest_uid++;
+		system_event(f, 5, c->scope, c, c->name);
+	}
+	unlock(f);
+	return c != NULL;
+}
+
+/* A flush is a second creation, of a collection that has nothing of before. */
+bool fake_flush_collection(struct fake *f, const char *scope, const char *name)
+{
+	lock(f);
+	struct collection *c = topology_named(f, scope, name);
+	if (c) {
+		c->flush_uid = ++f->manifest_uid;
+		for (unsigned v = 0; v < f->o.vbuckets; v++)
+			engine_flush_collection(f, v, c->id);
+		system_event(f, 0, c->scope, c, c->name);
+	}
+	unlock(f);
+	return c != NULL;
+}
+
+void fake_number_collections(struct fake *f, uint64_t manifest_uid, uint32_t next_scope,
+			     uint32_t next_collection)
+{
+	lock(f);
+	f->manifest_uid = manifest_uid;
+	f->next_sid = next_scope;
+	f->next_cid = next_collection;
+	unlock(f);
+}
+
+void fake_set_failover_log(struct fake *f, unsigned vb, const struct fake_branch *log, unsigned n)
+{
+	lock(f);
+	f->vb[vb].n_log = n < FAKE_FAILOVER_MAX ? n : FAKE_FAILOVER_MAX;
+	memcpy(f->vb[vb].log, log, f->vb[vb].n_log * sizeof(*log));
+	unlock(f);
 }
 
 bool fake_drop_collection(struct fake *f, const char *scope, const char *name)
@@ -364,6 +436,10 @@ static void per_node(struct fake *f, const struct fake_fault *x)
 			n->stalled = x->count != 0;
 		else if (x->kind == FAKE_SPLIT)
 			n->split = x->n;
+		else if (x->kind == FAKE_DOWN)
+			n->down = x->count != 0;
+		for (struct conn *c = n->conns; c && x->kind == FAKE_DOWN && x->count; c = c->next)
+			c->dead = true;
 		for (struct conn *c = n->conns; c && x->kind == FAKE_CUT_AFTER; c = c->next)
 			if (c->kind == CONN_KV && c->is_dcp)
 				c->cut_after = x->n;
@@ -375,6 +451,10 @@ void fake_fault(struct fake *f, const struct fake_fault *x)
 	lock(f);
 	if (x->kind == FAKE_STREAM_END && x->vb >= 0)
 		dcp_end_streams(f, (unsigned)x->vb, x->status);
+	else if (x->kind == FAKE_UNKNOWN)
+		dcp_unknown(f, x);
+	else if (x->kind == FAKE_DROP_CURSOR && x->vb >= 0)
+		dcp_drop_cursor(f, (unsigned)x->vb);
 	else if (x->kind == FAKE_STATUS || x->kind == FAKE_ROLLBACK) {
 		unsigned i = 0;
 		while (i < f->n_faults && f->fault[i].count)
@@ -395,7 +475,7 @@ void fake_clear_faults(struct fake *f)
 	f->n_faults = 0;
 	for (unsigned i = 0; i < f->o.nodes; i++) {
 		f->node[i].slow_ms = f->node[i].split = 0;
-		f->node[i].stalled = false;
+		f->node[i].stalled = f->node[i].down = false;
 		for (struct conn *c = f->node[i].conns; c; c = c->next)
 			c->cut_after = UINT64_MAX;
 	}

@@ -1,3 +1,8 @@
+/* engine.c: the data of the vBuckets: histories, revisions, failover logs, copies, expiry (see fake.h for the model).
+ *
+ * A revision counts a key's changes; a key that is new to the vBucket starts above the greatest revision of any key
+ * deleted there, as the real one's do.
+ */
 #include "tests/fake/couchbase/internal.h"
 
 #include <stdlib.h>
@@ -97,7 +102,10 @@ static struct item *append(struct fake *f, struct vb *v)
 	struct item *it = &v->item[v->n++];
 	memset(it, 0, sizeof(*it));
 	it->seqno = v->n;
-	it->cas = engine_cas(f);
+	it->cas = f->stamp_cas ? f->stamp_cas : engine_cas(f);
+	it->delete_time = f->stamp_time ? f->stamp_time : (uint32_t)time(NULL);
+	f->stamp_cas = 0;
+	f->stamp_time = 0;
 	it->made_ms = f->now_ms;
 	v->copy[0].have = v->n;
 	return it;
@@ -134,7 +142,6 @@ struct item *engine_append(struct fake *f, unsigned vb, enum item_kind kind, uin
 		v->n_keys++;
 	}
 	if (kind != ITEM_MUTATION) {
-		it->delete_time = (uint32_t)time(NULL);
 		if (it->rev > v->max_deleted_rev)
 			v->max_deleted_rev = it->rev;
 	}
@@ -142,10 +149,37 @@ struct item *engine_append(struct fake *f, unsigned vb, enum item_kind kind, uin
 	return it;
 }
 
-struct item *engine_system(struct fake *f, unsigned vb, uint8_t event, uint32_t sid, uint32_t cid,
-			   const char *name)
+/* The event before about the same collection or scope: what is dropped shows no creation in one snapshot. */
+static uint64_t event_before(const struct vb *v, bool of_scope, uint32_t sid, uint32_t cid)
 {
-	struct item *it = append(f, &f->vb[vb]);
+	for (size_t i = v->n; i > 0; i--) {
+		const struct item *it = &v->item[i - 1];
+		if (it->kind == ITEM_SYSTEM &&
+		    of_scope == (it->system_event == 3 || it->system_event == 4) &&
+		    (of_scope ? it->sid == sid : it->cid == cid))
+			return it->seqno;
+	}
+	return 0;
+}
+
+struct item *engine_system(struct fake *f, unsigned vb, uint8_t event, uint32_t sid,
+			   const struct collection *coll, const char *name)
+{
+	struct vb *v = &f->vb[vb];
+	uint32_t cid = coll ? coll->id : 0;
+	uint64_t before = event == 0 || event == 3 ? 0 : event_before(v, event == 4, sid, cid);
+	if (event == 0 && coll->flush_uid)
+		before = event_before(v, false, sid, cid);
+	struct item *it = append(f, v);
+	it->prev = before;
+	if (before)
+		v->item[before - 1].next = it->seqno;
+	if (coll) {
+		it->has_ttl = coll->has_ttl;
+		it->max_ttl = coll->max_ttl;
+		it->history = coll->history;
+		it->flush_uid = coll->flush_uid;
+	}
 	it->kind = ITEM_SYSTEM;
 	it->system_event = event;
 	it->sid = sid;
@@ -158,6 +192,14 @@ struct item *engine_system(struct fake *f, unsigned vb, uint8_t event, uint32_t 
 }
 
 /* ---- losing ---- */
+
+void engine_flush_collection(struct fake *f, unsigned vb, uint32_t cid)
+{
+	struct vb *v = &f->vb[vb];
+	for (size_t i = 0; i < v->n; i++)
+		if (v->item[i].kind != ITEM_SYSTEM && v->item[i].cid == cid)
+			v->item[i].flushed = true;
+}
 
 void engine_truncate(struct fake *f, unsigned vb, uint64_t high)
 {

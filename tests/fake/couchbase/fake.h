@@ -42,6 +42,13 @@ struct fake_options {
 	unsigned checkpoint_items; /* items in a memory snapshot at most; 0: 500 */
 	const char *tls_cert, *tls_key; /* PEM files; NULL: no TLS ports */
 	uint16_t http_port;             /* of the first node; 0: as `port` says */
+	const char *tls_ca;             /* client certificates that it signed log in: the common name is the user */
+	const char *reader, *reader_password; /* a second user, who may read and write but not stream; NULL: none */
+	unsigned version;               /* 0: behaves as 7.2.9; 80: as 8.0, which has v2 markers and purge seqnos */
+	bool magma;                     /* keeps history: change streams without deduplication */
+	unsigned oso_items;             /* backfills of so many items come out of order where asked for; 0: none */
+	bool external;                  /* the nodes' own names lead nowhere: only the external network's addresses do */
+	const char *scram_nonce, *scram_salt; /* the server's part, the salt in base64; NULL: random ones */
 	int expiry_pager_ms;            /* how often documents past their time are looked for; 0: 500 */
 };
 
@@ -52,6 +59,7 @@ void fake_stop(struct fake *f);
 uint16_t fake_kv_port(struct fake *f, unsigned node);
 uint16_t fake_kvs_port(struct fake *f, unsigned node);   /* TLS; 0 without */
 uint16_t fake_http_port(struct fake *f, unsigned node);
+uint16_t fake_https_port(struct fake *f, unsigned node);
 
 /* ---- data ---- */
 
@@ -59,6 +67,8 @@ uint16_t fake_http_port(struct fake *f, unsigned node);
 uint64_t fake_set(struct fake *f, unsigned vb, uint32_t cid, const char *key, struct slice value);
 uint64_t fake_delete(struct fake *f, unsigned vb, uint32_t cid, const char *key);
 uint64_t fake_expire(struct fake *f, unsigned vb, uint32_t cid, const char *key);
+/* The next change has this CAS and, if it deletes, this time: for golden vectors. */
+void fake_stamp_next(struct fake *f, uint64_t cas, uint32_t delete_time);
 unsigned fake_vb_of_key(struct fake *f, const char *key, size_t len);
 uint64_t fake_high_seqno(struct fake *f, unsigned vb);
 
@@ -73,8 +83,18 @@ unsigned fake_failover_log(struct fake *f, unsigned vb, struct fake_branch out[F
 
 uint32_t fake_create_scope(struct fake *f, const char *name);                     /* the id, 0: exists */
 uint32_t fake_create_collection(struct fake *f, const char *scope, const char *name);
+/* With a time to live (max_ttl seconds; 0 is one too), kept in history or not. */
+struct fake_collection { const char *scope, *name; bool has_ttl; uint32_t max_ttl; bool history; };
+uint32_t fake_create_collection_as(struct fake *f, const struct fake_collection *c);
+bool fake_modify_collection(struct fake *f, const struct fake_collection *c);
+bool fake_flush_collection(struct fake *f, const char *scope, const char *name);
+/* What the next scope, collection and manifest are numbered from. */
+void fake_number_collections(struct fake *f, uint64_t manifest_uid, uint32_t next_scope, uint32_t next_collection);
 bool fake_drop_collection(struct fake *f, const char *scope, const char *name);
 bool fake_drop_scope(struct fake *f, const char *name);
+
+/* Replaces the failover log; newest first. */
+void fake_set_failover_log(struct fake *f, unsigned vb, const struct fake_branch *log, unsigned n);
 
 /* ---- persistence, failover, topology ---- */
 
@@ -102,6 +122,10 @@ enum fake_fault_kind {
 	FAKE_SLOW,           /* every send to the node waits `n` ms */
 	FAKE_STALL,          /* the node neither reads nor writes while `count` != 0 */
 	FAKE_SPLIT,          /* sends at most `n` bytes in one write */
+	FAKE_DROP_CURSOR,    /* the streams of `vb` are too slow: back to the disk, or ended with reason 4 where the client
+	                      * did not allow that */
+	FAKE_DOWN,           /* while `count` != 0 the node has no connections: they are closed, new ones at once */
+	FAKE_UNKNOWN,        /* the streams of `vb` send a message with the opcode `opcode`, with `n` bytes of value */
 };
 
 struct fake_fault {

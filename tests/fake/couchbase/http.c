@@ -15,18 +15,24 @@ struct request {
 	struct slice body;
 };
 
-static bool authorized(struct fake *f, const char *head)
+static bool is_user(const char *header, const char *user, const char *password)
 {
 	char plain[160], expected[260] = "Basic ";
-	int n = snprintf(plain, sizeof(plain), "%s:%s", f->user, f->password);
+	int n = snprintf(plain, sizeof(plain), "%s:%s", user, password);
 	EVP_EncodeBlock((uint8_t *)expected + 6, (const uint8_t *)plain, n);
+	return strncmp(header, expected, strlen(expected)) == 0;
+}
+
+static bool authorized(struct fake *f, const char *head)
+{
 	const char *p = strcasestr(head, "\r\nAuthorization:");
 	if (!p)
 		return false;
 	p += strlen("\r\nAuthorization:");
 	while (*p == ' ')
 		p++;
-	return strncmp(p, expected, strlen(expected)) == 0;
+	return is_user(p, f->user, f->password) ||
+	       (*f->reader && is_user(p, f->reader, f->reader_password));
 }
 
 static void respond(struct conn *c, int status, const char *type, struct slice body)
@@ -88,8 +94,7 @@ static bool form_value(struct slice body, const char *key, char *out, size_t cap
 }
 
 void fake_create_scope_locked(struct fake *f, const char *name, uint32_t *id);
-void fake_create_collection_locked(struct fake *f, const char *scope, const char *name,
-				   uint32_t *id);
+uint32_t fake_create_collection_locked(struct fake *f, const struct fake_collection *as);
 bool fake_drop_collection_locked(struct fake *f, const char *scope, const char *name);
 bool fake_drop_scope_locked(struct fake *f, const char *name);
 
@@ -134,8 +139,13 @@ static void scopes(struct fake *f, struct conn *c, const struct request *r, cons
 		return;
 	}
 	if (post && of_coll) {
-		fake_create_collection_locked(f, scope, name, &id);
-		if (!id) {
+		char ttl[24], history[8];
+		struct fake_collection as = { .scope = scope, .name = name };
+		as.has_ttl = form_value(r->body, "maxTTL", ttl, sizeof(ttl));
+		as.max_ttl = as.has_ttl ? (uint32_t)strtoul(ttl, NULL, 10) : 0;
+		as.history = form_value(r->body, "history", history, sizeof(history)) &&
+			     strcmp(history, "true") == 0;
+		if (!fake_create_collection_locked(f, &as)) {
 			refused(c, 400, "Collection", name, "in scope already exists");
 			return;
 		}
@@ -200,10 +210,11 @@ static void answer(struct fake *f, struct conn *c, const struct request *r)
 		bool list = path_is(r->path, "/pools/default/buckets", "");
 		buf_add_fmt(&out,
 			    "%s{\"name\":\"%s\",\"uuid\":\"%s\",\"bucketType\":\"%s\","
-			    "\"storageBackend\":\"couchstore\","
+			    "\"storageBackend\":\"%s\","
 			    "\"numVBuckets\":%u,\"replicaNumber\":%u}%s",
 			    list ? "[" : "", f->bucket, f->bucket_uuid,
-			    f->o.ephemeral ? "ephemeral" : "membase", f->o.vbuckets, f->o.replicas,
+			    f->o.ephemeral ? "ephemeral" : "membase",
+			    f->o.magma ? "magma" : "couchstore", f->o.vbuckets, f->o.replicas,
 			    list ? "]" : "");
 	} else if (path_is(r->path, "/whoami", "")) {
 		buf_add_fmt(

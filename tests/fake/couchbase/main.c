@@ -29,6 +29,12 @@ static void usage(void)
 	     "  --port FIRST --http-port FIRST         any free ones\n"
 	     "  --expiry-pager SECONDS                 how often expired documents are looked for: "
 	     "0.5\n"
+	     "  --version 7.2|8.0 --magma --ephemeral  7.2 on couchstore\n"
+	     "  --oso ITEMS                            backfills of so many come out of order\n"
+	     "  --external                             reached by alternate addresses only\n"
+	     "  --tls-cert FILE --tls-key FILE         also listens with TLS\n"
+	     "  --tls-ca FILE                          client certificates by it log in\n"
+	     "  --reader NAME:TEXT                     a user who may not stream\n"
 	     "  --load DOCUMENTS                       to begin with");
 }
 
@@ -44,6 +50,15 @@ int main(int argc, char **argv)
 		{ "port", required_argument, NULL, 'P' },
 		{ "http-port", required_argument, NULL, 'H' },
 		{ "expiry-pager", required_argument, NULL, 'e' },
+		{ "version", required_argument, NULL, 'V' },
+		{ "magma", no_argument, NULL, 'm' },
+		{ "external", no_argument, NULL, 'x' },
+		{ "ephemeral", no_argument, NULL, 'E' },
+		{ "oso", required_argument, NULL, 'o' },
+		{ "tls-cert", required_argument, NULL, 'c' },
+		{ "tls-key", required_argument, NULL, 'k' },
+		{ "tls-ca", required_argument, NULL, 'a' },
+		{ "reader", required_argument, NULL, 'R' },
 		{ "load", required_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -62,6 +77,15 @@ int main(int argc, char **argv)
 		case 'P': o.port = (uint16_t)atoi(optarg); break;
 		case 'H': o.http_port = (uint16_t)atoi(optarg); break;
 		case 'e': o.expiry_pager_ms = (int)(atof(optarg) * 1000); break;
+		case 'V': o.version = strtod(optarg, NULL) >= 8 ? 80 : 72; break;
+		case 'm': o.magma = true; break;
+		case 'x': o.external = true; break;
+		case 'E': o.ephemeral = true; break;
+		case 'o': o.oso_items = (unsigned)atoi(optarg); break;
+		case 'c': o.tls_cert = optarg; break;
+		case 'k': o.tls_key = optarg; break;
+		case 'a': o.tls_ca = optarg; break;
+		case 'R': o.reader = strsep(&optarg, ":"), o.reader_password = optarg; break;
 		case 'l': n = strtoul(optarg, NULL, 10); break;
 		default: usage(); return c == 'h' ? 0 : 2;
 		}
@@ -79,7 +103,8 @@ int main(int argc, char **argv)
 	load(f, n);
 	printf("couchbase://127.0.0.1:%u\n", fake_kv_port(f, 0));
 	for (unsigned i = 0; i < (o.nodes ? o.nodes : 1); i++)
-		printf("node %u: kv %u, http %u\n", i, fake_kv_port(f, i), fake_http_port(f, i));
+		printf("node %u: kv %u, http %u, kvs %u, https %u\n", i, fake_kv_port(f, i),
+		       fake_http_port(f, i), fake_kvs_port(f, i), fake_https_port(f, i));
 	fflush(stdout);
 	int sig;
 	sigwait(&set, &sig);

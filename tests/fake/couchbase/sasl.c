@@ -1,4 +1,5 @@
-/* sasl.c: the server's side of PLAIN and SCRAM (RFC 5802), with one user. */
+/* sasl.c: the server's side of PLAIN and SCRAM (RFC 5802), with two users: one may do everything, one may
+ * not stream. A TLS client with a certificate needs no exchange. */
 #include "tests/fake/couchbase/internal.h"
 
 #include <openssl/evp.h>
@@ -10,7 +11,7 @@
 
 enum { ST_OK = 0, ST_AUTH_ERROR = 0x20, ST_AUTH_CONTINUE = 0x21, ITERATIONS = 10 };
 
-static const uint8_t salt[16] = "weir-fake-salt!";
+static const char default_salt[] = "d2Vpci1mYWtlLXNhbHQh";
 
 static const EVP_MD *md_of(int hash)
 {
@@ -31,15 +32,44 @@ static void refuse(struct conn *c, const struct packet *p)
 		   0);
 }
 
+/* Whose name it is; false: nobody's. */
+static bool known_user(struct fake *f, struct conn *c, const char *name)
+{
+	bool reader = *f->reader && strcmp(name, f->reader) == 0;
+	if (!reader && strcmp(name, f->user) != 0)
+		return false;
+	c->user = reader ? f->reader : f->user;
+	c->password = reader ? f->reader_password : f->password;
+	c->no_dcp_privilege = reader;
+	return true;
+}
+
+void sasl_certificate(struct fake *f, struct conn *c)
+{
+	X509 *cert = SSL_get1_peer_certificate(c->ssl);
+	char name[64];
+	if (!cert)
+		return;
+	if (X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name,
+				      sizeof(name)) > 0 &&
+	    known_user(f, c, name))
+		c->auth = 2;
+	X509_free(cert);
+}
+
+/* authorization id NUL user NUL password; the first is ignored. */
 static void plain(struct fake *f, struct conn *c, const struct packet *p)
 {
-	char expected[160];
-	int n = snprintf(expected, sizeof(expected), "%c%s%c%s", 0, f->user, 0, f->password);
-	/* An authorization id in front of the first NUL is allowed and ignored. */
-	const uint8_t *nul = memchr(p->value.p, 0, p->value.len);
-	size_t skip = nul ? (size_t)(nul - p->value.p) : 0;
-	if (!slice_eq(slice_of(p->value.p + skip, p->value.len - skip),
-		      slice_of(expected, (size_t)n))) {
+	char text[200] = "";
+	const char *user = NULL, *password = NULL;
+	if (p->value.len < sizeof(text)) {
+		memcpy(text, p->value.p, p->value.len);
+		text[p->value.len] = '\0';
+		user = memchr(text, 0, p->value.len);
+		password =
+			user ? memchr(user + 1, 0, p->value.len - (size_t)(user + 1 - text)) : NULL;
+	}
+	if (!password || !known_user(f, c, user + 1) || strcmp(password + 1, c->password) != 0) {
 		refuse(c, p);
 		return;
 	}
@@ -54,17 +84,23 @@ static void scram_first(struct fake *f, struct conn *c, const struct packet *p)
 	const char *bare = strstr(first, "n="), *nonce = strstr(first, ",r=");
 	char name[100];
 	if (strncmp(first, "n,,n=", 5) != 0 || !nonce || sscanf(bare + 0, "n=%99[^,]", name) != 1 ||
-	    strcmp(name, f->user) != 0 || strlen(nonce) > 80) {
+	    !known_user(f, c, name) || strlen(nonce) > 80) {
 		refuse(c, p);
 		return;
 	}
 	uint8_t random[8];
+	char own[40], server_first[240];
 	(void)RAND_bytes(random, sizeof(random));
-	snprintf(c->nonce, sizeof(c->nonce), "%s%02x%02x%02x%02x%02x%02x%02x%02x", nonce + 3,
-		 random[0], random[1], random[2], random[3], random[4], random[5], random[6],
-		 random[7]);
-	char salt64[40], server_first[240];
-	EVP_EncodeBlock((uint8_t *)salt64, salt, sizeof(salt));
+	snprintf(own, sizeof(own), "%02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1],
+		 random[2], random[3], random[4], random[5], random[6], random[7]);
+	snprintf(c->nonce, sizeof(c->nonce), "%s%s", nonce + 3,
+		 f->o.scram_nonce ? f->o.scram_nonce : own);
+	const char *salt64 = f->o.scram_salt ? f->o.scram_salt : default_salt;
+	size_t len = strlen(salt64);
+	int n = len <= 84 ? EVP_DecodeBlock(c->salt, (const uint8_t *)salt64, (int)len) : -1;
+	c->salt_len = n < 0 ? 0
+			    : (size_t)n - (len && salt64[len - 1] == '=') -
+				      (len > 1 && salt64[len - 2] == '=');
 	snprintf(server_first, sizeof(server_first), "r=%s,s=%s,i=%d", c->nonce, salt64,
 		 ITERATIONS);
 	snprintf(c->scram, sizeof(c->scram), "%s,%s", first + 3, server_first);
@@ -72,14 +108,14 @@ static void scram_first(struct fake *f, struct conn *c, const struct packet *p)
 	kv_respond(c, p, ST_AUTH_CONTINUE, SLICE_NONE, SLICE_NONE, slice_str(server_first), 0, 0);
 }
 
-static void scram_final(struct fake *f, struct conn *c, const struct packet *p)
+static void scram_final(struct conn *c, const struct packet *p)
 {
 	char final[400], auth[1200];
 	snprintf(final, sizeof(final), "%.*s", (int)p->value.len, (const char *)p->value.p);
 	char *proof64 = strstr(final, ",p=");
 	char expected[200];
 	snprintf(expected, sizeof(expected), "c=biws,r=%s", c->nonce);
-	if (c->auth != 1 || !proof64) {
+	if (c->auth != 1 || !proof64 || !c->password) {
 		refuse(c, p);
 		return;
 	}
@@ -90,8 +126,8 @@ static void scram_final(struct fake *f, struct conn *c, const struct packet *p)
 	size_t n = (size_t)EVP_MD_get_size(md);
 	uint8_t salted[64], client_key[64], stored[64], signature[64], server_key[64],
 		server_signature[64], got[96];
-	PKCS5_PBKDF2_HMAC(f->password, (int)strlen(f->password), salt, sizeof(salt), ITERATIONS, md,
-			  (int)n, salted);
+	PKCS5_PBKDF2_HMAC(c->password, (int)strlen(c->password), c->salt, (int)c->salt_len,
+			  ITERATIONS, md, (int)n, salted);
 	hmac(md, salted, n, "Client Key", client_key);
 	unsigned len;
 	EVP_Digest(client_key, n, stored, &len, md, NULL);
@@ -132,5 +168,5 @@ void sasl_request(struct fake *f, struct conn *c, const struct packet *p)
 	else if (p->opcode == 0x21)
 		scram_first(f, c, p);
 	else
-		scram_final(f, c, p);
+		scram_final(c, p);
 }

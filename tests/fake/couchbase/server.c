@@ -121,6 +121,7 @@ static void on_readable(struct fake *f, struct conn *c)
 		int n = SSL_accept(c->ssl);
 		if (n == 1) {
 			c->tls_ready = true;
+			sasl_certificate(f, c);
 		} else {
 			int why = SSL_get_error(c->ssl, n);
 			if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
@@ -154,6 +155,10 @@ static void accept_one(struct fake *f, struct node *n, int listener, enum conn_k
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
+	if (n->down) {
+		close(fd);
+		return;
+	}
 	int one = 1;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	struct conn *c = calloc(1, sizeof(*c));
@@ -182,7 +187,7 @@ static void free_conn(struct conn *c)
 	close(c->fd);
 	buf_done(&c->in);
 	buf_done(&c->out);
-	free(c->stream);
+	dcp_free(c);
 	free(c);
 }
 
@@ -204,24 +209,26 @@ static void reap(struct fake *f)
 /* ---- the loop ---- */
 
 /* What epoll's data points to for listeners: the node, tagged. */
-enum { TAG_KV = 1, TAG_KVS = 2, TAG_HTTP = 3 };
+enum { TAG_KV = 1, TAG_KVS = 2, TAG_HTTP = 3, TAG_HTTPS = 4, TAG_MASK = 7 };
 
 static void on_event(struct fake *f, const struct epoll_event *ev)
 {
-	uintptr_t tag = (uintptr_t)ev->data.ptr & 3;
+	uintptr_t tag = (uintptr_t)ev->data.ptr & TAG_MASK;
 	if (!ev->data.ptr) {
 		uint64_t n;
 		(void)!read(f->wake_fd, &n, sizeof(n));
 		return;
 	}
 	if (tag) {
-		struct node *n = (struct node *)((uintptr_t)ev->data.ptr & ~(uintptr_t)3);
+		struct node *n = (struct node *)((uintptr_t)ev->data.ptr & ~(uintptr_t)TAG_MASK);
 		if (tag == TAG_KV)
 			accept_one(f, n, n->kv_fd, CONN_KV, false);
 		else if (tag == TAG_KVS)
 			accept_one(f, n, n->kvs_fd, CONN_KV, true);
-		else
+		else if (tag == TAG_HTTP)
 			accept_one(f, n, n->http_fd, CONN_HTTP, false);
+		else
+			accept_one(f, n, n->https_fd, CONN_HTTP, true);
 		return;
 	}
 	struct conn *c = ev->data.ptr;
@@ -301,6 +308,11 @@ static bool start_tls(struct fake *f)
 	if (!f->o.tls_cert)
 		return true;
 	f->tls = SSL_CTX_new(TLS_server_method());
+	if (f->tls && f->o.tls_ca) {
+		if (SSL_CTX_load_verify_locations(f->tls, f->o.tls_ca, NULL) != 1)
+			return false;
+		SSL_CTX_set_verify(f->tls, SSL_VERIFY_PEER, NULL);
+	}
 	return f->tls && SSL_CTX_use_certificate_chain_file(f->tls, f->o.tls_cert) == 1 &&
 	       SSL_CTX_use_PrivateKey_file(f->tls, f->o.tls_key, SSL_FILETYPE_PEM) == 1;
 }
@@ -310,7 +322,7 @@ static bool start_nodes(struct fake *f)
 	for (unsigned i = 0; i < f->o.nodes; i++) {
 		struct node *n = &f->node[i];
 		n->index = (int)i;
-		n->kv_fd = n->kvs_fd = n->http_fd = -1;
+		n->kv_fd = n->kvs_fd = n->http_fd = n->https_fd = -1;
 		uint16_t base = f->o.port ? (uint16_t)(f->o.port + i * 10) : 0;
 		n->kv_fd = listen_on(f, n, base, &n->kv_port, TAG_KV);
 		uint16_t http = f->o.http_port ? (uint16_t)(f->o.http_port + i * 10)
@@ -322,7 +334,9 @@ static bool start_nodes(struct fake *f)
 		if (f->tls) {
 			n->kvs_fd = listen_on(f, n, base ? (uint16_t)(base + 2) : 0, &n->kvs_port,
 					      TAG_KVS);
-			if (n->kvs_fd < 0)
+			n->https_fd = listen_on(f, n, base ? (uint16_t)(base + 3) : 0,
+						&n->https_port, TAG_HTTPS);
+			if (n->kvs_fd < 0 || n->https_fd < 0)
 				return false;
 		}
 	}
@@ -350,6 +364,9 @@ static void take_options(struct fake *f, const struct fake_options *o)
 	snprintf(f->bucket, sizeof(f->bucket), "%s", o->bucket ? o->bucket : "default");
 	snprintf(f->user, sizeof(f->user), "%s", o->user ? o->user : "Administrator");
 	snprintf(f->password, sizeof(f->password), "%s", o->password ? o->password : "password");
+	snprintf(f->reader, sizeof(f->reader), "%s", o->reader ? o->reader : "");
+	snprintf(f->reader_password, sizeof(f->reader_password), "%s",
+		 o->reader_password ? o->reader_password : "");
 }
 
 struct fake *fake_start(const struct fake_options *o)
@@ -395,6 +412,8 @@ void fake_stop(struct fake *f)
 			close(n->kvs_fd);
 		if (n->http_fd > 0)
 			close(n->http_fd);
+		if (n->https_fd > 0)
+			close(n->https_fd);
 	}
 	reap(f);
 	engine_done(f);

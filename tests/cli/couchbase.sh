@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# weir couchbase watch, against the simulated cluster.
+. "$(dirname "$0")/tap.sh.inc"
+
+lines() { [ "$(grep -c . "$dir/out")" -eq "$1" ] || { echo "# $(grep -c . "$dir/out") lines, not $1"; cat "$dir/err"; return 1; }; }
+fake="$(dirname "$weir")/fake-couchbase"
+if [ ! -x "$fake" ]; then
+	skip "weir couchbase watch" "there is no $fake"
+	finish
+fi
+port=$((20000 + $$ % 20000))
+"$fake" --nodes 2 --replicas 1 --vbuckets 64 --port $port --load 200 >"$dir/fake" 2>&1 &
+fake_pid=$!
+trap 'kill $fake_pid 2>/dev/null; rm -rf "$dir"' EXIT
+for _ in $(seq 50); do grep -q "node 1" "$dir/fake" && break; sleep 0.1; done
+export COUCHBASE_PASSWORD=password
+to=127.0.0.1:$port/default
+
+run "$weir" couchbase watch --checkpoint "$dir/cp.json" $to
+t "everything that is there comes out once" lines 200
+run "$weir" couchbase watch --checkpoint "$dir/cp.json" $to
+t "a second run has nothing left to show" lines 0
+run "$weir" couchbase watch --limit 3 $to
+t "--limit ends early" lines 3
+run "$weir" couchbase watch --filter '{"documentKey._id":"key-7"}' $to
+t "a filter leaves one" gives 0 '"operationType":"replace"'
+run "$weir" couchbase watch --member 1/2 $to
+first=$(grep -c . "$dir/out")
+run "$weir" couchbase watch --member 2/2 $to
+t "two members share everything" lines $((200 - first))
+run "$weir" couchbase watch --filter '{"a":{"$nope":1}}' $to
+t "a filter that is wrong is told" gives 2 '$nope'
+run "$weir" couchbase watch nothing
+t "an operand without a bucket is a usage error" gives 2 "HOST"
+run env COUCHBASE_PASSWORD=wrong "$weir" couchbase watch $to
+t "a wrong password has its own exit code" gives 4 "login"
+run "$weir" couchbase watch --collections nope $to
+t "a collection that is not there is told" gives 3 "nope"
+finish
