@@ -687,7 +687,14 @@ static int op_convert(const struct node *x, struct expr_env *env, struct value *
 		*out = VALUE_NULL;
 		return 0;
 	}
-	rc = convert(input, &to, env, out, &cause);
+	/* A format is for text. */
+	bool numeric =
+		x->arg[C_FORMAT] &&
+		((value_is_number(input) && to.type == BSON_BINARY) ||
+		 (input.type == BSON_BINARY &&
+		  (to.type == BSON_INT32 || to.type == BSON_INT64 || to.type == BSON_DOUBLE)));
+	rc = numeric ? no_conversion(input, to.type, &cause)
+		     : convert(input, &to, env, out, &cause);
 	if (rc == 0)
 		return 0;
 	if (x->arg[C_ERROR] && cause.number == 241)

@@ -448,6 +448,7 @@ static void whole_numbers_have_a_base_and_numbers_an_order_of_bytes(void **state
 		{ CONVERT("1.5", "string", ",\"base\":2"), "{}", 241 },
 		{ CONVERT("1", "binData", ",\"byteOrder\":\"middle\""), "{}", 9 },
 		{ CONVERT(BINARY("BQAA"), "int", ""), "{}", 241 },
+		{ CONVERT("1", "binData", ",\"format\":\"base64\""), "{}", 241 },
 		{ CONVERT(BINARY("BQAAAAAAAAA="), "int", ""), "{}", 241 },
 		{ CONVERT(BINARY("BQ=="), "double", ""), "{}", 241 },
 	};
@@ -497,6 +498,10 @@ static void texts_convert_strictly(void **state)
 		{ "{\"$convert\":{\"input\":1,\"to\":\"unknown\",\"onError\":1}}", "{}", 2 },
 		{ "{\"$toDate\":\"yesterday\"}", "{}", 241 },
 		{ "{\"$toDate\":\"2018-02-30\"}", "{}", 241 },
+		{ "{\"$dateDiff\":{\"startDate\":{\"$date\":{\"$numberLong\":\"-2\"}},\"endDate\":"
+		  "{\"$date\":{\"$numberLong\":\"9223372036854775807\"}},\"unit\":\"millisecond\"}"
+		  "}",
+		  "{}", 5166308 },
 		{ "{\"$toDate\":\"2019-02-29\"}", "{}", 241 },
 	};
 	(void)state;

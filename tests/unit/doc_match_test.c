@@ -594,6 +594,17 @@ static void many_terms_over_many_elements_end_in_a_limit(void **state)
 	assert_int_equal(matches(buf_cstr(&all), buf_cstr(&text)), 1);
 	assert_int_equal(matches_within(buf_cstr(&all), buf_cstr(&text), 1000000), ERR_LIMIT);
 	buf_reset(&text);
+	buf_reset(&all);
+	buf_add_str(&text, "{'a': [");
+	for (int i = 0; i < 20; i++)
+		buf_add_fmt(&text, "%s[%s", i ? "," : "", buf_cstr(&list));
+	buf_add_str(&text, "]}");
+	buf_add_fmt(&all, "{'a': [%s}", buf_cstr(&list));
+	assert_int_equal(matches(buf_cstr(&all), buf_cstr(&text)), 1);
+	buf_reset(&all);
+	buf_add_fmt(&all, "{'a': [0,%s}", buf_cstr(&list));
+	assert_int_equal(matches_within(buf_cstr(&all), buf_cstr(&text), 1000), ERR_LIMIT);
+	buf_reset(&text);
 	buf_add_str(&any, "{'$or': [");
 	buf_add_str(&text, "{'a': [{");
 	for (int i = 0; i < N; i++) {
