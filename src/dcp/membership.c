@@ -22,7 +22,7 @@
 #define REFRESH_DEFAULT (10 * NSEC_PER_SEC)
 #define NEVER           (3600 * NSEC_PER_SEC) /* nothing is due; somebody will tell */
 
-enum { FILE_BYTES_MAX = 65536, HOST_MAX = 253 };
+enum { FILE_BYTES_MAX = 65536 };
 
 /* ---- static ---- */
 
@@ -170,25 +170,6 @@ static int64_t decimal(struct slice s)
 	return n;
 }
 
-static int ordinal_of(struct slice host, uint32_t *member, struct err *e)
-{
-	const uint8_t *dot = memchr(host.p, '.', host.len);
-	if (dot)
-		host.len = (size_t)(dot - host.p);
-	size_t at = host.len;
-	while (at > 0 && host.p[at - 1] != '-')
-		at--;
-	int64_t n = at > 1 ? decimal(slice_of(host.p + at, host.len - at)) : -1;
-	if (n < 0 || n >= MEMBERS_MAX)
-		return err_set(e, ERR_INVALID,
-			       "the host name \"" SLICE_FMT
-			       "\" is not that of a StatefulSet's pod, "
-			       "NAME-ORDINAL",
-			       SLICE_ARG(host));
-	*member = (uint32_t)n + 1;
-	return 0;
-}
-
 static struct slice trim(struct slice s)
 {
 	while (s.len && (s.p[s.len - 1] == '\n' || s.p[s.len - 1] == '\r' || s.p[s.len - 1] == ' '))
@@ -255,16 +236,16 @@ static void stateful_free(struct membership *m)
 static int stateful_open(struct stateful *s, const struct statefulset_options *o, struct err *e)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
-	struct slice host = o->host ? slice_str(o->host) : SLICE_NONE;
 	int rc = 0;
-	if (!o->host) {
+	if (o->host)
+		buf_add_str(&text, o->host);
+	else
 		rc = read_small(s->env, "/etc/hostname", &text, e);
-		host = trim(buf_slice(&text));
-	}
-	if (rc == 0 && host.len > HOST_MAX)
-		rc = err_set(e, ERR_INVALID, "the host name is too long");
+	text.len = trim(buf_slice(&text)).len;
 	if (rc == 0)
-		rc = ordinal_of(host, &s->member, e);
+		rc = buf_check(&text, e);
+	if (rc == 0)
+		rc = cluster_member_of_host(buf_cstr(&text), &s->member, e);
 	if (rc < 0)
 		return rc;
 	if (!o->total_file)

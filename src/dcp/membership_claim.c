@@ -196,11 +196,15 @@ static int save_held(struct claiming *s, const struct checkpoint *c, size_t n,
 		if (gone++ == 0)
 			first = part[i].vb;
 	}
-	return gone ? err_set(e, ERR_FENCED,
-			      "%zu vBuckets, the first is %u, belong to another member by now; "
-			      "the rest is saved",
-			      gone, first)
-		    : 0;
+	if (gone == 0)
+		return 0;
+	(void)err_set(e, ERR_FENCED,
+		      "%zu vBuckets, the first is %u, belong to another member by now; the rest is "
+		      "saved",
+		      gone, first);
+	if (e)
+		e->newest = first;
+	return ERR_FENCED;
 }
 
 static int save(struct checkpoint_store *base, const struct checkpoint *c, size_t n, struct err *e)
