@@ -15,6 +15,8 @@ const struct command *const commands[] = {
 	&oplog_verify_command, &oplog_repair_command,
 	&oplog_trim_command,   &watch_command,
 	&query_command,        &couchbase_watch_command,
+	&couchbase_status_command, &couchbase_options_command,
+	&couchbase_import_command, &couchbase_check_command,
 	&completion_command,   &version_command,
 	&help_command_,        NULL,
 };
