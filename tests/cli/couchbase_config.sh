@@ -19,7 +19,6 @@ t "go-dcp's file is translated, with what has no counterpart" gives 0 "# line 5:
 cp "$dir/out" "$dir/weir.yml"
 run "$weir" couchbase check-config "$dir/weir.yml"
 t "and the translation is good" gives 0 "group g, member 1 of 1"
-run "$weir" couchbase import-config - <"$dir/go.yml"
 run "$weir" couchbase import-config "$dir/none.yml"
 t "a file that is not there has its own exit code" gives 3 "none.yml"
 run "$weir" couchbase check-config "$dir"
@@ -64,11 +63,16 @@ run "$weir" couchbase watch --config "$dir/s.yml"
 t "watch takes the configuration" test "$(grep -c . "$dir/out")" = 200
 run "$weir" couchbase status -c "$dir/s.yml" --format json
 t "and then nothing is behind" gives 0 '"vbuckets":16,"checkpoints":16,"behind":0,"ahead":0,"foreign":0,"seqno":200,"high":200,"lag":0'
-t "which is JSON" "$weir" query "{\"places\":{\"\$size\":16}}" --count "$dir/out"
+cp "$dir/out" "$dir/status.json"
+run "$weir" query "$dir/status.json" --filter '{"places":{"$size":16},"places.lag":0}'
+t "which is JSON" test -s "$dir/out"
 run "$weir" watch "couchbase://Administrator@127.0.0.1:$port/default"
 t "weir watch couchbase:// is a door to the same stream" test "$(grep -c . "$dir/out")" = 200
 run "$weir" watch "couchbase://Administrator@127.0.0.1:$port/default" --filter '{"documentKey._id":"key-7"}'
 t "with filters" test "$(grep -c key-7 "$dir/out")" = 1
+run "$weir" watch "couchbase://127.0.0.1:$port/default" --token "$dir/token" --limit 150
+run "$weir" watch "couchbase://127.0.0.1:$port/default" --token "$dir/token"
+t "with a token the second run shows the rest" test "$(grep -c . "$dir/out")" = 50
 run "$weir" watch "couchbase://127.0.0.1:$port"
 t "an address without a bucket is a usage error" gives 2 "couchbase://"
 kill $fake_pid
