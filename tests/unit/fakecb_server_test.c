@@ -268,11 +268,12 @@ static void the_window_is_passed_by_one_message_at_most(void **state)
 	assert_int_equal(w_stream(&w, (struct w_stream){ .vb = 1, .end = W_ENDLESS }), 0);
 	size_t sent = 0, last = 0, acked = 0;
 	for (int round = 0; round < 5; round++) {
-		while (!w_silent(&w, 60)) {
+		/* On a busy machine the server may pause inside the window; past it, it must stop. */
+		while (sent - acked < 200 || !w_silent(&w, 60)) {
 			last = w_next(&w).len;
 			sent += last;
 		}
-		assert_true(sent - acked >= 200 && sent - acked - last < 200);
+		assert_true(sent - acked - last < 200);
 		char n[12];
 		(void)snprintf(n, sizeof(n), "%08x", (unsigned)(sent - acked));
 		w_send(&w, (struct w_request){ .opcode = W_ACK, .extras = n });
