@@ -140,6 +140,7 @@ typedef struct weir_dcp_options {
 	enum weir_dcp_policy
 		ahead; /* it lies above the server's high seqno; default: ignore (TOKEN_FUTURE) */
 	const weir_dcp_membership *membership; /* NULL: the caller assigns */
+	const char *priority; /* "low", "medium", "high" among the server's connections; NULL: its default */
 } weir_dcp_options;
 
 /* INVALID, AUTH, NOTFOUND (bucket, scope, collection), TIMEOUT (with the last cause), NET, and for the checkpoint
@@ -231,6 +232,46 @@ typedef struct weir_dcp_stats {
 	char last_error[256];
 } weir_dcp_stats;
 WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);
+
+/* ---- configuration files ---- */
+
+/* Options as YAML (docs/manual/couchbase.md has the keys). ${NAME} and ${NAME:default} are the process's variables.
+ * FORMAT not YAML; INVALID an unknown key, a value that is not what the key takes, a variable that is not set; LIMIT too
+ * much of it. The message begins with name:line:column. */
+typedef struct weir_dcp_config weir_dcp_config;
+WEIR_API int weir_dcp_config_parse(const char *yaml, size_t len, const char *name,
+				   weir_dcp_config **out, weir_error *e);
+/* What it says; its strings stay until the config is freed. */
+WEIR_API const weir_dcp_options *weir_dcp_config_options(const weir_dcp_config *c);
+/* group.member and group.total, for weir_dcp_assign_share. */
+WEIR_API void weir_dcp_config_share(const weir_dcp_config *c, uint32_t *member, uint32_t *total);
+WEIR_API void weir_dcp_config_free(weir_dcp_config *c);
+
+/* Appends weir's YAML for a configuration file of go-dcp, with comments on what has no counterpart. */
+WEIR_API int weir_dcp_config_import(const char *yaml, size_t len, const char *name,
+				    weir_buffer *out, weir_error *e);
+/* Appends the table of all keys, or that of go-dcp's keys and their counterparts, as Markdown. */
+WEIR_API int weir_dcp_config_markdown(bool of_go_dcp, weir_buffer *out, weir_error *e);
+
+/* ---- where a group stands ---- */
+
+typedef struct weir_dcp_place {
+	size_t size;
+	uint16_t vbucket;
+	bool found;            /* there is a checkpoint */
+	uint64_t seqno, vbuuid; /* of the checkpoint; 0 without */
+	uint64_t high;         /* the server's */
+	uint64_t lag;          /* high - seqno, or 0 when the checkpoint is ahead */
+	bool ahead;            /* the checkpoint lies above high: a failover lost items that the group has seen */
+	bool foreign;          /* it is of another bucket */
+} weir_dcp_place;
+
+/* Compares the checkpoints that o names with the server's high seqnos, one vBucket at a time, in order; streams nothing,
+ * writes nothing, and does not mind that somebody else has the checkpoint file open. each may return non-zero to stop;
+ * that is returned. The server must answer within timeout_ms (TIMEOUT). */
+WEIR_API int weir_dcp_places(const weir_dcp_options *o, int64_t timeout_ms,
+			     int (*each)(void *arg, const weir_dcp_place *p), void *arg,
+			     weir_error *e);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
  * file back to that length first, so that not even a kill -9 makes an event come twice.
  */
 #include "cli/commands.h"
+#include "cli/couchbase_stream.h"
 #include "cli/event_print.h"
 #include "cli/outcome.h"
 #include "cli/token_file.h"
@@ -276,6 +277,8 @@ static int open_and_pump(struct watching *w, weir_oplog *o, weir_watch_options *
 
 static int run(const struct args *a)
 {
+	if (couchbase_is_address(a->operand[0]))
+		return couchbase_watch_address(a);
 	struct watching w = { .args = a, .limit = args_count(a, "limit"), .saved_ms = mono_ms() };
 	weir_watch_options options = {
 		.size = sizeof(options),
@@ -320,19 +323,24 @@ static int run(const struct args *a)
 
 const struct command watch_command = {
 	.name = "watch",
-	.operands = "LOG [DB[.COLL]]",
+	.operands = "LOG|ADDRESS [DB[.COLL]]",
 	.operands_min = 1,
 	.operands_max = 2,
-	.summary = "Print the change events of an oplog, a database or a collection",
-	.details = "Without --follow it prints what is there and ends. Filter and pipeline see the "
-		   "event's fields:\n"
-		   "operationType, ns.db, ns.coll, documentKey._id, fullDocument.x, "
-		   "updateDescription.updatedFields.x, ...\n\n"
-		   "With --token FILE the position survives: the next run goes on behind the last "
-		   "event that was printed.\n"
-		   "A kill repeats some events at most; with --out FILE as well, not even that.\n\n"
-		   "Exit code 5: the position was trimmed away. Ctrl-C ends a --follow in good "
-		   "order (exit code 0).",
+	.summary = "Print the change events of an oplog, a database, a collection or a bucket",
+	.details =
+		"Without --follow it prints what is there and ends. Filter and pipeline see the "
+		"event's fields:\n"
+		"operationType, ns.db, ns.coll, documentKey._id, fullDocument.x, "
+		"updateDescription.updatedFields.x, ...\n\n"
+		"With --token FILE the position survives: the next run goes on behind the last "
+		"event that was printed.\n"
+		"A kill repeats some events at most; with --out FILE as well, not even that.\n\n"
+		"An ADDRESS is couchbase://[USER@]HOST[:PORT][,...]/BUCKET[/SCOPE[/COLLECTION]], "
+		"with TLS couchbases://;\n"
+		"the password is taken from $COUCHBASE_PASSWORD ('weir couchbase watch' has more "
+		"options).\n\n"
+		"Exit code 5: the position was trimmed away. Ctrl-C ends a --follow in good "
+		"order (exit code 0).",
 	.examples =
 		"weir watch ./log shop.orders -f\tFollow a collection\n"
 		"weir watch ./log --filter '{\"operationType\": \"delete\"}'\tAll deletes so far\n"

@@ -6,7 +6,8 @@
 
 extern const struct command oplog_append_command, oplog_import_command, oplog_dump_command, oplog_stat_command,
 	oplog_verify_command, oplog_repair_command, oplog_trim_command, watch_command, completion_command,
-	version_command, help_command_, query_command, couchbase_watch_command;
+	version_command, help_command_, query_command, couchbase_watch_command, couchbase_status_command, couchbase_options_command,
+	couchbase_import_command, couchbase_check_command;
 
 int show_help(const char *first, const char *second); /* main.c */
 

@@ -40,7 +40,7 @@ static void summaries(const char *group, FILE *out)
 		if (group && (!c->group || strcmp(c->group, group) != 0))
 			continue;
 		name_of(c, name, sizeof(name));
-		fprintf(out, "  %-22s %s\n", name, c->summary);
+		fprintf(out, "  %-24s %s\n", name, c->summary);
 	}
 }
 

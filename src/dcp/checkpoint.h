@@ -84,6 +84,11 @@ static inline void checkpoint_store_free(struct checkpoint_store *s)
 int checkpoint_file_open(struct env *env, const char *path, struct checkpoint_store **out,
 			 struct err *e);
 
+/* What such a file holds now, without its lock: somebody else may be writing the next one. None when it is not there. */
+int checkpoint_file_each(struct env *env, const char *path,
+			 int (*each)(void *arg, const struct checkpoint *c), void *arg,
+			 struct err *e);
+
 /* Documents in a bucket, as go-dcp keeps them: one per vBucket, _connector:cbgo:GROUP:checkpoint:VB in the default
  * collection, the text in the extended attribute `cbgo`. Each is written with the CAS that was last seen of it, so a
  * member that lost a vBucket to another cannot write over the other's progress: ERR_FENCED. It connects for each call

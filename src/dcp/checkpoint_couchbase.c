@@ -57,7 +57,7 @@ struct couchbase_store {
 	size_t n_jobs, n_open;
 	struct checkpoint *out;      /* load */
 	const struct checkpoint *in; /* save */
-	int rc, fenced; /* fenced: ERR_FENCED when it came to that */
+	int rc, fenced;              /* fenced: ERR_FENCED when it came to that */
 	struct err *e;
 	struct err last;
 };

@@ -64,10 +64,12 @@ static int put_loaded(void *arg, const struct checkpoint *c)
 	return put(arg, c, NULL);
 }
 
-static int read_file(struct file_store *f, struct err *e)
+int checkpoint_file_each(struct env *env, const char *path,
+			 int (*each)(void *arg, const struct checkpoint *c), void *arg,
+			 struct err *e)
 {
 	struct file *file;
-	int rc = env_open(f->env, f->path, FILE_READ, &file, e);
+	int rc = env_open(env, path, FILE_READ, &file, e);
 	if (rc == ERR_NOTFOUND) {
 		err_clear(e);
 		return 0;
@@ -78,7 +80,7 @@ static int read_file(struct file_store *f, struct err *e)
 	uint64_t size = 0;
 	rc = file_size(file, &size, e);
 	if (rc == 0 && size > CHECKPOINT_FILE_MAX)
-		rc = err_set(e, ERR_LIMIT, "%s: %llu bytes are too many for checkpoints", f->path,
+		rc = err_set(e, ERR_LIMIT, "%s: %llu bytes are too many for checkpoints", path,
 			     (unsigned long long)size);
 	if (rc == 0 && !buf_reserve(&text, size + 1))
 		rc = err_nomem(e);
@@ -87,13 +89,18 @@ static int read_file(struct file_store *f, struct err *e)
 	file_close(file);
 	if (rc < 0)
 		return rc;
-	rc = checkpoint_decode_all(buf_slice(&text), put_loaded, f, e);
+	rc = checkpoint_decode_all(buf_slice(&text), each, arg, e);
 	if (rc < 0 && rc != ERR_NOMEM) {
-		rc = err_in(e, ERR_CORRUPT, "checkpoints in %s", f->path);
+		rc = err_in(e, ERR_CORRUPT, "checkpoints in %s", path);
 		if (e)
 			e->code = ERR_CORRUPT;
 	}
 	return rc;
+}
+
+static int read_file(struct file_store *f, struct err *e)
+{
+	return checkpoint_file_each(f->env, f->path, put_loaded, f, e);
 }
 
 static int write_file(struct file_store *f, struct err *e)

@@ -268,16 +268,76 @@ static void the_window_is_passed_by_one_message_at_most(void **state)
 	assert_int_equal(w_stream(&w, (struct w_stream){ .vb = 1, .end = W_ENDLESS }), 0);
 	size_t sent = 0, last = 0, acked = 0;
 	for (int round = 0; round < 5; round++) {
-		while (!w_silent(&w, 60)) {
+		/* On a busy machine the server may pause inside the window; past it, it must stop. */
+		while (sent - acked < 200 || !w_silent(&w, 60)) {
 			last = w_next(&w).len;
 			sent += last;
 		}
-		assert_true(sent - acked >= 200 && sent - acked - last < 200);
+		assert_true(sent - acked - last < 200);
 		char n[12];
 		(void)snprintf(n, sizeof(n), "%08x", (unsigned)(sent - acked));
 		w_send(&w, (struct w_request){ .opcode = W_ACK, .extras = n });
 		acked = sent;
 	}
+	w_close(&w);
+	fake_stop(f);
+}
+
+static void what_is_not_on_disk_comes_from_memory(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ .hold_persistence = true });
+	fill(f, 1, 9);
+	fake_persist(f, 1, 0, 6);
+	struct wire w = w_dcp(f, 0, W_ALL_FEATURES, 0x21);
+	assert_int_equal(w_stream(&w, (struct w_stream){ .vb = 1, .end = W_ENDLESS }), 0);
+	(void)w_until(&w, W_MARKER, 0);
+	w_equal(w_part(&w, 'x'), "0000000000000000 0000000000000006 00000006");
+	(void)w_until(&w, W_MARKER, 0);
+	w_equal(w_part(&w, 'x'), "0000000000000007 0000000000000009 00000005");
+	(void)w_until(&w, W_MUTATION, 9);
+	w_close(&w);
+	w = w_dcp(f, 0, W_ALL_FEATURES, 0x21);
+	assert_int_equal(w_stream(&w,
+				  (struct w_stream){ .vb = 1, .end = W_ENDLESS, .flags = 0x02 }),
+			 0);
+	(void)w_until(&w, W_MUTATION, 6);
+	assert_true(w_silent(&w, 50)); /* disk only */
+	w_close(&w);
+	struct fake_branch log[FAKE_FAILOVER_MAX];
+	(void)fake_failover_log(f, 1, log);
+	w = w_dcp(f, 0, W_ALL_FEATURES, 0x21);
+	assert_int_equal(w_stream(&w, (struct w_stream){ .vb = 1,
+							 .start = 7,
+							 .end = W_ENDLESS,
+							 .uuid = log[0].uuid,
+							 .snap_start = 7,
+							 .snap_end = 7 }),
+			 0);
+	(void)w_until(&w, W_MARKER, 0);
+	w_equal(w_part(&w, 'x'), "0000000000000007 0000000000000009 00000005");
+	w_close(&w);
+	fake_stop(f);
+}
+
+static void a_node_that_is_down_has_no_connections(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ .nodes = 2 });
+	struct fake_fault down = { .kind = FAKE_DOWN, .node = 0, .count = 1 };
+	struct wire w = w_login(f, 0, W_ALL_FEATURES), other = w_login(f, 1, W_ALL_FEATURES);
+	char byte;
+	fake_fault(f, &down);
+	assert_false(w_read(&w, &byte, 1));
+	w_close(&w);
+	w = w_connect(fake_kv_port(f, 0));
+	assert_false(w_read(&w, &byte, 1));
+	w_close(&w);
+	assert_int_equal(w_ask(&other, (struct w_request){ .opcode = 0x0a }), 0);
+	w_close(&other);
+	down.count = 0;
+	fake_fault(f, &down);
+	w = w_login(f, 0, W_ALL_FEATURES);
 	w_close(&w);
 	fake_stop(f);
 }
@@ -548,6 +608,8 @@ int main(void)
 		cmocka_unit_test(a_replica_streams_where_the_client_allows_it_until_it_is_promoted),
 		cmocka_unit_test(a_purge_rolls_back_who_has_not_seen_it),
 		cmocka_unit_test(the_window_is_passed_by_one_message_at_most),
+		cmocka_unit_test(what_is_not_on_disk_comes_from_memory),
+		cmocka_unit_test(a_node_that_is_down_has_no_connections),
 		cmocka_unit_test(markers_are_of_the_newest_version_allowed),
 		cmocka_unit_test(history_has_every_version),
 		cmocka_unit_test(an_out_of_order_backfill_comes_by_key_between_begin_and_end),

@@ -1,7 +1,7 @@
 /* dcp.c: the producer: opening, controls, stream requests with the rollback rules, snapshots, flow control, noop.
  *
- * A stream sends snapshot after snapshot. The first is cut when the stream opens (a backfill from disk up to the high
- * seqno), the later ones from memory whenever there is more than was sent:
+ * A stream sends snapshot after snapshot. The first is cut when the stream opens (a backfill of what is on disk), the
+ * later ones from memory whenever there is more than was sent:
  *
  *	marker [start, end]   items of (at, end], each key's last version only    ... next snapshot
  *
@@ -263,14 +263,27 @@ static bool filter_gone(struct stream *s, const struct item *it)
 	return s->n_cids == 0;
 }
 
+static const struct copy *copy_here(struct fake *f, const struct conn *c, unsigned vb)
+{
+	const struct vb *v = &f->vb[vb];
+	for (unsigned k = 0; k <= f->o.replicas; k++)
+		if (v->copy[k].node == c->node->index)
+			return &v->copy[k];
+	return NULL;
+}
+
+/* How far the copy's disk is on this node; an ephemeral bucket's memory serves as its disk. */
+static uint64_t disk_high(struct fake *f, const struct conn *c, const struct stream *s)
+{
+	const struct copy *copy = copy_here(f, c, s->vb);
+	return !copy ? 0 : f->o.ephemeral ? copy->have : copy->persisted;
+}
+
 /* How far the copy on this node is. */
 static uint64_t copy_high(struct fake *f, const struct conn *c, const struct stream *s)
 {
-	const struct vb *v = &f->vb[s->vb];
-	for (unsigned k = 0; k <= f->o.replicas; k++)
-		if (v->copy[k].node == c->node->index)
-			return s->flags & REQ_DISK_ONLY ? v->copy[k].persisted : v->copy[k].have;
-	return 0;
+	const struct copy *copy = copy_here(f, c, s->vb);
+	return s->flags & REQ_DISK_ONLY ? disk_high(f, c, s) : copy ? copy->have : 0;
 }
 
 static __thread const struct vb *sorting;
@@ -315,18 +328,21 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 	if (s->at >= high)
 		return false;
 	uint32_t history = c->change_streams ? SNAP_HISTORY | SNAP_DUPLICATES : 0;
-	if (!s->backfilled) {
-		s->backfilled = true;
-		s->snap_end = high;
+	uint64_t on_disk = disk_high(f, c, s), first = s->at + 1, from = s->at;
+	bool backfill = !s->backfilled && on_disk > s->at;
+	bool first_marker = !s->backfilled;
+	s->backfilled = true;
+	if (backfill) {
+		s->snap_end = on_disk < high ? on_disk : high;
 		s->disk = true;
 		if (!cut_oso(f, c, s))
-			send_marker(f, c, s, s->at, high, SNAP_DISK | SNAP_CHECKPOINT | history);
+			send_marker(f, c, s, from, s->snap_end,
+				    SNAP_DISK | SNAP_CHECKPOINT | history);
 		return true;
 	}
 	uint64_t end = s->at + f->o.checkpoint_items;
 	s->snap_end = end < high ? end : high;
 	s->disk = s->flags & REQ_DISK_ONLY;
-	uint64_t first = s->at + 1;
 	while (first < s->snap_end && !visible(c, v, s, &v->item[first - 1]))
 		first++;
 	if (!visible(c, v, s, &v->item[first - 1]) && !s->all) {
@@ -334,7 +350,7 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 		s->at = s->snap_end;
 		return true;
 	}
-	send_marker(f, c, s, first, s->snap_end,
+	send_marker(f, c, s, first_marker ? from : first, s->snap_end,
 		    (s->disk ? SNAP_DISK : SNAP_MEMORY) | SNAP_CHECKPOINT | history);
 	return true;
 }

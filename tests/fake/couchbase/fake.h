@@ -124,6 +124,7 @@ enum fake_fault_kind {
 	FAKE_SPLIT,          /* sends at most `n` bytes in one write */
 	FAKE_DROP_CURSOR,    /* the streams of `vb` are too slow: back to the disk, or ended with reason 4 where the client
 	                      * did not allow that */
+	FAKE_DOWN,           /* while `count` != 0 the node has no connections: they are closed, new ones at once */
 	FAKE_UNKNOWN,        /* the streams of `vb` send a message with the opcode `opcode`, with `n` bytes of value */
 };
 

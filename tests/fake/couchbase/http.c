@@ -167,12 +167,68 @@ static void scopes(struct fake *f, struct conn *c, const struct request *r, cons
 	changed(f, c);
 }
 
+/* A number of the query. */
+static unsigned long query_number(const struct request *r, const char *key, unsigned long otherwise)
+{
+	char text[32];
+	const char *query = strchr(r->path, '?');
+	if (!query || !form_value(slice_str(query + 1), key, text, sizeof(text)))
+		return otherwise;
+	return strtoul(text, NULL, 10);
+}
+
+/* Writes count documents NAME-0, NAME-1, ... */
+static void control_load(struct fake *f, const struct request *r)
+{
+	char name[32] = "key", key[64], value[96];
+	const char *query = strchr(r->path, '?');
+	unsigned long n = query_number(r, "count", 1);
+	if (query)
+		(void)form_value(slice_str(query + 1), "name", name, sizeof(name));
+	for (unsigned long i = 0; i < n; i++) {
+		int len = snprintf(key, sizeof(key), "%s-%lu", name, i);
+		int v = snprintf(value, sizeof(value), "{\"n\":%lu}", i);
+		fake_set(f, fake_vb_of_key(f, key, (size_t)len), 0, key,
+			 slice_of(value, (size_t)v));
+	}
+}
+
+/* What a script does to the cluster from outside:
+ *
+ *	POST /_fake/load?name=N&count=N     documents N-0, N-1, ...
+ *	POST /_fake/hold?on=1               nothing more is replicated or persisted; on=0: again
+ *	POST /_fake/failover?node=N         the node is gone, with what only it had */
+static void control(struct fake *f, struct conn *c, const struct request *r)
+{
+	const char *verb = r->path + strlen("/_fake/");
+	unsigned long node = query_number(r, "node", FAKE_NODES_MAX);
+	bool known = strcmp(r->method, "POST") == 0;
+	if (!known)
+		;
+	else if (path_is(verb, "load", ""))
+		control_load(f, r);
+	else if (path_is(verb, "hold", ""))
+		fake_hold_persistence(f, query_number(r, "on", 1) != 0);
+	else if (path_is(verb, "failover", "") && node < f->o.nodes)
+		fake_failover_node(f, (unsigned)node);
+	else
+		known = false;
+	if (known)
+		respond(c, 200, "application/json", SLICE_LIT("{}"));
+	else
+		respond(c, 400, "text/plain", SLICE_LIT("POST load, hold or failover"));
+}
+
 static void answer(struct fake *f, struct conn *c, const struct request *r)
 {
 	struct buf out = BUF_INIT;
 	char prefix[160];
 	if (!r->authorized) {
 		respond(c, 401, "text/plain", SLICE_LIT("login please"));
+		return;
+	}
+	if (strncmp(r->path, "/_fake/", 7) == 0) {
+		control(f, c, r);
 		return;
 	}
 	snprintf(prefix, sizeof(prefix), "/pools/default/buckets/%s/scopes", f->bucket);

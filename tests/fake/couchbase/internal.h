@@ -71,7 +71,7 @@ struct node {
 	int kv_fd, kvs_fd, http_fd, https_fd;
 	uint16_t kv_port, kvs_port, http_port, https_port;
 	bool failed;                /* failed over: listens no more in the map */
-	bool stalled;
+	bool stalled, down;
 	uint64_t slow_ms, split;
 	struct conn *conns;
 };

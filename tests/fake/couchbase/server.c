@@ -155,6 +155,10 @@ static void accept_one(struct fake *f, struct node *n, int listener, enum conn_k
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
+	if (n->down) {
+		close(fd);
+		return;
+	}
 	int one = 1;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	struct conn *c = calloc(1, sizeof(*c));
@@ -369,7 +373,12 @@ struct fake *fake_start(const struct fake_options *o)
 {
 	struct fake *f = calloc(1, sizeof(*f));
 	take_options(f, o);
-	pthread_mutex_init(&f->lock, NULL);
+	/* Recursive: the management port scripts the cluster through fake.h's functions, too. */
+	pthread_mutexattr_t recursive;
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&f->lock, &recursive);
+	pthread_mutexattr_destroy(&recursive);
 	f->now_ms = f->expiry_checked = mono_ms();
 	f->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	f->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -1,0 +1,28 @@
+/* couchbase_stream.h: what `weir couchbase watch` and `weir watch couchbase://` share: a bucket's changes on standard
+ * output. */
+#ifndef CLI_COUCHBASE_STREAM_H
+#define CLI_COUCHBASE_STREAM_H
+
+#include "cli/outcome.h"
+
+#define COUCHBASE_PASSWORD_MAX 1024
+
+struct couchbase_stream {
+	weir_dcp_options o;
+	uint32_t member, total;
+	const char *filter, *pipeline; /* as given: JSON or @FILE; NULL: what o says */
+	const char *token_path; /* start behind the token in this file, when it exists, and keep it up to date */
+	uint64_t limit;         /* 0: none */
+};
+
+/* Until the stream's end, the limit, a signal or an error; o.finite decides whether there is an end. An exit code. */
+int couchbase_stream(struct couchbase_stream *s);
+
+/* The first line of the file, or $COUCHBASE_PASSWORD without one. EXIT_OK, or an exit code after telling why. */
+int couchbase_password(const char *path, char out[COUCHBASE_PASSWORD_MAX]);
+
+/* weir watch's door: couchbase://[USER@]HOST[:PORT][,...]/BUCKET[/SCOPE[/COLLECTION]], couchbases:// with TLS. */
+bool couchbase_is_address(const char *text);
+int couchbase_watch_address(const struct args *a);
+
+#endif

@@ -1,0 +1,128 @@
+/* weir_dcp_config.c: configuration files of a Couchbase stream through the public API. */
+#include "lib/lib.h"
+
+#include "app/conf_couchbase.h"
+#include "base/mem.h"
+#include "weir/dcp.h"
+
+struct weir_dcp_config {
+	struct dcp_config c;
+	weir_dcp_options o;
+};
+
+static enum weir_dcp_policy policy_of(uint32_t choice)
+{
+	return (enum weir_dcp_policy)(WEIR_DCP_POLICY_FAIL + (int)choice);
+}
+
+static_assert(WEIR_DCP_POLICY_RESTART == WEIR_DCP_POLICY_FAIL + 1 &&
+		      WEIR_DCP_POLICY_IGNORE == WEIR_DCP_POLICY_FAIL + 2,
+	      "fail|restart|ignore, in this order");
+static_assert(WEIR_DCP_MITIGATE_NONE == 0 && WEIR_DCP_MITIGATE_ALL == 1 &&
+		      WEIR_DCP_MITIGATE_MAJORITY == 2 && WEIR_DCP_MITIGATE_ACTIVE == 3,
+	      "none|all|majority|active, in this order");
+
+static weir_dcp_options options_of(const struct dcp_config *c)
+{
+	return (weir_dcp_options){
+		.size = sizeof(weir_dcp_options),
+		.hosts = c->hosts,
+		.user = c->user,
+		.password = c->password,
+		.bucket = c->bucket,
+		.group = c->group,
+		.tls = c->tls,
+		.tls_ca = c->tls_ca,
+		.tls_cert = c->tls_cert,
+		.tls_key = c->tls_key,
+		.tls_server_name = c->tls_server_name,
+		.tls_insecure = c->tls_insecure,
+		.allow_plain = c->allow_plain,
+		.scope = c->scope,
+		.collections = c->collections,
+		.latest = c->from == DCP_FROM_NOW,
+		.finite = c->mode == DCP_MODE_FINITE,
+		.xattrs = c->xattrs,
+		.no_value = c->no_value,
+		.system_events = c->system_events,
+		.change_history = c->change_history,
+		.out_of_order_snapshots = c->out_of_order_snapshots,
+		.ignore_purged_tombstones = c->ignore_purged_tombstones,
+		.deliver_metadata = c->deliver_metadata,
+		.skip_until_ms = c->skip_until_ms,
+		.window_bytes = c->window_bytes,
+		.noop_ms = c->noop_ms,
+		.connect_timeout_ms = c->connect_timeout_ms,
+		.mitigation = c->mitigate ? (enum weir_dcp_mitigation)c->mitigation
+					  : WEIR_DCP_MITIGATE_NONE,
+		.mitigation_min_ms = c->mitigation_min_ms,
+		.mitigation_max_ms = c->mitigation_max_ms,
+		.checkpoint_file = c->checkpoint_file,
+		.checkpoint_bucket = c->checkpoint_bucket,
+		.checkpoint_read_only = c->checkpoint_read_only,
+		.manual_commit = c->commit == DCP_COMMIT_MANUAL,
+		.checkpoint_interval_ms = c->checkpoint_interval_ms,
+		.filter = c->filter ? weir_json(c->filter) : (weir_doc){ 0 },
+		.pipeline = c->pipeline ? weir_json(c->pipeline) : (weir_doc){ 0 },
+		.foreign = policy_of(c->foreign),
+		.ahead = policy_of(c->ahead),
+		.priority = c->priority,
+	};
+}
+
+int weir_dcp_config_parse(const char *yaml, size_t len, const char *name, weir_dcp_config **out,
+			  weir_error *e)
+{
+	if (!yaml || !name || !out)
+		return lib_null(lib_err(e), yaml ? name ? "the output" : "the name" : "the text");
+	weir_dcp_config *c = mem_try(sizeof(*c));
+	if (!c)
+		return err_nomem(lib_err(e));
+	int rc = conf_couchbase_read(slice_of(yaml, len), name, conf_environment, NULL, &c->c,
+				     lib_err(e));
+	if (rc < 0) {
+		mem_free(c);
+		return rc;
+	}
+	c->o = options_of(&c->c);
+	*out = c;
+	return 0;
+}
+
+const weir_dcp_options *weir_dcp_config_options(const weir_dcp_config *c)
+{
+	return c ? &c->o : NULL;
+}
+
+void weir_dcp_config_share(const weir_dcp_config *c, uint32_t *member, uint32_t *total)
+{
+	*member = c ? c->c.member : 1;
+	*total = c ? c->c.total : 1;
+}
+
+void weir_dcp_config_free(weir_dcp_config *c)
+{
+	if (!c)
+		return;
+	dcp_config_done(&c->c);
+	mem_free(c);
+}
+
+int weir_dcp_config_import(const char *yaml, size_t len, const char *name, weir_buffer *out,
+			   weir_error *e)
+{
+	if (!yaml || !name || !out)
+		return lib_null(lib_err(e), yaml ? name ? "the output" : "the name" : "the text");
+	return conf_couchbase_import(slice_of(yaml, len), name, lib_buf(out), lib_err(e));
+}
+
+int weir_dcp_config_markdown(bool of_go_dcp, weir_buffer *out, weir_error *e)
+{
+	if (!out)
+		return lib_null(lib_err(e), "the output");
+	if (of_go_dcp)
+		godcp_markdown(lib_buf(out));
+	else
+		dcp_options_markdown(lib_buf(out));
+	return buf_check(lib_buf(out), lib_err(e));
+}
