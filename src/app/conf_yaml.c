@@ -3,6 +3,9 @@
  * A node is complete when its end came; an anchor names it from its start, so that an alias to an anchor whose node is
  * not complete is a cycle. Every node counts what it holds with aliases filled in; the sum is checked at each alias
  * and each new node, before anything walks the tree.
+ *
+ * libfyaml 0.7.12 loses some hundred bytes for each scalar that it has to join from more than a few parts (many escapes,
+ * long block scalars): fy_token_get_text does not free its list of them. Its iterators, which would, give wrong text.
  */
 #include "app/conf_yaml.h"
 
@@ -263,8 +266,8 @@ static int read_alias(struct reader *r, struct fy_event *ev, struct conf_node **
 static int read_scalar(struct reader *r, struct fy_event *ev, struct conf_node *n, bool is_key)
 {
 	struct slice s = text_of(ev->scalar.value);
-	enum fy_scalar_style style = ev->scalar.value ? fy_token_scalar_style(ev->scalar.value)
-						      : FYSS_PLAIN;
+	enum fy_scalar_style style =
+		ev->scalar.value ? fy_token_scalar_style(ev->scalar.value) : FYSS_PLAIN;
 	n->quoted = style != FYSS_PLAIN;
 	if (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED)
 		n->column -= n->column > 1; /* libfyaml means what is inside */

@@ -10,15 +10,24 @@
 
 /* clang-format off: one row a command */
 const struct command *const commands[] = {
-	&oplog_append_command, &oplog_import_command,
-	&oplog_dump_command,   &oplog_stat_command,
-	&oplog_verify_command, &oplog_repair_command,
-	&oplog_trim_command,   &watch_command,
-	&query_command,        &couchbase_watch_command,
-	&couchbase_status_command, &couchbase_options_command,
-	&couchbase_import_command, &couchbase_check_command,
-	&completion_command,   &version_command,
-	&help_command_,        NULL,
+	&oplog_append_command,
+	&oplog_import_command,
+	&oplog_dump_command,
+	&oplog_stat_command,
+	&oplog_verify_command,
+	&oplog_repair_command,
+	&oplog_trim_command,
+	&watch_command,
+	&query_command,
+	&couchbase_watch_command,
+	&couchbase_status_command,
+	&couchbase_options_command,
+	&couchbase_import_command,
+	&couchbase_check_command,
+	&completion_command,
+	&version_command,
+	&help_command_,
+	NULL,
 };
 /* clang-format on */
 
