@@ -36,7 +36,7 @@ Q        := $(if $(V),,@)
 
 # What the build needs, and what only tests and benchmarks use.
 DEPS_BUILD := gcc make pkg-config libc6-dev libpcre2-dev libssl-dev
-DEPS_TEST  := libcmocka-dev libbson-dev
+DEPS_TEST  := libcmocka-dev libbson-dev json-schema-test-suite
 DEPS_BENCH := liblmdb-dev libsqlite3-dev librocksdb-dev
 PKGS_BUILD := libpcre2-8 libcrypto
 PKGS_TEST  := cmocka libbson-1.0
@@ -244,7 +244,7 @@ docs: all
 
 $(B)/weir.pc: $(B)/places Makefile
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
-		'Name: weir' 'Description: change streams, a durable log and stream processing' \
+		'Name: weir' 'Description: change streams over a durable log, and a Couchbase DCP client' \
 		'Version: $(VERSION)' 'Requires.private: $(PKGS_BUILD)' \
 		'Libs: -L$${libdir} -lweir' 'Libs.private: $(LIBS_PRIVATE) -lm -pthread' 'Cflags: -I$${includedir}' > $@
 

@@ -1,6 +1,6 @@
 # What the Couchbase client adds: an event loop with TLS, and snappy (which has no pkg-config file).
 PKGS_BUILD += libssl libevent libevent_openssl libevent_pthreads
-DEPS_BUILD += libssl-dev libevent-dev libsnappy-dev
+DEPS_BUILD += libevent-dev libsnappy-dev
 LIBS_PRIVATE += -lsnappy
 
 # The benchmark reads the simulated cluster.

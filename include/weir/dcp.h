@@ -65,6 +65,37 @@ enum weir_dcp_policy {
 	WEIR_DCP_POLICY_IGNORE   /* it resumes; the rollback protocol decides */
 };
 
+enum weir_dcp_members {
+	WEIR_DCP_MEMBERS_NONE,   /* the caller assigns */
+	WEIR_DCP_MEMBERS_STATIC, /* member of total */
+	WEIR_DCP_MEMBERS_DYNAMIC, /* as weir_dcp_set_membership says; nothing before its first call */
+	WEIR_DCP_MEMBERS_STATEFULSET, /* a Kubernetes pod NAME-3 is member 4 of total, or of what total_file says */
+	WEIR_DCP_MEMBERS_LEASE /* a leader elected over a Kubernetes Lease numbers the members */
+};
+
+#define WEIR_DCP_NO_DELAY UINT32_MAX
+
+/* How several members of a group share the bucket. A thread keeps the assignment; weir_dcp_assign is refused then. When
+ * the group changes, what moves away is saved and let go at once, what moves here comes after the delay, and what stays
+ * is not disturbed. With checkpoint_bucket, what comes is claimed: the checkpoints of whoever had it before are refused
+ * from then on (FENCED), even if it was paused and knows nothing. Groups that change need checkpoint_bucket, or keep
+ * positions themselves. */
+typedef struct weir_dcp_membership {
+	size_t size;
+	enum weir_dcp_members kind;
+	uint32_t member, total;
+	const char *host_name; /* of the pod; NULL: /etc/hostname */
+	const char *total_file,
+		*total_key; /* lines KEY="VALUE", as the downward API writes annotations; NULL: total */
+	const char *lease_api; /* "https://host:port"; NULL: https://kubernetes.default.svc */
+	const char *lease_namespace, *lease_name;
+	const char *member_id;                             /* unique in the group: the pod's name */
+	const char *lease_token_file, *lease_ca_file;      /* NULL: the service account's */
+	uint32_t lease_ms, lease_renew_ms, lease_retry_ms; /* 0: 8000, 5000, 1000 */
+	uint32_t rebalance_delay_ms; /* 0: 3000, none for static and dynamic; WEIR_DCP_NO_DELAY */
+	bool contiguous;             /* shares as go-dcp cuts them, not those that move least */
+} weir_dcp_membership;
+
 /* Zero is the default everywhere. Strings must stay until the weir_dcp is closed. */
 typedef struct weir_dcp_options {
 	size_t size;
@@ -105,6 +136,7 @@ typedef struct weir_dcp_options {
 		foreign; /* the checkpoint is of another bucket; default: fail (TOKEN_FOREIGN) */
 	enum weir_dcp_policy
 		ahead; /* it lies above the server's high seqno; default: ignore (TOKEN_FUTURE) */
+	const weir_dcp_membership *membership; /* NULL: the caller assigns */
 	const char *priority; /* "low", "medium", "high" among the server's connections; NULL: its default */
 } weir_dcp_options;
 
@@ -124,6 +156,21 @@ WEIR_API int weir_dcp_assign_share(weir_dcp *d, uint32_t member, uint32_t total,
 
 /* The member number of a pod of a Kubernetes StatefulSet, out of its host name "NAME-N": N + 1. INVALID. */
 WEIR_API int weir_dcp_statefulset_member(const char *host_name, uint32_t *member, weir_error *e);
+
+/* WEIR_DCP_MEMBERS_DYNAMIC: from now on member (1..total) of total; 0 of 0: nothing. */
+WEIR_API int weir_dcp_set_membership(weir_dcp *d, uint32_t member, uint32_t total, weir_error *e);
+
+typedef struct weir_dcp_member {
+	size_t size;            /* set by the caller */
+	uint32_t member, total; /* 0: none at present */
+	uint64_t generation;    /* of the group's list; 0 where there is none */
+	uint32_t vbuckets;      /* assigned */
+	uint64_t rebalances;    /* assignments made */
+	int error;              /* what went wrong last; 0 nothing */
+	bool over;              /* and will not pass: nothing is assigned any more */
+	char message[256];
+} weir_dcp_member;
+WEIR_API int weir_dcp_member_get(weir_dcp *d, weir_dcp_member *out, weir_error *e);
 
 /* 1 some: *events is borrowed until the next poll; 0 none in time; negative: it cannot go on. */
 WEIR_API int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events,

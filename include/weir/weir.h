@@ -4,6 +4,8 @@
  *	doc.h     documents: BSON and JSON
  *	oplog.h   the durable log of changes
  *	change.h  watching it
+ *	query.h   the document language by itself
+ *	dcp.h     a Couchbase bucket's changes
  *
  * Conventions of all headers: handles (weir_oplog, weir_watch, ...) are opaque, made by _open or _new and given back by
  * _close or _free, which take NULL. Outputs are set only on success. What is borrowed says how long. Times are

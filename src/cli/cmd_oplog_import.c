@@ -481,6 +481,12 @@ static int import_files(struct import *im)
 	return rc;
 }
 
+static uint64_t imported(const struct import *im)
+{
+	const weir_batch_result *t = &im->total;
+	return t->inserted + t->updated + t->replaced + t->unchanged;
+}
+
 static void summarize(const struct import *im, int64_t started_ms)
 {
 	const weir_batch_result *t = &im->total;
@@ -489,8 +495,8 @@ static void summarize(const struct import *im, int64_t started_ms)
 		"imported %" PRIu64 " documents: %" PRIu64 " inserted, %" PRIu64
 		" updated, %" PRIu64 " replaced, %" PRIu64 " unchanged, %" PRIu64
 		" skipped (%.2f s)\n",
-		im->units, t->inserted, t->updated, t->replaced, t->unchanged, im->skipped,
-		seconds);
+		im->history ? im->units : imported(im), t->inserted, t->updated, t->replaced,
+		t->unchanged, im->skipped, seconds);
 }
 
 static int run(const struct args *a)
@@ -524,9 +530,7 @@ static int run(const struct args *a)
 		rc = import_files(&im);
 	weir_batch_free(im.batch);
 	rc = close_oplog(im.oplog, rc);
-	uint64_t done =
-		im.total.inserted + im.total.updated + im.total.replaced + im.total.unchanged;
-	if (!args_flag(a, "quiet") && (rc == EXIT_OK || done))
+	if (!args_flag(a, "quiet") && (rc == EXIT_OK || imported(&im)))
 		summarize(&im, started_ms);
 	if (stopped(&im))
 		say("stopped; run the same import again to finish it");

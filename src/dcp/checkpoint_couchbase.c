@@ -57,7 +57,7 @@ struct couchbase_store {
 	size_t n_jobs, n_open;
 	struct checkpoint *out;      /* load */
 	const struct checkpoint *in; /* save */
-	int rc;
+	int rc, fenced;              /* fenced: ERR_FENCED when it came to that */
 	struct err *e;
 	struct err last;
 };
@@ -127,7 +127,7 @@ static void job_done(struct couchbase_store *s, struct job *j)
 {
 	j->state = JOB_DONE;
 	if (--s->n_open == 0)
-		finish(s, 0);
+		finish(s, s->fenced);
 }
 
 static void loaded(struct couchbase_store *s, size_t i, const struct packet *p)
@@ -163,11 +163,13 @@ static void saved(struct couchbase_store *s, size_t i, const struct packet *p)
 		return;
 	case STATUS_KEY_EEXISTS:
 	case STATUS_KEY_ENOENT: /* it was there: somebody removed it */
-		(void)err_set(s->e, ERR_FENCED,
-			      "the checkpoint of vBucket %u was changed by another member", j->vb);
+		/* the others are waited for: what became of them must be known */
+		s->fenced = err_set(s->e, ERR_FENCED,
+				    "the checkpoint of vBucket %u was changed by another member",
+				    j->vb);
 		if (s->e)
 			s->e->newest = j->vb;
-		finish(s, ERR_FENCED);
+		job_done(s, j);
 		return;
 	}
 	finish(s, err_set(s->e, ERR_NET, "saving the checkpoint of vBucket %u: status 0x%02x",
@@ -339,7 +341,7 @@ static void out_of_time(void *arg)
 
 static int prepare(struct couchbase_store *s, size_t n)
 {
-	s->rc = 0;
+	s->rc = s->fenced = 0;
 	err_clear(&s->last);
 	s->n_jobs = s->n_open = n;
 	s->n_hosts = 0;

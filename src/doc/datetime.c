@@ -52,12 +52,6 @@ void datetime_of_ms(int64_t ms, struct datetime *t)
 	t->ms = (int)(rest % MS_PER_SECOND);
 }
 
-int64_t datetime_to_ms(const struct datetime *t)
-{
-	return days_of_date(t->year, t->month, t->day) * MS_PER_DAY + t->hour * MS_PER_HOUR +
-	       t->minute * MS_PER_MINUTE + t->second * MS_PER_SECOND + t->ms;
-}
-
 /* Close to the ends of int64 the offset would overflow; there it does not matter. */
 static int64_t shift(int64_t ms, int64_t by)
 {

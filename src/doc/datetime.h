@@ -49,7 +49,6 @@ int64_t days_of_date(int64_t year, int month,
 		     int day); /* since 1970-01-01; month 1 to 12, any day */
 int days_in_month(int64_t year, int month);
 void datetime_of_ms(int64_t ms, struct datetime *out);
-int64_t datetime_to_ms(const struct datetime *t); /* parts in their ranges */
 void datetime_in_zone(int64_t utc_ms, struct timezone_ref z, struct datetime *out);
 int64_t local_of_utc(int64_t utc_ms, struct timezone_ref z);
 int64_t utc_of_local(int64_t local_ms, struct timezone_ref z);

@@ -438,6 +438,8 @@ static const char *complete(const struct parsed *p, int64_t *local_ms)
 		if (!in_range(month, 1, 12) || !in_range(day, 1, 31))
 			return "the month or day is out of range";
 		days = days_of_date(p->year, month, day);
+		if (month < 12 && days >= days_of_date(p->year, month + 1, 1))
+			return "the month has no such day";
 	}
 	*local_ms = days * MS_PER_DAY + p->hour * MS_PER_HOUR + p->minute * MS_PER_MINUTE +
 		    p->second * MS_PER_SECOND + p->ms;

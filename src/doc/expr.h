@@ -70,11 +70,6 @@ bool expr_is_constant(const struct expr *x, struct value *out);
 /* "$a.b": true and the components when x is nothing but a path from the document. */
 bool expr_is_field_path(const struct expr *x, const struct slice **components, size_t *n);
 
-/* Follows a path through a document as "$a.b" does: arrays on the way are mapped (then the result lives in
- * ev->arena), what is not there is dropped. */
-int expr_field_path(const struct slice *components, size_t n, struct eval *ev, struct slice root,
-		    struct value *out, struct err *e);
-
 /* Bit i set: virtual root i is read (all bits: $$ROOT as a whole). Roots beyond 63 set bit 63. */
 uint64_t expr_roots_used(const struct expr *x);
 

@@ -61,7 +61,30 @@ static int read_params(const struct expr_op *op, struct value spec, struct value
 	return 0;
 }
 
-/* ---- $map, $filter: arg[0] input, arg[1] the expression, arg[2] limit ---- */
+/* ---- $map, $filter: arg[0] input, arg[1] the expression, arg[2] limit; slots: the element, its index where it has a
+ * name ---- */
+
+/* n: how many variables come before the index's. */
+static inline void set_index(const struct node *x, struct expr_env *env, uint32_t n, int64_t i)
+{
+	if (x->extra)
+		env->vars[x->slot + n] = value_int(i);
+}
+
+/* Binds the name of the index, where one is given: x->extra says so. Returns how many were bound, or negative. */
+static int bind_index(struct compile *c, struct node *x, struct value name, struct err *e)
+{
+	uint32_t ignored;
+	if (name.type == BSON_MISSING)
+		return 0;
+	if (name.type != BSON_STRING)
+		return err_number(e, ERR_INVALID, 9,
+				  "%s: 'arrayIndexAs' is the name of a variable, not %s",
+				  x->op->name, value_type_name(name));
+	int rc = compile_bind(c, value_slice(name), /* allow_current */ false, &ignored, e);
+	x->extra = x;
+	return rc < 0 ? rc : 1;
+}
 
 static int each_element(const struct node *x, struct expr_env *env, int number, struct value *input,
 			struct err *e)
@@ -86,9 +109,10 @@ static int op_map(const struct node *x, struct expr_env *env, struct value *out,
 		return 0;
 	}
 	bson_iter_init(&it, value_slice(input));
-	while (bson_next(&it)) {
+	for (int64_t i = 0; bson_next(&it); i++) {
 		struct value v;
 		env->vars[x->slot] = it.value;
+		set_index(x, env, 1, i);
 		rc = node_eval(x->arg[1], env, &v, e);
 		if (rc == 0)
 			rc = values_add(env, &s, v, e);
@@ -128,10 +152,11 @@ static int op_filter(const struct node *x, struct expr_env *env, struct value *o
 		return 0;
 	}
 	bson_iter_init(&it, value_slice(input));
-	while (s.n < (size_t)limit && bson_next(&it)) {
+	for (int64_t i = 0; s.n < (size_t)limit && bson_next(&it); i++) {
 		struct value v;
 		struct arena_mark m = arena_mark(&env->ev->arena);
 		env->vars[x->slot] = it.value;
+		set_index(x, env, 1, i);
 		rc = node_eval(x->arg[1], env, &v, e);
 		bool keep = rc == 0 && value_truth(v);
 		if (m.cur)
@@ -145,11 +170,11 @@ static int op_filter(const struct node *x, struct expr_env *env, struct value *o
 }
 
 static const struct expr_param map_params[] = {
-	{ "input", 16880 }, { "in", 16882 }, { "as", 0 }, { NULL, 0 }
+	{ "input", 16880 }, { "in", 16882 }, { "as", 0 }, { "arrayIndexAs", 0 }, { NULL, 0 }
 };
-static const struct expr_param filter_params[] = {
-	{ "input", 28648 }, { "cond", 28650 }, { "limit", 0 }, { "as", 0 }, { NULL, 0 }
-};
+static const struct expr_param filter_params[] = { { "input", 28648 },    { "cond", 28650 },
+						   { "limit", 0 },        { "as", 0 },
+						   { "arrayIndexAs", 0 }, { NULL, 0 } };
 
 /* Input (and limit) do not see the variable; the expression does. */
 static int compile_each(struct compile *c, const struct expr_op *op, struct value spec,
@@ -173,12 +198,15 @@ static int compile_each(struct compile *c, const struct expr_op *op, struct valu
 		rc = compile_bind(c, name, /* allow_current */ true, &x->slot, e);
 	if (rc < 0)
 		return rc;
+	int index = bind_index(c, x, given[filter ? 4 : 3], e);
+	if (index < 0)
+		return index;
 	rc = compile_at(c, op->params[1].name, given[1], &x->arg[1], e);
-	compile_unbind(c, 1);
+	compile_unbind(c, 1 + (uint32_t)index);
 	return rc < 0 ? rc : compile_finish(c, x, out, e);
 }
 
-/* ---- $reduce: arg[0] input, arg[1] initialValue, arg[2] in; slots value, this ---- */
+/* ---- $reduce: arg[0] input, arg[1] initialValue, arg[2] in; slots value, this, the index where it has a name ---- */
 
 /* A value may grow by a level in each round: what could not be stored or compared ends here. */
 static int check_growth(struct value v, struct err *e)
@@ -204,9 +232,10 @@ static int op_reduce(const struct node *x, struct expr_env *env, struct value *o
 	if (rc < 0)
 		return rc;
 	bson_iter_init(&it, value_slice(input));
-	while (bson_next(&it)) {
+	for (int64_t i = 0; bson_next(&it); i++) {
 		env->vars[x->slot] = v;
 		env->vars[x->slot + 1] = it.value;
+		set_index(x, env, 2, i);
 		rc = node_eval(x->arg[2], env, &v, e);
 		if (rc == 0)
 			rc = env_step(env, v.len / 64, e);
@@ -219,9 +248,11 @@ static int op_reduce(const struct node *x, struct expr_env *env, struct value *o
 	return 0;
 }
 
-static const struct expr_param reduce_params[] = {
-	{ "input", 40077 }, { "initialValue", 40078 }, { "in", 40079 }, { NULL, 0 }
-};
+static const struct expr_param reduce_params[] = { { "input", 40077 },
+						   { "initialValue", 40078 },
+						   { "in", 40079 },
+						   { "arrayIndexAs", 0 },
+						   { NULL, 0 } };
 
 static int compile_reduce(struct compile *c, const struct expr_op *op, struct value spec,
 			  struct node **out, struct err *e)
@@ -243,8 +274,11 @@ static int compile_reduce(struct compile *c, const struct expr_op *op, struct va
 		rc = compile_bind(c, SLICE_LIT("this"), /* allow_current */ false, &ignored, e);
 	if (rc < 0)
 		return rc;
+	int index = bind_index(c, x, given[3], e);
+	if (index < 0)
+		return index;
 	rc = compile_at(c, "in", given[2], &x->arg[2], e);
-	compile_unbind(c, 2);
+	compile_unbind(c, 2 + (uint32_t)index);
 	return rc < 0 ? rc : compile_finish(c, x, out, e);
 }
 

@@ -18,6 +18,8 @@
 struct target {
 	uint8_t type;
 	uint8_t subtype;
+	bool big_endian; /* numbers in binData */
+	int base;        /* of whole numbers as text: 2, 8, 10, 16; 0: not given */
 	struct value format;
 };
 
@@ -39,7 +41,15 @@ static int not_text_of(const char *what, struct err *e)
 
 /* ---- to numbers ---- */
 
-static int text_to_int64(struct slice s, int64_t *out, struct err *e)
+static int hex_digit(uint8_t b)
+{
+	if (b >= '0' && b <= '9')
+		return b - '0';
+	b |= 0x20;
+	return b >= 'a' && b <= 'f' ? b - 'a' + 10 : -1;
+}
+
+static int text_to_int64(struct slice s, int base, int64_t *out, struct err *e)
 {
 	bool negative = s.len && s.p[0] == '-';
 	if (s.len && (s.p[0] == '-' || s.p[0] == '+'))
@@ -48,10 +58,10 @@ static int text_to_int64(struct slice s, int64_t *out, struct err *e)
 	if (s.len == 0)
 		return not_text_of("integer", e);
 	for (size_t i = 0; i < s.len; i++) {
-		int digit = s.p[i] - '0';
-		if (digit < 0 || digit > 9)
+		int digit = hex_digit(s.p[i]);
+		if (digit < 0 || digit >= base)
 			return not_text_of("integer", e);
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_sub_overflow(v, digit, &v))
+		if (__builtin_mul_overflow(v, base, &v) || __builtin_sub_overflow(v, digit, &v))
 			return overflow(e);
 	}
 	if (!negative && v == INT64_MIN)
@@ -60,8 +70,21 @@ static int text_to_int64(struct slice s, int64_t *out, struct err *e)
 	return 0;
 }
 
+/* A whole number as binData: 1, 2, 4 or 8 bytes in two's complement. */
+static bool binary_to_int64(struct value v, bool big_endian, int64_t *out)
+{
+	uint64_t bits = 0;
+	if (v.subtype != 0 || (v.len != 1 && v.len != 2 && v.len != 4 && v.len != 8))
+		return false;
+	for (uint32_t i = 0; i < v.len; i++)
+		bits = bits << 8 | v.p[big_endian ? i : v.len - 1 - i];
+	unsigned unused = 64 - 8 * v.len;
+	*out = (int64_t)(bits << unused) >> unused;
+	return true;
+}
+
 /* The whole part. */
-static int to_int64(struct value v, uint8_t to, int64_t *out, struct err *e)
+static int to_int64(struct value v, const struct target *to, int64_t *out, struct err *e)
 {
 	switch (v.type) {
 	case BSON_INT32:
@@ -76,25 +99,30 @@ static int to_int64(struct value v, uint8_t to, int64_t *out, struct err *e)
 		*out = (int64_t)v.f64;
 		return 0;
 	case BSON_DECIMAL128: return dec_to_int64(v.dec, out) ? 0 : overflow(e);
-	case BSON_STRING: return text_to_int64(value_slice(v), out, e);
+	case BSON_STRING: return text_to_int64(value_slice(v), to->base ? to->base : 10, out, e);
 	case BSON_DATE:
-		if (to == BSON_INT32)
-			return no_conversion(v, to, e);
+		if (to->type == BSON_INT32)
+			return no_conversion(v, to->type, e);
 		*out = v.i64;
 		return 0;
-	default: return no_conversion(v, to, e);
+	case BSON_BINARY:
+		if (to->type != BSON_DATE && (to->type == BSON_INT64 || v.len <= 4) &&
+		    binary_to_int64(v, to->big_endian, out))
+			return 0;
+		return no_conversion(v, to->type, e);
+	default: return no_conversion(v, to->type, e);
 	}
 }
 
-static int to_integer(struct value v, uint8_t to, struct value *out, struct err *e)
+static int to_integer(struct value v, const struct target *to, struct value *out, struct err *e)
 {
 	int64_t i;
 	int rc = to_int64(v, to, &i, e);
 	if (rc < 0)
 		return rc;
-	if (to == BSON_INT32 && (i < INT32_MIN || i > INT32_MAX))
+	if (to->type == BSON_INT32 && (i < INT32_MIN || i > INT32_MAX))
 		return overflow(e);
-	*out = to == BSON_INT32 ? value_int32((int32_t)i) : value_int64(i);
+	*out = to->type == BSON_INT32 ? value_int32((int32_t)i) : value_int64(i);
 	return 0;
 }
 
@@ -117,9 +145,35 @@ static bool special_text(struct slice s, double *out)
 	return true;
 }
 
-static int to_double(struct value v, struct value *out, struct err *e)
+/* A whole number in another base than ten, where one is asked for; then no other text is a number. */
+static bool wants_base(struct value v, const struct target *to)
+{
+	return to->base && to->base != 10 && v.type == BSON_STRING;
+}
+
+/* 4 or 8 bytes of IEEE 754. */
+static bool binary_to_double(struct value v, bool big_endian, double *out)
+{
+	uint8_t bytes[8];
+	if (v.subtype != 0 || (v.len != 4 && v.len != 8))
+		return false;
+	for (uint32_t i = 0; i < v.len; i++)
+		bytes[i] = v.p[big_endian ? v.len - 1 - i : i];
+	uint32_t narrow = get_le32(bytes);
+	float f;
+	memcpy(&f, &narrow, sizeof(f));
+	*out = f;
+	if (v.len == 8) {
+		uint64_t wide = get_le64(bytes);
+		memcpy(out, &wide, sizeof(*out));
+	}
+	return true;
+}
+
+static int to_double(struct value v, const struct target *to, struct value *out, struct err *e)
 {
 	double d;
+	int64_t whole;
 	switch (v.type) {
 	case BSON_DOUBLE: d = v.f64; break;
 	case BSON_DATE:
@@ -131,8 +185,17 @@ static int to_double(struct value v, struct value *out, struct err *e)
 		if (isinf(d) && !dec_is_inf(v.dec))
 			return overflow(e);
 		break;
+	case BSON_BINARY:
+		if (!binary_to_double(v, to->big_endian, &d))
+			return no_conversion(v, BSON_DOUBLE, e);
+		break;
 	case BSON_STRING:
-		if (!special_text(value_slice(v), &d)) {
+		if (wants_base(v, to)) {
+			int rc = text_to_int64(value_slice(v), to->base, &whole, e);
+			if (rc < 0)
+				return rc;
+			d = (double)whole;
+		} else if (!special_text(value_slice(v), &d)) {
 			int rc = num_parse_double(value_slice(v), &d);
 			if (rc < 0)
 				return rc == ERR_LIMIT ? overflow(e) : not_text_of("number", e);
@@ -144,10 +207,11 @@ static int to_double(struct value v, struct value *out, struct err *e)
 	return 0;
 }
 
-static int to_decimal(struct value v, struct value *out, struct err *e)
+static int to_decimal(struct value v, const struct target *to, struct value *out, struct err *e)
 {
 	struct dec128 d;
 	double special;
+	int64_t whole;
 	bool inexact;
 	switch (v.type) {
 	case BSON_DOUBLE:
@@ -157,7 +221,12 @@ static int to_decimal(struct value v, struct value *out, struct err *e)
 	case BSON_DATE:
 	case BSON_BOOL: d = dec_from_int64(v.i64); break;
 	case BSON_STRING:
-		if (special_text(value_slice(v), &special))
+		if (wants_base(v, to)) {
+			int rc = text_to_int64(value_slice(v), to->base, &whole, e);
+			if (rc < 0)
+				return rc;
+			d = dec_from_int64(whole);
+		} else if (special_text(value_slice(v), &special))
 			d = dec_from_double(special);
 		else if (dec_from_string(value_slice(v), &d, &inexact) < 0)
 			return not_text_of("number", e);
@@ -187,7 +256,9 @@ static int to_date(struct value v, struct value *out, struct err *e)
 	case BSON_OID: ms = (int64_t)get_be32(v.p) * 1000; break;
 	case BSON_DOUBLE:
 	case BSON_INT64:
-	case BSON_DECIMAL128: rc = to_int64(v, BSON_DATE, &ms, e); break;
+	case BSON_DECIMAL128:
+		rc = to_int64(v, &(struct target){ .type = BSON_DATE }, &ms, e);
+		break;
 	case BSON_STRING:
 		rc = date_parse(value_slice(v), SLICE_NONE, NULL, &ms, e);
 		if (rc < 0)
@@ -198,14 +269,6 @@ static int to_date(struct value v, struct value *out, struct err *e)
 	if (rc == 0)
 		*out = value_date(ms);
 	return rc;
-}
-
-static int hex_digit(uint8_t b)
-{
-	if (b >= '0' && b <= '9')
-		return b - '0';
-	b |= 0x20;
-	return b >= 'a' && b <= 'f' ? b - 'a' + 10 : -1;
 }
 
 /* Two digits a byte into out, s.len / 2 of them. */
@@ -353,11 +416,33 @@ static int text_to_binary(struct value v, const struct target *to, struct expr_e
 	return 0;
 }
 
+/* int32: 4 bytes; int64, double: 8. */
+static int number_to_binary(struct value v, const struct target *to, struct expr_env *env,
+			    struct value *out, struct err *e)
+{
+	uint64_t bits = (uint64_t)v.i64;
+	uint32_t len = v.type == BSON_INT32 ? 4 : 8;
+	if (v.type == BSON_DOUBLE)
+		memcpy(&bits, &v.f64, sizeof(bits));
+	if (to->subtype != 0)
+		return err_number(e, ERR_INVALID, 241,
+				  "$convert: numbers become binData of subtype 0 only");
+	uint8_t *p = env_alloc(env, len);
+	if (!p)
+		return env_nomem(env, e);
+	for (uint32_t i = 0; i < len; i++)
+		p[to->big_endian ? len - 1 - i : i] = (uint8_t)(bits >> (8 * i));
+	*out = (struct value){ .type = BSON_BINARY, .len = len, .p = p };
+	return 0;
+}
+
 static int to_binary(struct value v, const struct target *to, struct expr_env *env,
 		     struct value *out, struct err *e)
 {
 	if (v.type == BSON_STRING)
 		return text_to_binary(v, to, env, out, e);
+	if (v.type == BSON_INT32 || v.type == BSON_INT64 || v.type == BSON_DOUBLE)
+		return number_to_binary(v, to, env, out, e);
 	if (v.type != BSON_BINARY)
 		return no_conversion(v, BSON_BINARY, e);
 	if (v.subtype != to->subtype)
@@ -432,11 +517,32 @@ static int binary_to_text(struct value v, const struct target *to, struct expr_e
 	return 0;
 }
 
+/* A whole number in base 2, 8 or 16: digits in upper case, a sign before them. */
+static int whole_to_text(struct value v, int base, struct expr_env *env, struct value *out,
+			 struct err *e)
+{
+	char text[65], *end = text + sizeof(text), *p = end;
+	int64_t i;
+	if (!value_to_int64_exact(v, &i))
+		return err_number(e, ERR_INVALID, 241,
+				  "$convert: only whole numbers of 64 bits have a 'base'");
+	uint64_t left = i < 0 ? -(uint64_t)i : (uint64_t)i;
+	do {
+		*--p = upper_digits[left % (unsigned)base];
+		left /= (unsigned)base;
+	} while (left);
+	if (i < 0)
+		*--p = '-';
+	return build_string(env, slice_of(p, (size_t)(end - p)), out, e);
+}
+
 static int to_string(struct value v, const struct target *to, struct expr_env *env,
 		     struct value *out, struct err *e)
 {
 	char text[TEXT_NUMBER_MAX];
 	struct slice s;
+	if (to->base && to->base != 10 && value_is_number(v))
+		return whole_to_text(v, to->base, env, out, e);
 	switch (v.type) {
 	case BSON_BINARY: return binary_to_text(v, to, env, out, e);
 	case BSON_STRING: *out = v; return 0;
@@ -472,15 +578,15 @@ static int convert(struct value v, const struct target *to, struct expr_env *env
 		   struct err *e)
 {
 	switch (to->type) {
-	case BSON_DOUBLE: return to_double(v, out, e);
+	case BSON_DOUBLE: return to_double(v, to, out, e);
 	case BSON_STRING: return to_string(v, to, env, out, e);
 	case BSON_BINARY: return to_binary(v, to, env, out, e);
 	case BSON_OID: return to_oid(v, env, out, e);
 	case BSON_BOOL: to_bool(v, out); return 0;
 	case BSON_DATE: return to_date(v, out, e);
 	case BSON_INT32:
-	case BSON_INT64: return to_integer(v, to->type, out, e);
-	case BSON_DECIMAL128: return to_decimal(v, out, e);
+	case BSON_INT64: return to_integer(v, to, out, e);
+	case BSON_DECIMAL128: return to_decimal(v, to, out, e);
 	default: return no_conversion(v, to->type, e);
 	}
 }
@@ -532,7 +638,31 @@ static int target_of(struct value v, struct target *to, struct err *e)
 	return type_of_value(type, &to->type, e);
 }
 
-enum { C_INPUT, C_TO, C_ERROR, C_NULL, C_FORMAT };
+enum { C_INPUT, C_TO, C_ERROR, C_NULL, C_FORMAT, C_BASE, C_ORDER };
+
+/* 'base' and 'byteOrder'; null is as if not given. */
+static int numeric_options(const struct node *x, struct expr_env *env, struct target *to,
+			   struct err *e)
+{
+	struct value base, order;
+	int64_t b = 0;
+	int rc = node_eval_opt(x->arg[C_BASE], env, &base, e);
+	if (rc == 0)
+		rc = node_eval_opt(x->arg[C_ORDER], env, &order, e);
+	if (rc < 0)
+		return rc;
+	if (!value_nullish(base) && (!value_is_number(base) || !value_to_int64_exact(base, &b) ||
+				     (b != 2 && b != 8 && b != 10 && b != 16)))
+		return err_number(e, ERR_INVALID, 9, "$convert: 'base' is one of 2, 8, 10, 16");
+	to->base = (int)b;
+	if (value_nullish(order))
+		return 0;
+	to->big_endian = order.type == BSON_STRING && slice_is(value_slice(order), "big");
+	if (!to->big_endian &&
+	    (order.type != BSON_STRING || !slice_is(value_slice(order), "little")))
+		return err_number(e, ERR_INVALID, 9, "$convert: 'byteOrder' is one of big, little");
+	return 0;
+}
 
 static int op_convert(const struct node *x, struct expr_env *env, struct value *out, struct err *e)
 {
@@ -544,6 +674,8 @@ static int op_convert(const struct node *x, struct expr_env *env, struct value *
 		rc = node_eval(x->arg[C_TO], env, &type, e);
 	if (rc == 0)
 		rc = node_eval_opt(x->arg[C_FORMAT], env, &to.format, e);
+	if (rc == 0)
+		rc = numeric_options(x, env, &to, e);
 	if (rc < 0)
 		return rc;
 	int null = target_of(type, &to, e);
@@ -555,7 +687,14 @@ static int op_convert(const struct node *x, struct expr_env *env, struct value *
 		*out = VALUE_NULL;
 		return 0;
 	}
-	rc = convert(input, &to, env, out, &cause);
+	/* A format is for text. */
+	bool numeric =
+		x->arg[C_FORMAT] &&
+		((value_is_number(input) && to.type == BSON_BINARY) ||
+		 (input.type == BSON_BINARY &&
+		  (to.type == BSON_INT32 || to.type == BSON_INT64 || to.type == BSON_DOUBLE)));
+	rc = numeric ? no_conversion(input, to.type, &cause)
+		     : convert(input, &to, env, out, &cause);
 	if (rc == 0)
 		return 0;
 	if (x->arg[C_ERROR] && cause.number == 241)
@@ -565,14 +704,17 @@ static int op_convert(const struct node *x, struct expr_env *env, struct value *
 	return rc;
 }
 
-static const struct expr_param convert_params[] = { { "input", 9 },   { "to", 9 },
-						    { "onError", 0 }, { "onNull", 0 },
-						    { "format", 0 },  { NULL, 0 } };
+static const struct expr_param convert_params[] = { { "input", 9 },     { "to", 9 },
+						    { "onError", 0 },   { "onNull", 0 },
+						    { "format", 0 },    { "base", 0 },
+						    { "byteOrder", 0 }, { NULL, 0 } };
 
 static int op_to(const struct node *x, struct expr_env *env, const struct value *v,
 		 struct value *out, struct err *e)
 {
 	struct target to = { .type = (uint8_t)x->op->arg, .format = VALUE_MISSING };
+	if (to.type == BSON_STRING)
+		to.format = value_string(SLICE_LIT("auto"));
 	return convert(v[0], &to, env, out, e);
 }
 

@@ -239,6 +239,9 @@ static int op_date_diff(const struct node *x, struct expr_env *env, const struct
 		rc = week_start_of(x, 4, v[4], unit, &week_start, e);
 	if (rc < 0)
 		return rc;
+	int64_t ignored;
+	if (rc == 0 && unit == UNIT_MS && __builtin_sub_overflow(end, start, &ignored))
+		return err_number(e, ERR_INVALID, 5166308, "$dateDiff: the difference overflows");
 	*out = rc > 0 ? VALUE_NULL : value_int64(date_diff(start, end, unit, z, week_start));
 	return 0;
 }

@@ -128,14 +128,6 @@ int node_now(const struct node *x, struct expr_env *env, struct value *out, stru
 	return 0;
 }
 
-int expr_field_path(const struct slice *components, size_t n, struct eval *ev, struct slice root,
-		    struct value *out, struct err *e)
-{
-	ASSERT(n > 0);
-	struct expr_env env = { .ev = ev };
-	return path_in_doc(components, n, &env, root, out, e);
-}
-
 /* ---- objects, arrays, strict operators ---- */
 
 int node_object(const struct node *x, struct expr_env *env, struct value *out, struct err *e)

@@ -151,27 +151,27 @@ static int op_trim(const struct node *x, struct expr_env *env, const struct valu
 		return err_number(e, ERR_TYPE, 50700, "%s: 'chars' is a string, not %s",
 				  x->op->name, value_type_name(v[1]));
 	struct slice s = value_slice(v[0]), chars = given ? value_slice(v[1]) : SLICE_NONE;
-	uint64_t tested = 0;
 	uint32_t cp;
-	while ((x->op->arg & LEFT) && s.len) {
+	int rc = 0;
+	while ((x->op->arg & LEFT) && s.len && rc == 0) {
 		size_t n = utf8_decode(s, &cp);
-		tested += chars.len;
+		rc = env_step(env, chars.len / 16, e);
 		if (n == 0 || !is_trimmed(cp, chars, given))
 			break;
 		s = slice_of(s.p + n, s.len - n);
 	}
-	while ((x->op->arg & RIGHT) && s.len) {
+	while ((x->op->arg & RIGHT) && s.len && rc == 0) {
 		size_t n = 1;
 		while (n < s.len && n < 4 && (s.p[s.len - n] & 0xc0) == 0x80)
 			n++;
-		tested += chars.len;
+		rc = env_step(env, chars.len / 16, e);
 		if (!utf8_decode(slice_of(s.p + s.len - n, n), &cp) ||
 		    !is_trimmed(cp, chars, given))
 			break;
 		s.len -= n;
 	}
 	*out = value_string(s);
-	return env_step(env, tested / 16, e);
+	return rc;
 }
 
 static const struct expr_param trim_params[] = { { "input", 50695 }, { "chars", 0 }, { NULL, 0 } };

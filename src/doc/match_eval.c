@@ -404,22 +404,29 @@ static int test(struct cx *cx, const struct match_node *n, const struct value *v
 
 /* ---- paths through arrays ---- */
 
+/* What comparing with each element may cost beyond a step each: by the bytes that are looked at. */
+static uint64_t comparison_steps(const struct match_node *n, const struct value *array)
+{
+	bool deep = n->op == OP_IN || (n->op <= OP_GTE && (n->operand.type == BSON_DOCUMENT ||
+							   n->operand.type == BSON_ARRAY));
+	return array->len / (deep ? 32 : 512);
+}
+
 /* At the end of the path: an array stands for its elements, then for itself. */
 static int test_leaf(struct cx *cx, const struct match_node *n, const struct value *v)
 {
 	if (v->type != BSON_ARRAY || !n->traverse)
 		return test(cx, n, v);
 	struct bson_iter it;
-	uint64_t steps = 0;
+	uint64_t steps = comparison_steps(n, v);
+	int found = 0;
 	bson_iter_init(&it, value_slice(*v));
-	while (bson_next(&it)) {
-		steps++;
-		int rc = test(cx, n, &it.value);
-		if (rc)
-			return rc;
-	}
+	for (; found == 0 && bson_next(&it); steps++)
+		found = test(cx, n, &it.value);
 	int rc = count_steps(cx, steps);
-	return rc ? rc : test(cx, n, v);
+	if (rc || found)
+		return rc ? rc : found;
+	return test(cx, n, v);
 }
 
 static int in_array(struct cx *cx, const struct match_node *n, struct path rest,
@@ -433,6 +440,9 @@ static struct path path_rest(struct path p)
 static int in_doc(struct cx *cx, const struct match_node *n, struct path rest, struct slice doc)
 {
 	for (;;) {
+		int rc = count_steps(cx, doc.len / 64);
+		if (rc < 0)
+			return rc;
 		struct value v = bson_get(doc, rest.part[0].name);
 		rest = path_rest(rest);
 		if (rest.n == 0)

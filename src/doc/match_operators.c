@@ -308,7 +308,8 @@ static int type_bits(struct match_compiler *c, struct value v, const struct matc
 			return BAD(c, at, "unknown type number: %lld", (long long)number);
 		type = number == -1 ? BSON_MINKEY : (int)number;
 	} else {
-		return BAD(c, at, "a type is a name or a whole number");
+		return match_fail(c, at, ERR_INVALID, value_is_number(v) ? 2 : 14,
+				  "a type is a name or a whole number");
 	}
 	*bits |= 1u << match_type_bit((uint8_t)type);
 	return 0;
@@ -329,7 +330,7 @@ static int type(struct match_compiler *c, const struct match_operator *row,
 			rc = type_bits(c, it.value, &here, &bits);
 		}
 		if (rc == 0 && i == 0)
-			rc = BAD(c, p->at, "$type needs at least one type");
+			rc = match_fail(c, p->at, ERR_INVALID, 9, "$type needs at least one type");
 	} else {
 		rc = type_bits(c, p->arg, p->at, &bits);
 	}

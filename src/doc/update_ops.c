@@ -286,14 +286,23 @@ static const struct update_operator rename_to = {
 	"$rename", NULL, NULL, CREATES_IF_RENAMED, NULL, apply_rename_to,
 };
 
+/* One is the other, or a document around it. */
+static bool on_one_path(struct slice a, struct slice b)
+{
+	struct slice shorter = a.len < b.len ? a : b, longer = a.len < b.len ? b : a;
+	return slice_eq(shorter, slice_of(longer.p, shorter.len)) &&
+	       (longer.len == shorter.len || longer.p[shorter.len] == '.');
+}
+
 static int compile_rename(struct update *u, struct update_op *op, struct err *e)
 {
 	if (op->operand.type != BSON_STRING)
 		return err_number(e, ERR_INVALID, 2, "the new name must be a string, got a %s",
 				  bson_type_name(op->operand.type));
 	struct slice path = op->path, to = value_slice(op->operand);
-	if (slice_eq(path, to))
-		return err_number(e, ERR_INVALID, 2, "the new name is the old one");
+	if (on_one_path(path, to))
+		return err_number(e, ERR_INVALID, 2,
+				  "the old and the new name must not lie on one path");
 	struct update_rename **grown = update_grow(u, u->renames, u->n_renames, &u->cap_renames,
 						   sizeof(struct update_rename *));
 	struct update_rename *r = arena_try(&u->arena, sizeof(*r));

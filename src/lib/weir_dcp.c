@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "dcp/conn.h"
 #include "dcp/feed.h"
+#include "dcp/membership_run.h"
 #include "dcp/source.h"
 #include "net/tls.h"
 #include "os/env.h"
@@ -26,6 +27,9 @@ enum { NAMES_MAX = 256 };
 struct weir_dcp {
 	struct dcp_source *source;
 	struct checkpoint_store *store;
+	bool claims; /* store is one that claims */
+	struct membership *membership;
+	struct membership_run *run; /* NULL: the caller assigns */
 	struct feed *feed;
 	struct tls *store_tls;
 	struct scram_cache store_scram;
@@ -213,6 +217,10 @@ static int open_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, st
 		rc = open_bucket_store(d, o, n_hosts, e);
 	if (rc == 0 && o->checkpoint_read_only)
 		rc = checkpoint_read_only(d->store, &d->store, e);
+	else if (rc == 0 && o->checkpoint_bucket && o->membership) {
+		rc = checkpoint_claiming(d->store, &d->store, e);
+		d->claims = rc == 0;
+	}
 	return rc;
 }
 
@@ -279,10 +287,134 @@ static int open_feed(weir_dcp *d, const weir_dcp_options *o, struct err *e)
 	return rc < 0 ? rc : feed_new(&fo, &d->feed, e);
 }
 
+/* ---- members of a group ---- */
+
+static int open_kind(const weir_dcp_membership *m, struct membership **out, struct err *e)
+{
+	switch (m->kind) {
+	case WEIR_DCP_MEMBERS_NONE: break;
+	case WEIR_DCP_MEMBERS_STATIC: return membership_static(m->member, m->total, out, e);
+	case WEIR_DCP_MEMBERS_DYNAMIC: return membership_dynamic(out, e);
+	case WEIR_DCP_MEMBERS_STATEFULSET: {
+		struct statefulset_options o = { .host = m->host_name,
+						 .total = m->total,
+						 .total_file = m->total_file,
+						 .total_key = m->total_key };
+		return membership_statefulset(&o, out, e);
+	}
+	case WEIR_DCP_MEMBERS_LEASE: {
+		struct lease_options o = { .api = m->lease_api,
+					   .space = m->lease_namespace,
+					   .name = m->lease_name,
+					   .id = m->member_id,
+					   .token_file = m->lease_token_file,
+					   .ca_file = m->lease_ca_file,
+					   .duration = ms(m->lease_ms),
+					   .renew_deadline = ms(m->lease_renew_ms),
+					   .retry = ms(m->lease_retry_ms) };
+		return membership_lease(&o, out, e);
+	}
+	}
+	return err_set(e, ERR_INVALID, "there is no membership of kind %d", (int)m->kind);
+}
+
+static bool group_is_fixed(const weir_dcp_membership *m)
+{
+	return m->kind == WEIR_DCP_MEMBERS_STATIC ||
+	       (m->kind == WEIR_DCP_MEMBERS_STATEFULSET && !m->total_file);
+}
+
+/* The memberships are opened before anything is connected: what is wrong with them is told at once. */
+static int open_membership(weir_dcp *d, const weir_dcp_options *o, weir_dcp_membership *m,
+			   struct err *e)
+{
+	if (!o->membership)
+		return 0;
+	int rc = lib_options(m, sizeof(*m), o->membership, e);
+	if (rc < 0 || m->kind == WEIR_DCP_MEMBERS_NONE)
+		return rc;
+	if (o->checkpoint_file && !group_is_fixed(m))
+		return err_set(e, ERR_INVALID,
+			       "the members of a group that changes hand vBuckets to each other: "
+			       "they need checkpoint_bucket, not a checkpoint_file of each");
+	return open_kind(m, &d->membership, e);
+}
+
+static int give(void *arg, const uint16_t *vb, size_t n, struct err *e)
+{
+	weir_dcp *d = arg;
+	return dcp_source_assign(d->source, vb, n, e);
+}
+
+static nsec delay_of(const weir_dcp_membership *m)
+{
+	enum { DELAY_MS = 3000 };
+	if (m->rebalance_delay_ms == WEIR_DCP_NO_DELAY)
+		return REBALANCE_DELAY_NO;
+	if (m->rebalance_delay_ms)
+		return ms(m->rebalance_delay_ms);
+	return group_is_fixed(m) || m->kind == WEIR_DCP_MEMBERS_DYNAMIC ? REBALANCE_DELAY_NO
+									: ms(DELAY_MS);
+}
+
+static int start_membership(weir_dcp *d, const weir_dcp_membership *m, struct err *e)
+{
+	if (!d->membership)
+		return 0;
+	struct membership_run_options o = { .membership = d->membership,
+					    .claims = d->claims ? d->store : NULL,
+					    .n_vbuckets = dcp_source_vbuckets(d->source),
+					    .how = m->contiguous ? SPREAD_CONTIGUOUS
+								 : SPREAD_STEADY,
+					    .delay = delay_of(m),
+					    .assign = give,
+					    .arg = d };
+	return membership_run_start(&o, &d->run, e);
+}
+
+int weir_dcp_set_membership(weir_dcp *d, uint32_t member, uint32_t total, weir_error *e)
+{
+	if (!d)
+		return lib_null(lib_err(e), "the client");
+	if (!d->run)
+		return err_set(lib_err(e), ERR_INVALID, "opened without a dynamic membership");
+	int rc = membership_dynamic_set(d->membership, member, total, lib_err(e));
+	if (rc == 0)
+		membership_run_wake(d->run);
+	return rc;
+}
+
+int weir_dcp_member_get(weir_dcp *d, weir_dcp_member *out, weir_error *e)
+{
+	struct membership_status st;
+	size_t bytes;
+	if (!d || !out)
+		return lib_null(lib_err(e), d ? "the output" : "the client");
+	int rc = lib_out_size(out, sizeof(*out), &bytes, lib_err(e));
+	if (rc < 0)
+		return rc;
+	if (!d->run)
+		return err_set(lib_err(e), ERR_INVALID, "opened without a membership");
+	membership_run_status(d->run, &st);
+	weir_dcp_member m = { .size = out->size,
+			      .member = st.info.member,
+			      .total = st.info.total,
+			      .generation = st.info.generation,
+			      .vbuckets = st.n_held,
+			      .rebalances = st.changes,
+			      .error = st.error.code,
+			      .over = st.over };
+	(void)snprintf(m.message, sizeof(m.message), "%.*s", (int)sizeof(m.message) - 1,
+		       st.error.code ? st.error.msg : "");
+	memcpy(out, &m, bytes);
+	return 0;
+}
+
 int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *we)
 {
 	struct err *e = lib_err(we);
 	weir_dcp_options o = { 0 };
+	weir_dcp_membership m = { 0 };
 	size_t n_hosts, n_collections;
 	if (!options || !out)
 		return lib_null(e, options ? "the output" : "the options");
@@ -299,10 +431,16 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	if (rc == 0)
 		rc = open_feed(d, &o, e);
 	if (rc == 0)
+		rc = open_membership(d, &o, &m, e);
+	if (rc == 0)
 		rc = open_store(d, &o, n_hosts, e);
 	if (rc == 0)
 		rc = open_source(d, &o, n_hosts, n_collections, e);
+	if (rc == 0)
+		rc = start_membership(d, &m, e);
 	if (rc < 0) {
+		membership_free(d->membership);
+		(void)dcp_source_close(d->source, NULL);
 		free_dcp(d);
 		return rc;
 	}
@@ -314,6 +452,7 @@ int weir_dcp_close(weir_dcp *d, weir_error *e)
 {
 	if (!d)
 		return 0;
+	membership_run_stop(d->run);
 	int rc = dcp_source_close(d->source, lib_err(e));
 	free_dcp(d);
 	return rc;
@@ -328,6 +467,8 @@ int weir_dcp_assign(weir_dcp *d, const uint16_t *vbuckets, size_t n, weir_error 
 {
 	if (!d || (!vbuckets && n))
 		return lib_null(lib_err(e), d ? "the vBuckets" : "the client");
+	if (d->run)
+		return err_set(lib_err(e), ERR_INVALID, "the membership assigns");
 	return dcp_source_assign(d->source, vbuckets, n, lib_err(e));
 }
 
@@ -335,6 +476,8 @@ int weir_dcp_assign_share(weir_dcp *d, uint32_t member, uint32_t total, weir_err
 {
 	if (!d)
 		return lib_null(lib_err(e), "the client");
+	if (d->run)
+		return err_set(lib_err(e), ERR_INVALID, "the membership assigns");
 	return dcp_source_assign_share(d->source, member, total, lib_err(e));
 }
 

@@ -18,9 +18,17 @@ export NODE_PATH=$where/node_modules
 node -e 'require("couchbase")' >"$dir/load" 2>&1 </dev/null ||
 	skip_all "the Node SDK" "its compiled part does not load here"
 
-cluster sdk --nodes 2 --replicas 1 --vbuckets 64
+secure=()
+if openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 \
+	-keyout "$dir/key.pem" -out "$dir/cert.pem" >"$dir/openssl" 2>&1 </dev/null; then
+	secure=(--tls-cert "$dir/cert.pem" --tls-key "$dir/key.pem")
+fi
+cluster sdk --nodes 2 --replicas 1 --vbuckets 64 "${secure[@]}"
 t "the simulated cluster starts" test -n "$url"
-timeout 50 node "$home/node/sdk_test.js" "$url" Administrator password default >"$said" 2>&1 </dev/null
+if [ ${#secure[@]} -gt 0 ]; then
+	secure=("couchbases://127.0.0.1:$(sed -n 's/^node 0: .*kvs \([0-9]*\),.*/\1/p' "$dir/sdk.cluster")" "$dir/cert.pem")
+fi
+timeout 50 node "$home/node/sdk_test.js" "$url" Administrator password default "${secure[@]}" >"$said" 2>&1 </dev/null
 
 while read -r name; do
 	t "Node SDK: $name" named "$said" "$name"
@@ -50,4 +58,11 @@ the new collection is used
 a dropped collection is gone
 ping
 END
+for name in "login over TLS" "a certificate that is not trusted is refused"; do
+	if [ ${#secure[@]} -gt 0 ]; then
+		t "Node SDK: $name" named "$said" "$name"
+	else
+		skip "Node SDK: $name" "no openssl program to make a certificate with"
+	fi
+done
 finish

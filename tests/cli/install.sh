@@ -23,9 +23,13 @@ shared() { gcc -Wall -Wextra -Werror -o "$dir/shared" "$dir/orders.c" $(pkg-conf
 t "the README's example builds against the shared library" shared
 runs() { (cd "$(mktemp -d "$dir/XXXXXX")" && LD_LIBRARY_PATH=$root/usr/lib timeout 20 "$1" | grep -q '^insert '); }
 t "and runs" runs "$dir/shared"
+# A static libweir beside the system's shared libraries: what the .pc file requires, and no further.
 static() {
+	local requires private
+	requires=$(pkg-config --print-requires-private weir | awk '{print $1}')
+	private=$(sed -n 's/^Libs.private: //p' "$PKG_CONFIG_PATH/weir.pc")
 	gcc -o "$dir/static" "$dir/orders.c" $(pkg-config --cflags weir) "$root/usr/lib/libweir.a" \
-		$(PKG_CONFIG_SYSROOT_DIR='' pkg-config --static --libs weir | sed 's/-lweir//')
+		$(PKG_CONFIG_SYSROOT_DIR='' pkg-config --libs $requires) $private
 }
 t "it builds against the static library" static
 t "and runs" runs "$dir/static"

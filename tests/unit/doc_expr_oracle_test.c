@@ -441,7 +441,7 @@ static void the_data_of_expressions_agree(void **state)
 	       "%d unsupported\n",
 	       t.agree, t.differ, t.error, t.skipped, t.rejected, t.errors, t.accepted,
 	       t.unsupported);
-	/* What was reached; docs/conformance-expr.md lists the rest. */
+	/* What was reached; docs/conformance.md lists the rest. */
 	assert_true(t.agree >= 1789);
 	assert_true(t.rejected >= 801);
 	assert_int_equal(t.values, 1810);

@@ -347,6 +347,14 @@ static void arrays_are_mapped_folded_zipped_and_sorted(void **state)
 		{ "{\"$map\":{\"input\":\"$a\",\"in\":\"$$this.b\"}}", "{\"a\":[{\"b\":1},{}]}",
 		  "[1i,null]" },
 		{ "{\"$map\":{\"input\":null,\"in\":1}}", "{}", "null" },
+		{ "{\"$map\":{\"input\":[7,8],\"arrayIndexAs\":\"i\",\"in\":[\"$$i\",\"$$this\"]}}",
+		  "{}", "[[0i,7i],[1i,8i]]" },
+		{ "{\"$filter\":{\"input\":[7,8,9],\"as\":\"x\",\"arrayIndexAs\":\"i\",\"cond\":"
+		  "{\"$ne\":[\"$$i\",1]}}}",
+		  "{}", "[7i,9i]" },
+		{ "{\"$reduce\":{\"input\":[5,5,5],\"initialValue\":0,\"arrayIndexAs\":\"i\","
+		  "\"in\":{\"$add\":[\"$$value\",\"$$i\"]}}}",
+		  "{}", "3i" },
 		{ "{\"$zip\":{\"inputs\":[[1,2],[\"a\"]]}}", "{}", "[[1i,\"a\"]]" },
 		{ "{\"$zip\":{\"inputs\":[[1,2],[\"a\"]],\"useLongestLength\":true,\"defaults\":[0,"
 		  "\"z\"]}}",
@@ -371,6 +379,9 @@ static void arrays_are_mapped_folded_zipped_and_sorted(void **state)
 		{ "{\"$map\":{\"input\":1,\"in\":1}}", "{}", 16883 },
 		{ "{\"$map\":{\"input\":[],\"in\":1,\"x\":2}}", "{}", 16879 },
 		{ "{\"$map\":{\"in\":1}}", "{}", 16880 },
+		{ "{\"$map\":{\"input\":\"$$i\",\"arrayIndexAs\":\"i\",\"in\":1}}", "{}", 17276 },
+		{ "{\"$map\":{\"input\":[],\"arrayIndexAs\":1,\"in\":1}}", "{}", 9 },
+		{ "{\"$map\":{\"input\":[],\"arrayIndexAs\":\"I\",\"in\":1}}", "{}", 9 },
 		{ "{\"$reduce\":{\"input\":1,\"initialValue\":0,\"in\":1}}", "{}", 40080 },
 		{ "{\"$reduce\":{\"initialValue\":0,\"in\":1}}", "{}", 40077 },
 		{ "{\"$zip\":{\"inputs\":[]}}", "{}", 34465 },
@@ -409,6 +420,55 @@ static void medians_and_percentiles_are_exact(void **state)
 	check_errors(errors, ARRAY_LEN(errors));
 }
 
+#define CONVERT(input, to, more) "{\"$convert\":{\"input\":" input ",\"to\":\"" to "\"" more "}}"
+#define BINARY(base64)           "{\"$binary\":{\"base64\":\"" base64 "\",\"subType\":\"00\"}}"
+
+static void whole_numbers_have_a_base_and_numbers_an_order_of_bytes(void **state)
+{
+	static const struct row rows[] = {
+		{ CONVERT("\"fF\"", "int", ",\"base\":16"), "{}", "255i" },
+		{ CONVERT("\"-101\"", "long", ",\"base\":2"), "{}", "-5l" },
+		{ CONVERT("\"17\"", "double", ",\"base\":8"), "{}", "15.0d" },
+		{ CONVERT("-255", "string", ",\"base\":16"), "{}", "\"-FF\"" },
+		{ CONVERT("{\"$numberLong\":\"-9223372036854775808\"}", "string", ",\"base\":16"),
+		  "{}", "\"-8000000000000000\"" },
+		{ CONVERT("\"12\"", "int", ",\"base\":null"), "{}", "12i" },
+		{ CONVERT(BINARY("BQAAAA=="), "int", ""), "{}", "5i" },
+		{ CONVERT(BINARY("BQAAAA=="), "int", ",\"byteOrder\":\"big\""), "{}", "83886080i" },
+		{ CONVERT(BINARY("/w=="), "int", ""), "{}", "-1i" },
+		{ CONVERT(BINARY("/v///////38="), "long", ""), "{}", "9223372036854775806l" },
+		{ CONVERT(BINARY("P/gAAAAAAAA="), "double", ",\"byteOrder\":\"big\""), "{}",
+		  "1.5d" },
+		{ CONVERT(BINARY("AADAPw=="), "double", ""), "{}", "1.5d" },
+		{ "{\"$toString\":" BINARY("aGk=") "}", "{}", "\"aGk=\"" },
+	};
+	static const struct error_row errors[] = {
+		{ CONVERT("\"12\"", "int", ",\"base\":2"), "{}", 241 },
+		{ CONVERT("\"12\"", "int", ",\"base\":7"), "{}", 9 },
+		{ CONVERT("1.5", "string", ",\"base\":2"), "{}", 241 },
+		{ CONVERT("1", "binData", ",\"byteOrder\":\"middle\""), "{}", 9 },
+		{ CONVERT(BINARY("BQAA"), "int", ""), "{}", 241 },
+		{ CONVERT("1", "binData", ",\"format\":\"base64\""), "{}", 241 },
+		{ CONVERT(BINARY("BQAAAAAAAAA="), "int", ""), "{}", 241 },
+		{ CONVERT(BINARY("BQ=="), "double", ""), "{}", 241 },
+	};
+	(void)state;
+	check_rows(rows, ARRAY_LEN(rows));
+	check_errors(errors, ARRAY_LEN(errors));
+	static const char *const back[] = { "7", "-1", "{\"$numberLong\":\"-2\"}", "0.1" };
+	static const char *const type[] = { "int", "int", "long", "double" };
+	for (size_t i = 0; i < ARRAY_LEN(back); i++) {
+		char spec[400];
+		snprintf(
+			spec, sizeof(spec),
+			"{\"$eq\":[%s,{\"$convert\":{\"to\":\"%s\",\"byteOrder\":\"big\",\"input\":"
+			"{\"$convert\":{\"input\":%s,\"to\":\"binData\",\"byteOrder\":\"big\"}}}}]"
+			"}",
+			back[i], type[i], back[i]);
+		check_rows(&(struct row){ spec, "{}", "true" }, 1);
+	}
+}
+
 static void texts_convert_strictly(void **state)
 {
 	static const struct row rows[] = {
@@ -437,6 +497,12 @@ static void texts_convert_strictly(void **state)
 		{ "{\"$toString\":[[1]]}", "{}", 241 },
 		{ "{\"$convert\":{\"input\":1,\"to\":\"unknown\",\"onError\":1}}", "{}", 2 },
 		{ "{\"$toDate\":\"yesterday\"}", "{}", 241 },
+		{ "{\"$toDate\":\"2018-02-30\"}", "{}", 241 },
+		{ "{\"$dateDiff\":{\"startDate\":{\"$date\":{\"$numberLong\":\"-2\"}},\"endDate\":"
+		  "{\"$date\":{\"$numberLong\":\"9223372036854775807\"}},\"unit\":\"millisecond\"}"
+		  "}",
+		  "{}", 5166308 },
+		{ "{\"$toDate\":\"2019-02-29\"}", "{}", 241 },
 	};
 	(void)state;
 	check_rows(rows, ARRAY_LEN(rows));
@@ -587,6 +653,11 @@ static void hostile_specs_end_in_a_limit(void **state)
 		"{\"$map\":{\"input\":{\"$range\":[0,100000]},\"in\":{\"$map\":{\"input\":{\"$"
 		"range\":[0,\"$n\"]},"
 		"\"in\":1}}}}",
+		"{\"$let\":{\"vars\":{\"s\":{\"$reduce\":{\"input\":{\"$range\":[0,19]},"
+		"\"initialValue\":\"ab\",\"in\":{\"$concat\":[\"$$value\",\"$$value\"]}}}},"
+		"\"in\":{\"$trim\":{\"input\":\"$$s\",\"chars\":{\"$concat\":["
+		"{\"$replaceAll\":{\"input\":\"$$s\",\"find\":\"ab\",\"replacement\":\"xy\"}},"
+		"\"ab\"]}}}}}",
 		"{\"$regexMatch\":{\"input\":"
 		"\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\",\"regex\":\"(a+)+$\"}}",
 		"{\"$replaceAll\":{\"input\":{\"$reduce\":{\"input\":{\"$range\":[0,18]},"
@@ -889,6 +960,7 @@ int main(void)
 		cmocka_unit_test(arrays_are_mapped_folded_zipped_and_sorted),
 		cmocka_unit_test(medians_and_percentiles_are_exact),
 		cmocka_unit_test(texts_convert_strictly),
+		cmocka_unit_test(whole_numbers_have_a_base_and_numbers_an_order_of_bytes),
 		cmocka_unit_test(digests_are_the_published_ones),
 		cmocka_unit_test(extended_json_goes_into_values_and_out),
 		cmocka_unit_test(an_error_names_its_place_and_a_near_operator),

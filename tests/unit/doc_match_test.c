@@ -457,9 +457,10 @@ static void errors_name_the_place_and_the_cure(void **state)
 		{ "{'a': {'$size': -1}}", ERR_INVALID, 2, "negative" },
 		{ "{'a': {'$size': '1'}}", ERR_INVALID, 2, "whole" },
 		{ "{'a': {'$type': 'strin'}}", ERR_INVALID, 2, "strin" },
+		{ "{'a': {'$type': {}}}", ERR_INVALID, 14, "$type" },
+		{ "{'a': {'$type': []}}", ERR_INVALID, 9, "at least one" },
 		{ "{'a': {'$type': 99}}", ERR_INVALID, 2, "99" },
 		{ "{'a': {'$type': 0}}", ERR_INVALID, 2, "$exists" },
-		{ "{'a': {'$type': []}}", ERR_INVALID, 2, "at least one" },
 		{ "{'a': {'$mod': [1]}}", ERR_INVALID, 2, "not 1" },
 		{ "{'a': {'$mod': [1, 2, 3]}}", ERR_INVALID, 2, "not 3" },
 		{ "{'a': {'$mod': [0, 2]}}", ERR_INVALID, 2, "cannot be 0" },
@@ -577,6 +578,42 @@ static void a_path_that_branches_at_every_level_ends_in_a_limit(void **state)
 		buf_add_str(&text, "}]");
 	buf_add_str(&text, "}");
 	assert_int_equal(matches_within(buf_cstr(&filter), buf_cstr(&text), 1000000), ERR_LIMIT);
+}
+
+/* Terms times elements: found or not, both count. */
+static void many_terms_over_many_elements_end_in_a_limit(void **state)
+{
+	(void)state;
+	enum { N = 3000 };
+	AUTO(buf) struct buf list = BUF_INIT, all = BUF_INIT, any = BUF_INIT, text = BUF_INIT;
+	for (int i = 0; i < N; i++)
+		buf_add_fmt(&list, "%s%d", i ? "," : "", i);
+	buf_add_str(&list, "]");
+	buf_add_fmt(&all, "{'a': {'$all': [%s}}", buf_cstr(&list));
+	buf_add_fmt(&text, "{'a': [%s}", buf_cstr(&list));
+	assert_int_equal(matches(buf_cstr(&all), buf_cstr(&text)), 1);
+	assert_int_equal(matches_within(buf_cstr(&all), buf_cstr(&text), 1000000), ERR_LIMIT);
+	buf_reset(&text);
+	buf_reset(&all);
+	buf_add_str(&text, "{'a': [");
+	for (int i = 0; i < 20; i++)
+		buf_add_fmt(&text, "%s[%s", i ? "," : "", buf_cstr(&list));
+	buf_add_str(&text, "]}");
+	buf_add_fmt(&all, "{'a': [%s}", buf_cstr(&list));
+	assert_int_equal(matches(buf_cstr(&all), buf_cstr(&text)), 1);
+	buf_reset(&all);
+	buf_add_fmt(&all, "{'a': [0,%s}", buf_cstr(&list));
+	assert_int_equal(matches_within(buf_cstr(&all), buf_cstr(&text), 1000), ERR_LIMIT);
+	buf_reset(&text);
+	buf_add_str(&any, "{'$or': [");
+	buf_add_str(&text, "{'a': [{");
+	for (int i = 0; i < N; i++) {
+		buf_add_fmt(&any, "%s{'a.x%d': 1}", i ? "," : "", i);
+		buf_add_fmt(&text, "%s'y%d': 1", i ? "," : "", i);
+	}
+	buf_add_str(&any, "]}");
+	buf_add_str(&text, "}]}");
+	assert_int_equal(matches_within(buf_cstr(&any), buf_cstr(&text), 500000), ERR_LIMIT);
 }
 
 /* ---- virtual roots, single values ---- */
@@ -855,6 +892,7 @@ int main(void)
 		cmocka_unit_test(too_many_fields_end_in_a_limit),
 		cmocka_unit_test(a_catastrophic_pattern_ends_in_a_limit),
 		cmocka_unit_test(a_path_that_branches_at_every_level_ends_in_a_limit),
+		cmocka_unit_test(many_terms_over_many_elements_end_in_a_limit),
 		cmocka_unit_test(virtual_roots_match_like_documents),
 		cmocka_unit_test(a_single_value_matches_like_a_field),
 		cmocka_unit_test(filters_on_very_many_fields_work),

@@ -1,4 +1,5 @@
-// Couchbase's Node SDK against a cluster: node sdk_test.js couchbase://HOST:PORT USER PASSWORD BUCKET
+// Couchbase's Node SDK against a cluster:
+// node sdk_test.js couchbase://HOST:PORT USER PASSWORD BUCKET [couchbases://HOST:PORT CERTIFICATE]
 //
 // The package is looked for where NODE_PATH says. Each check prints "pass NAME" or "fail NAME: why"; the caller knows
 // the names, so that a check which never ran is not taken for one that passed.
@@ -6,7 +7,7 @@
 const assert = require('assert')
 const couchbase = require('couchbase')
 
-const [url, user, password, bucketName] = process.argv.slice(2)
+const [url, user, password, bucketName, secureUrl, certificate] = process.argv.slice(2)
 const wait = ms => new Promise(done => setTimeout(done, ms))
 let failed = 0
 
@@ -140,6 +141,19 @@ async function collections(bucket) {
 	})
 }
 
+async function secure() {
+	await check('login over TLS', async () => {
+		const cluster = await couchbase.connect(secureUrl, { username: user, password,
+			security: { trustStorePath: certificate } })
+		const coll = cluster.bucket(bucketName).defaultCollection()
+		await coll.upsert('secret', { tls: true })
+		assert.deepStrictEqual((await coll.get('secret')).content, { tls: true })
+		await cluster.close()
+	})
+	await check('a certificate that is not trusted is refused', () => assert.rejects(
+		couchbase.connect(secureUrl, { username: user, password, timeouts: { bootstrapTimeout: 3000 } })))
+}
+
 async function main() {
 	await check('a wrong password is refused', () => assert.rejects(
 		couchbase.connect(url, { username: user, password: 'wrong', timeouts: { bootstrapTimeout: 4000 } }),
@@ -159,6 +173,8 @@ async function main() {
 		})
 		await cluster.close()
 	}
+	if (secureUrl)
+		await secure()
 	process.exitCode = failed ? 1 : 0
 }
 

@@ -436,6 +436,10 @@ static void per_node(struct fake *f, const struct fake_fault *x)
 			n->stalled = x->count != 0;
 		else if (x->kind == FAKE_SPLIT)
 			n->split = x->n;
+		else if (x->kind == FAKE_DOWN)
+			n->down = x->count != 0;
+		for (struct conn *c = n->conns; c && x->kind == FAKE_DOWN && x->count; c = c->next)
+			c->dead = true;
 		for (struct conn *c = n->conns; c && x->kind == FAKE_CUT_AFTER; c = c->next)
 			if (c->kind == CONN_KV && c->is_dcp)
 				c->cut_after = x->n;
@@ -447,6 +451,8 @@ void fake_fault(struct fake *f, const struct fake_fault *x)
 	lock(f);
 	if (x->kind == FAKE_STREAM_END && x->vb >= 0)
 		dcp_end_streams(f, (unsigned)x->vb, x->status);
+	else if (x->kind == FAKE_UNKNOWN)
+		dcp_unknown(f, x);
 	else if (x->kind == FAKE_DROP_CURSOR && x->vb >= 0)
 		dcp_drop_cursor(f, (unsigned)x->vb);
 	else if (x->kind == FAKE_STATUS || x->kind == FAKE_ROLLBACK) {
@@ -469,7 +475,7 @@ void fake_clear_faults(struct fake *f)
 	f->n_faults = 0;
 	for (unsigned i = 0; i < f->o.nodes; i++) {
 		f->node[i].slow_ms = f->node[i].split = 0;
-		f->node[i].stalled = false;
+		f->node[i].stalled = f->node[i].down = false;
 		for (struct conn *c = f->node[i].conns; c; c = c->next)
 			c->cut_after = UINT64_MAX;
 	}

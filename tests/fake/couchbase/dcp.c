@@ -1,7 +1,7 @@
 /* dcp.c: the producer: opening, controls, stream requests with the rollback rules, snapshots, flow control, noop.
  *
- * A stream sends snapshot after snapshot. The first is cut when the stream opens (a backfill from disk up to the high
- * seqno), the later ones from memory whenever there is more than was sent:
+ * A stream sends snapshot after snapshot. The first is cut when the stream opens (a backfill of what is on disk), the
+ * later ones from memory whenever there is more than was sent:
  *
  *	marker [start, end]   items of (at, end], each key's last version only    ... next snapshot
  *
@@ -23,16 +23,11 @@ enum {
 	ST_NMVB = 7,
 	ST_ERANGE = 0x22,
 	ST_ROLLBACK = 0x23,
-	ST_EACCESS = 0x24,
 	ST_NOT_SUPPORTED = 0x83,
 	ST_TMPFAIL = 0x86,
 	ST_UNKNOWN_COLLECTION = 0x88,
 	ST_UNKNOWN_SCOPE = 0x8c,
 	ST_STREAM_ID = 0x8d,
-	OPEN_XATTR = 0x04,
-	OPEN_NO_VALUE = 0x08,
-	OPEN_DELETE_TIMES = 0x20,
-	OPEN_NO_VALUE_DATATYPE = 0x40,
 	SNAP_MEMORY = 0x01,
 	SNAP_DISK = 0x02,
 	SNAP_CHECKPOINT = 0x04,
@@ -268,14 +263,27 @@ static bool filter_gone(struct stream *s, const struct item *it)
 	return s->n_cids == 0;
 }
 
+static const struct copy *copy_here(struct fake *f, const struct conn *c, unsigned vb)
+{
+	const struct vb *v = &f->vb[vb];
+	for (unsigned k = 0; k <= f->o.replicas; k++)
+		if (v->copy[k].node == c->node->index)
+			return &v->copy[k];
+	return NULL;
+}
+
+/* How far the copy's disk is on this node; an ephemeral bucket's memory serves as its disk. */
+static uint64_t disk_high(struct fake *f, const struct conn *c, const struct stream *s)
+{
+	const struct copy *copy = copy_here(f, c, s->vb);
+	return !copy ? 0 : f->o.ephemeral ? copy->have : copy->persisted;
+}
+
 /* How far the copy on this node is. */
 static uint64_t copy_high(struct fake *f, const struct conn *c, const struct stream *s)
 {
-	const struct vb *v = &f->vb[s->vb];
-	for (unsigned k = 0; k <= f->o.replicas; k++)
-		if (v->copy[k].node == c->node->index)
-			return s->flags & REQ_DISK_ONLY ? v->copy[k].persisted : v->copy[k].have;
-	return 0;
+	const struct copy *copy = copy_here(f, c, s->vb);
+	return s->flags & REQ_DISK_ONLY ? disk_high(f, c, s) : copy ? copy->have : 0;
 }
 
 static __thread const struct vb *sorting;
@@ -320,18 +328,21 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 	if (s->at >= high)
 		return false;
 	uint32_t history = c->change_streams ? SNAP_HISTORY | SNAP_DUPLICATES : 0;
-	if (!s->backfilled) {
-		s->backfilled = true;
-		s->snap_end = high;
+	uint64_t on_disk = disk_high(f, c, s), first = s->at + 1, from = s->at;
+	bool backfill = !s->backfilled && on_disk > s->at;
+	bool first_marker = !s->backfilled;
+	s->backfilled = true;
+	if (backfill) {
+		s->snap_end = on_disk < high ? on_disk : high;
 		s->disk = true;
 		if (!cut_oso(f, c, s))
-			send_marker(f, c, s, s->at, high, SNAP_DISK | SNAP_CHECKPOINT | history);
+			send_marker(f, c, s, from, s->snap_end,
+				    SNAP_DISK | SNAP_CHECKPOINT | history);
 		return true;
 	}
 	uint64_t end = s->at + f->o.checkpoint_items;
 	s->snap_end = end < high ? end : high;
 	s->disk = s->flags & REQ_DISK_ONLY;
-	uint64_t first = s->at + 1;
 	while (first < s->snap_end && !visible(c, v, s, &v->item[first - 1]))
 		first++;
 	if (!visible(c, v, s, &v->item[first - 1]) && !s->all) {
@@ -339,7 +350,7 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 		s->at = s->snap_end;
 		return true;
 	}
-	send_marker(f, c, s, first, s->snap_end,
+	send_marker(f, c, s, first_marker ? from : first, s->snap_end,
 		    (s->disk ? SNAP_DISK : SNAP_MEMORY) | SNAP_CHECKPOINT | history);
 	return true;
 }
@@ -379,6 +390,8 @@ static void pump_stream(struct fake *f, struct conn *c, struct stream *s)
 		}
 		if (s->at >= s->snap_end && !cut_snapshot(f, c, s))
 			return;
+		if (s->oso)
+			continue;
 		while (s->at < s->snap_end && room(c) && s->open) {
 			struct item *it = &v->item[s->at];
 			s->at++;
@@ -432,6 +445,20 @@ void dcp_end_streams(struct fake *f, unsigned vb, uint32_t reason)
 			for (unsigned k = 0; k < c->n_streams; k++)
 				if (c->stream[k].open && c->stream[k].vb == vb)
 					send_end(f, c, &c->stream[k], reason);
+}
+
+void dcp_unknown(struct fake *f, const struct fake_fault *x)
+{
+	size_t len = x->n < 1 << 20 ? (size_t)x->n : 1 << 20;
+	uint8_t *body = calloc(1, len + 1);
+	for (unsigned i = 0; i < f->o.nodes; i++)
+		for (struct conn *c = f->node[i].conns; c; c = c->next)
+			for (unsigned k = 0; k < c->n_streams; k++)
+				if (c->stream[k].open &&
+				    (x->vb < 0 || (int)c->stream[k].vb == x->vb))
+					message(f, c, &c->stream[k], x->opcode, SLICE_NONE,
+						SLICE_NONE, slice_of(body, len), 0, 0);
+	free(body);
 }
 
 /* What is left of the snapshot comes with the next one, from disk. */
@@ -616,12 +643,14 @@ static struct stream *free_slot(struct conn *c)
 	return &c->stream[c->n_streams++];
 }
 
-static void failover_log(struct fake *f, unsigned vb, uint8_t *out)
+size_t dcp_failover_log(struct fake *f, unsigned vb, uint8_t out[16 * FAKE_FAILOVER_MAX])
 {
-	for (unsigned i = 0; i < f->vb[vb].n_log; i++) {
+	unsigned n = f->vb[vb].n_log;
+	for (unsigned i = 0; i < n; i++) {
 		put_be64(out + 16 * i, f->vb[vb].log[i].uuid);
 		put_be64(out + 16 * i + 8, f->vb[vb].log[i].seqno);
 	}
+	return 16 * (size_t)n;
 }
 
 /* Active here, or a replica where the client did not insist. */
@@ -674,12 +703,14 @@ static void stream_request(struct fake *f, struct conn *c, const struct packet *
 		kv_not_my_vbucket(f, c, p);
 		return;
 	}
-	struct vb *v = &f->vb[p->vb];
 	struct stream t = { .vb = p->vb, .opaque = p->opaque, .flags = r.flags };
 	uint16_t status = check_request(f, c, p, &t, &r);
 	uint64_t to;
 	if (status) {
-		kv_status(f, c, p, status);
+		if (r.flags & REQ_FROM_LATEST)
+			kv_error(f, c, p, status, "Request contains invalid flags");
+		else
+			kv_status(f, c, p, status);
 		return;
 	}
 	if (scripted_rollback(f, p, &to) || needs_rollback(f, c, &t, &r, &to)) {
@@ -691,132 +722,13 @@ static void stream_request(struct fake *f, struct conn *c, const struct packet *
 	t.end = r.end;
 	*free_slot(c) = t;
 	uint8_t log[16 * FAKE_FAILOVER_MAX];
-	failover_log(f, p->vb, log);
-	kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE, slice_of(log, 16 * v->n_log), 0, 0);
+	kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE,
+		   slice_of(log, dcp_failover_log(f, p->vb, log)), 0, 0);
 	if (!c->noop_due)
 		c->noop_due = f->now_ms + c->noop_ms;
 }
 
 /* ---- the other requests ---- */
-
-static void open_(struct fake *f, struct conn *c, const struct packet *p)
-{
-	if (p->extras.len != 8 || !p->key.len || p->key.len > 200 ||
-	    !(get_be32(p->extras.p + 4) & 1)) {
-		kv_status(f, c, p, ST_EINVAL);
-		return;
-	}
-	if (c->no_dcp_privilege) {
-		kv_status(f, c, p, ST_EACCESS);
-		return;
-	}
-	if (get_be32(p->extras.p + 4) & 0x02 ||
-	    ((get_be32(p->extras.p + 4) & OPEN_NO_VALUE) &&
-	     (get_be32(p->extras.p + 4) & OPEN_NO_VALUE_DATATYPE))) {
-		kv_status(f, c, p, ST_EINVAL);
-		return;
-	}
-	char name[201];
-	snprintf(name, sizeof(name), "%.*s", (int)p->key.len, (const char *)p->key.p);
-	for (struct conn *o = c->node->conns; o; o = o->next)
-		if (o != c && o->is_dcp && strcmp(o->name, name) == 0)
-			o->dead = true;
-	memcpy(c->name, name, sizeof(name));
-	c->is_dcp = true;
-	c->dcp_flags = get_be32(p->extras.p + 4);
-	c->noop_ms = 20000;
-	c->marker = 10;
-	f->stats.dcp_opens++;
-	kv_status(f, c, p, ST_OK);
-}
-
-static bool one_of(const char *value, const char *const *words)
-{
-	while (*words && strcmp(value, *words) != 0)
-		words++;
-	return *words != NULL;
-}
-
-/* Settings that are on or off. */
-static bool *control_flag(struct conn *c, struct slice key)
-{
-	const struct {
-		const char *name;
-		bool *flag;
-	} flags[] = {
-		{ "enable_noop", &c->noop },
-		{ "enable_expiry_opcode", &c->expiry_opcode },
-		{ "send_stream_end_on_client_close_stream", &c->end_on_close },
-		{ "supports_cursor_dropping", &c->cursor_dropping },
-		{ "enable_stream_id", &c->stream_ids },
-		{ "force_value_compression", &c->force_snappy },
-		{ "v7_dcp_status_codes", &c->v7_codes },
-		{ "flatbuffers_system_events", &c->flatbuffers },
-		{ "change_streams", &c->change_streams },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-		if (slice_is(key, flags[i].name))
-			return flags[i].flag;
-	return NULL;
-}
-
-static uint16_t control_value(struct fake *f, struct conn *c, struct slice key, const char *value)
-{
-	static const char *const priorities[] = { "high", "medium", "low", NULL };
-	static const char *const orders[] = { "round-robin", "sequential", NULL };
-	static const char *const osos[] = { "true", "true_with_seqno_advanced", NULL };
-	char *end;
-	if (slice_is(key, "set_priority"))
-		return one_of(value, priorities) ? ST_OK : ST_EINVAL;
-	if (slice_is(key, "backfill_order"))
-		return one_of(value, orders) ? ST_OK : ST_EINVAL;
-	if (slice_is(key, "stream_buffer_size"))
-		return ST_NOT_SUPPORTED;
-	if (slice_is(key, "set_noop_interval")) {
-		double seconds = strtod(value, &end);
-		if (*end || !(seconds >= 0.1))
-			return ST_EINVAL;
-		c->noop_ms = (int64_t)(seconds * 1000);
-		return ST_OK;
-	}
-	if (slice_is(key, "connection_buffer_size")) {
-		uint64_t n = strtoull(value, &end, 10);
-		if (*end || end == value || n > UINT32_MAX)
-			return ST_EINVAL;
-		c->window = n;
-		return ST_OK;
-	}
-	if (slice_is(key, "enable_out_of_order_snapshots") && one_of(value, osos)) {
-		c->oso = true;
-		c->oso_advanced = strcmp(value, "true") != 0;
-		return ST_OK;
-	}
-	if (slice_is(key, "max_marker_version") && f->o.version >= 80 && c->collections) {
-		double version = strtod(value, &end);
-		c->marker = (unsigned)(version * 10 + 0.5);
-		return *end || (c->marker != 10 && c->marker != 20 && c->marker != 22) ? ST_EINVAL
-										       : ST_OK;
-	}
-	return ST_EINVAL;
-}
-
-static uint16_t control(struct fake *f, struct conn *c, struct slice key, const char *value)
-{
-	bool yes = strcmp(value, "true") == 0, *flag = control_flag(c, key);
-	if (!flag)
-		return control_value(f, c, key, value);
-	if (!yes && strcmp(value, "false") != 0)
-		return ST_EINVAL;
-	if (flag == &c->change_streams && !f->o.magma)
-		return ST_NOT_SUPPORTED;
-	if (!yes &&
-	    (flag == &c->change_streams || flag == &c->flatbuffers || flag == &c->stream_ids))
-		return ST_EINVAL; /* these cannot be switched off */
-	if (flag == &c->force_snappy && !c->snappy)
-		return ST_EINVAL;
-	*flag = yes;
-	return ST_OK;
-}
 
 static void close_stream(struct fake *f, struct conn *c, const struct packet *p)
 {
@@ -843,17 +755,17 @@ bool dcp_request(struct fake *f, struct conn *c, const struct packet *p)
 	if (p->opcode < 0x50 || p->opcode > 0x68)
 		return false;
 	if (p->opcode == 0x50) {
-		open_(f, c, p);
+		dcp_open(f, c, p);
 		return true;
 	}
 	if (!c->is_dcp) {
-		kv_status(f, c, p, ST_EINVAL);
+		kv_error(f, c, p, ST_EINVAL, "The command can only be sent on a DCP connection");
 		return true;
 	}
 	switch (p->opcode) {
 	case 0x5e:
 		snprintf(value, sizeof(value), "%.*s", (int)p->value.len, (const char *)p->value.p);
-		kv_status(f, c, p, control(f, c, p->key, value));
+		kv_status(f, c, p, dcp_control(f, c, p->key, value));
 		break;
 	case 0x53: stream_request(f, c, p); break;
 	case 0x52: close_stream(f, c, p); break;
@@ -868,9 +780,8 @@ bool dcp_request(struct fake *f, struct conn *c, const struct packet *p)
 			kv_not_my_vbucket(f, c, p);
 			break;
 		}
-		failover_log(f, p->vb, log);
 		kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE,
-			   slice_of(log, 16 * f->vb[p->vb].n_log), 0, 0);
+			   slice_of(log, dcp_failover_log(f, p->vb, log)), 0, 0);
 		break;
 	default: kv_status(f, c, p, 0x81);
 	}

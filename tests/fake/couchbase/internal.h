@@ -71,7 +71,7 @@ struct node {
 	int kv_fd, kvs_fd, http_fd, https_fd;
 	uint16_t kv_port, kvs_port, http_port, https_port;
 	bool failed;                /* failed over: listens no more in the map */
-	bool stalled;
+	bool stalled, down;
 	uint64_t slow_ms, split;
 	struct conn *conns;
 };
@@ -173,7 +173,8 @@ struct conn {
 	int64_t send_after_ms;
 	uint64_t cut_after;           /* UINT64_MAX: never */
 	/* HELLO */
-	bool snappy, json, xattr, xerror, collections, duplex, map_push, map_brief, mutation_seqno, known_version, alt, tracing;
+	bool snappy, json, xattr, xerror, collections, duplex, map_push, map_brief, mutation_seqno, known_version, alt, tracing, dedupe_maps;
+	int64_t map_rev;              /* the newest map that this connection was told */
 	/* session */
 	int auth;                     /* 0 no, 1 in the middle of SCRAM, 2 yes */
 	bool no_dcp_privilege;
@@ -215,10 +216,18 @@ struct packet {
 bool kv_on_bytes(struct fake *f, struct conn *c);   /* false: close */
 void kv_respond(struct conn *c, const struct packet *req, uint16_t status, struct slice extras, struct slice key,
 		struct slice value, uint8_t datatype, uint64_t cas);
+void kv_error(struct fake *f, struct conn *c, const struct packet *req, uint16_t status, const char *context);
 void kv_status(struct fake *f, struct conn *c, const struct packet *req, uint16_t status);
 void kv_not_my_vbucket(struct fake *f, struct conn *c, const struct packet *req);
 void kv_push_map(struct fake *f, struct conn *c);
 bool kv_fault_status(struct fake *f, struct conn *c, const struct packet *p); /* answered by a scripted fault */
+
+/* ---- dcp_open.c ---- */
+
+enum { OPEN_XATTR = 0x04, OPEN_NO_VALUE = 0x08, OPEN_DELETE_TIMES = 0x20, OPEN_NO_VALUE_DATATYPE = 0x40 };
+
+void dcp_open(struct fake *f, struct conn *c, const struct packet *p);
+uint16_t dcp_control(struct fake *f, struct conn *c, struct slice key, const char *value); /* the status */
 
 /* ---- dcp.c ---- */
 
@@ -226,6 +235,8 @@ bool dcp_request(struct fake *f, struct conn *c, const struct packet *p); /* tru
 void dcp_pump(struct fake *f, struct conn *c);
 void dcp_tick(struct fake *f, struct conn *c);
 void dcp_free(struct conn *c);
+void dcp_unknown(struct fake *f, const struct fake_fault *x);
+size_t dcp_failover_log(struct fake *f, unsigned vb, uint8_t out[16 * FAKE_FAILOVER_MAX]); /* the length */
 void dcp_drop_cursor(struct fake *f, unsigned vb);
 void dcp_end_streams(struct fake *f, unsigned vb, uint32_t reason);
 

@@ -56,11 +56,27 @@ void kv_status(struct fake *f, struct conn *c, const struct packet *req, uint16_
 	kv_respond(c, req, status, SLICE_NONE, SLICE_NONE, slice_str(body), datatype, 0);
 }
 
+/* With extended errors it says why. */
+void kv_error(struct fake *f, struct conn *c, const struct packet *req, uint16_t status,
+	      const char *context)
+{
+	char body[200];
+	if (!c->xerror) {
+		kv_status(f, c, req, status);
+		return;
+	}
+	snprintf(body, sizeof(body), "{\"error\":{\"context\":\"%s\"}}", context);
+	kv_respond(c, req, status, SLICE_NONE, SLICE_NONE, slice_str(body), c->json ? 1 : 0, 0);
+}
+
 void kv_not_my_vbucket(struct fake *f, struct conn *c, const struct packet *req)
 {
 	struct buf map = BUF_INIT;
-	topology_map(f, c->node->index, &map);
-	kv_respond(c, req, ST_NMVB, SLICE_NONE, SLICE_NONE, buf_slice(&map), c->json ? 1 : 0, 0);
+	if (!c->dedupe_maps || c->map_rev < f->rev)
+		topology_map(f, c->node->index, &map);
+	c->map_rev = f->rev;
+	kv_respond(c, req, ST_NMVB, SLICE_NONE, SLICE_NONE, buf_slice(&map),
+		   c->json && map.len ? 1 : 0, 0);
 	buf_done(&map);
 }
 
@@ -127,6 +143,7 @@ static void hello(struct fake *f, struct conn *c, const struct packet *p)
 		case 0x14: flag = &plain; break;
 		case 0x17: flag = &plain; break;
 		case 0x1d: flag = &c->known_version; break;
+		case 0x1e: flag = &c->dedupe_maps; break;
 		case 0x1f: flag = &c->map_brief; break;
 		}
 		if (!flag)
@@ -426,7 +443,10 @@ static void all_seqnos(struct fake *f, struct conn *c, const struct packet *p)
 			here |= vb->copy[k].node == c->node->index;
 		if (!here || (state == 2 && active))
 			continue;
-		uint64_t seqno = vb->n;
+		uint64_t seqno = 0;
+		for (unsigned k = 0; k <= f->o.replicas; k++)
+			if (vb->copy[k].node == c->node->index)
+				seqno = vb->copy[k].have;
 		while (by_collection && seqno && vb->item[seqno - 1].cid != cid)
 			seqno--;
 		uint8_t row[10];
@@ -511,6 +531,16 @@ static void manifest(struct fake *f, struct conn *c, const struct packet *p)
 	buf_done(&out);
 }
 
+/* The failover log, for who does not stream. */
+static void get_failover_log(struct fake *f, struct conn *c, const struct packet *p)
+{
+	uint8_t log[16 * FAKE_FAILOVER_MAX];
+	if (!vb_ready(f, c, p))
+		return;
+	size_t len = dcp_failover_log(f, p->vb, log);
+	kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE, slice_of(log, len), 0, 0);
+}
+
 static void stat_line(struct conn *c, const struct packet *p, const char *key, unsigned vb,
 		      uint64_t value)
 {
@@ -564,6 +594,7 @@ static void request(struct fake *f, struct conn *c, const struct packet *p)
 	case 0xb5: cluster_config(f, c, p); return;
 	case 0x48: all_seqnos(f, c, p); return;
 	case 0x91: observe_seqno(f, c, p); return;
+	case 0x96: get_failover_log(f, c, p); return;
 	case 0xba: manifest(f, c, p); return;
 	case 0xbb:
 	case 0xbc: collection_id(f, c, p); return;

@@ -31,6 +31,7 @@ static void usage(void)
 	     "0.5\n"
 	     "  --version 7.2|8.0 --magma --ephemeral  7.2 on couchstore\n"
 	     "  --oso ITEMS                            backfills of so many come out of order\n"
+	     "  --external                             reached by alternate addresses only\n"
 	     "  --tls-cert FILE --tls-key FILE         also listens with TLS\n"
 	     "  --tls-ca FILE                          client certificates by it log in\n"
 	     "  --reader NAME:TEXT                     a user who may not stream\n"
@@ -51,6 +52,7 @@ int main(int argc, char **argv)
 		{ "expiry-pager", required_argument, NULL, 'e' },
 		{ "version", required_argument, NULL, 'V' },
 		{ "magma", no_argument, NULL, 'm' },
+		{ "external", no_argument, NULL, 'x' },
 		{ "ephemeral", no_argument, NULL, 'E' },
 		{ "oso", required_argument, NULL, 'o' },
 		{ "tls-cert", required_argument, NULL, 'c' },
@@ -77,6 +79,7 @@ int main(int argc, char **argv)
 		case 'e': o.expiry_pager_ms = (int)(atof(optarg) * 1000); break;
 		case 'V': o.version = strtod(optarg, NULL) >= 8 ? 80 : 72; break;
 		case 'm': o.magma = true; break;
+		case 'x': o.external = true; break;
 		case 'E': o.ephemeral = true; break;
 		case 'o': o.oso_items = (unsigned)atoi(optarg); break;
 		case 'c': o.tls_cert = optarg; break;

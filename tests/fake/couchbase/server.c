@@ -155,6 +155,10 @@ static void accept_one(struct fake *f, struct node *n, int listener, enum conn_k
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
+	if (n->down) {
+		close(fd);
+		return;
+	}
 	int one = 1;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	struct conn *c = calloc(1, sizeof(*c));

@@ -33,6 +33,15 @@ static void services(const struct node *n, struct buf *out)
 	buf_add_str(out, "}");
 }
 
+/* What the node calls itself. On an external network nobody else can use it. */
+static void own_name(const struct fake *f, const struct node *n, struct buf *out)
+{
+	if (f->o.external)
+		buf_add_fmt(out, "node-%d.invalid", n->index);
+	else
+		buf_add_str(out, "127.0.0.1");
+}
+
 static void nodes_ext(struct fake *f, int self, struct buf *out)
 {
 	buf_add_str(out, "\"nodesExt\":[");
@@ -42,9 +51,20 @@ static void nodes_ext(struct fake *f, int self, struct buf *out)
 		if (n->failed)
 			continue;
 		buf_add_fmt(out, "%s{\"services\":", first ? "" : ",");
-		services(n, out);
-		buf_add_fmt(out, ",\"hostname\":\"127.0.0.1\"%s}",
-			    (int)i == self ? ",\"thisNode\":true" : "");
+		if (f->o.external)
+			buf_add_str(out, "{\"mgmt\":8091,\"kv\":11210}");
+		else
+			services(n, out);
+		buf_add_str(out, ",\"hostname\":\"");
+		own_name(f, n, out);
+		buf_add_str(out, "\"");
+		if (f->o.external) {
+			buf_add_str(out, ",\"alternateAddresses\":{\"external\":{\"hostname\":"
+					 "\"127.0.0.1\",\"ports\":");
+			services(n, out);
+			buf_add_str(out, "}}");
+		}
+		buf_add_str(out, (int)i == self ? ",\"thisNode\":true}" : "}");
 		first = false;
 	}
 	buf_add_str(out, "]");
@@ -81,8 +101,11 @@ void topology_map(struct fake *f, int self, struct buf *out)
 	for (unsigned i = 0; i < f->o.nodes; i++) {
 		if (f->node[i].failed)
 			continue;
-		buf_add_fmt(out, "%s{\"hostname\":\"127.0.0.1:%u\",\"ports\":{\"direct\":%u}}",
-			    first ? "" : ",", f->node[i].http_port, f->node[i].kv_port);
+		buf_add_fmt(out, "%s{\"hostname\":\"", first ? "" : ",");
+		own_name(f, &f->node[i], out);
+		buf_add_fmt(out, ":%u\",\"ports\":{\"direct\":%u}}",
+			    f->o.external ? 8091 : f->node[i].http_port,
+			    f->o.external ? 11210 : f->node[i].kv_port);
 		first = false;
 	}
 	buf_add_str(out, "],");
@@ -95,7 +118,9 @@ void topology_map(struct fake *f, int self, struct buf *out)
 	for (unsigned i = 0; i < f->o.nodes; i++) {
 		if (f->node[i].failed)
 			continue;
-		buf_add_fmt(out, "%s\"127.0.0.1:%u\"", first ? "" : ",", f->node[i].kv_port);
+		buf_add_str(out, first ? "\"" : ",\"");
+		own_name(f, &f->node[i], out);
+		buf_add_fmt(out, ":%u\"", f->o.external ? 11210 : f->node[i].kv_port);
 		first = false;
 	}
 	buf_add_str(out, "],\"vBucketMap\":[");

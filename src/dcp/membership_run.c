@@ -1,0 +1,198 @@
+#include "dcp/membership_run.h"
+
+#include "base/mem.h"
+#include "os/env.h"
+#include "os/thread.h"
+
+#define RETRY_AFTER NSEC_PER_SEC
+#define LOOK_AFTER  NSEC_PER_SEC /* how often it is asked whether something was fenced */
+
+struct membership_run {
+	struct membership_run_options o;
+	struct thread thread;
+	struct mutex lock; /* guards stop, woken, status */
+	struct cond changed;
+	bool stop, woken;
+	struct membership_status status;
+	/* the thread's */
+	struct handover h;
+	uint16_t *vb; /* the set */
+	size_t n;
+	bool *held, *flags;
+	bool again;
+	nsec again_at;
+};
+
+static void note(struct membership_run *r, const struct err *e, bool over)
+{
+	mutex_lock(&r->lock);
+	r->status.error = *e;
+	r->status.over |= over;
+	mutex_unlock(&r->lock);
+}
+
+/* What was in the last set and is not in this one may be claimed anew from now on. */
+static void release_gone(struct membership_run *r)
+{
+	memset(r->flags, 0, r->o.n_vbuckets);
+	for (size_t i = 0; i < r->n; i++)
+		r->flags[r->vb[i]] = true;
+	for (uint32_t v = 0; v < r->o.n_vbuckets; v++) {
+		uint16_t vb = (uint16_t)v;
+		if (r->held[v] && !r->flags[v] && r->o.claims)
+			checkpoint_claiming_release(r->o.claims, &vb, 1);
+		r->held[v] = r->flags[v];
+	}
+}
+
+static void give(struct membership_run *r)
+{
+	struct err e = ERR_INIT;
+	int rc = r->o.assign(r->o.arg, r->vb, r->n, &e);
+	r->again = rc < 0;
+	r->again_at = env_mono(r->o.env) + RETRY_AFTER;
+	if (rc < 0) {
+		note(r, &e, false);
+		return;
+	}
+	release_gone(r);
+	mutex_lock(&r->lock);
+	r->status.n_held = (uint32_t)r->n;
+	r->status.changes++;
+	mutex_unlock(&r->lock);
+}
+
+static void drop_fenced(struct membership_run *r)
+{
+	bool any = false;
+	if (!r->o.claims || checkpoint_claiming_fenced(r->o.claims, r->flags, r->o.n_vbuckets) == 0)
+		return;
+	for (uint32_t v = 0; v < r->o.n_vbuckets; v++)
+		any |= r->flags[v] &= r->held[v];
+	if (any)
+		handover_lost(&r->h, r->flags, env_mono(r->o.env), MAX(r->o.delay, RETRY_AFTER));
+}
+
+/* When something is due again. */
+static nsec hand_over(struct membership_run *r)
+{
+	nsec due = -1;
+	drop_fenced(r);
+	if (handover_next(&r->h, env_mono(r->o.env), r->vb, &r->n, &due) ||
+	    (r->again && env_mono(r->o.env) >= r->again_at))
+		give(r);
+	if (r->again && (due < 0 || r->again_at < due))
+		due = r->again_at;
+	return due;
+}
+
+/* One step, and what follows from it; when to come again. */
+static nsec turn(struct membership_run *r, nsec *step_at)
+{
+	struct membership_info info = { 0 };
+	struct err e = ERR_INIT;
+	nsec next = RETRY_AFTER, now = env_mono(r->o.env);
+	if (now >= *step_at) {
+		int rc = membership_step(r->o.membership, &info, &next, &e);
+		now = env_mono(r->o.env);
+		*step_at = now + next;
+		note(r, rc < 0 ? &e : &r->o.membership->trouble, rc < 0);
+		if (handover_see(&r->h, &info, now, &e) < 0)
+			note(r, &e, false);
+		mutex_lock(&r->lock);
+		r->status.info = info;
+		mutex_unlock(&r->lock);
+	}
+	nsec due = hand_over(r), look = env_mono(r->o.env) + LOOK_AFTER;
+	nsec until = r->o.claims ? MIN(*step_at, look) : *step_at;
+	return due >= 0 ? MIN(until, due) : until;
+}
+
+static void *run(void *arg)
+{
+	struct membership_run *r = arg;
+	nsec step_at = 0;
+	mutex_lock(&r->lock);
+	while (!r->stop) {
+		if (r->woken)
+			step_at = 0;
+		r->woken = false;
+		mutex_unlock(&r->lock);
+		nsec until = turn(r, &step_at);
+		mutex_lock(&r->lock);
+		while (!r->stop && !r->woken && env_mono(r->o.env) < until)
+			(void)cond_wait_until(&r->changed, &r->lock, until);
+	}
+	mutex_unlock(&r->lock);
+	struct err e = ERR_INIT;
+	(void)r->o.assign(r->o.arg, NULL, 0, &e);
+	membership_leave(r->o.membership);
+	return NULL;
+}
+
+static void run_free(struct membership_run *r)
+{
+	handover_done(&r->h);
+	mem_free(r->vb);
+	mem_free(r->held);
+	mem_free(r->flags);
+	mutex_done(&r->lock);
+	cond_done(&r->changed);
+	mem_free(r);
+}
+
+int membership_run_start(const struct membership_run_options *o, struct membership_run **out,
+			 struct err *e)
+{
+	struct membership_run *r = mem_try(sizeof(*r));
+	if (!r)
+		return err_nomem(e);
+	size_t room = (size_t)o->n_vbuckets + 1;
+	r->o = *o;
+	if (!r->o.env)
+		r->o.env = env_posix();
+	mutex_init(&r->lock);
+	cond_init(&r->changed);
+	r->vb = mem_try_array(room, sizeof(*r->vb));
+	r->held = mem_try_array(room, sizeof(*r->held));
+	r->flags = mem_try_array(room, sizeof(*r->flags));
+	int rc = r->vb && r->held && r->flags ? 0 : err_nomem(e);
+	if (rc == 0)
+		rc = handover_init(&r->h, o->how, o->n_vbuckets, o->delay, e);
+	if (rc == 0)
+		rc = thread_start(&r->thread, "weir-member", run, r, e);
+	if (rc < 0) {
+		run_free(r);
+		return rc;
+	}
+	*out = r;
+	return 0;
+}
+
+void membership_run_wake(struct membership_run *r)
+{
+	mutex_lock(&r->lock);
+	r->woken = true;
+	cond_signal(&r->changed);
+	mutex_unlock(&r->lock);
+}
+
+void membership_run_stop(struct membership_run *r)
+{
+	if (!r)
+		return;
+	mutex_lock(&r->lock);
+	r->stop = true;
+	cond_signal(&r->changed);
+	mutex_unlock(&r->lock);
+	thread_join(&r->thread);
+	membership_free(r->o.membership);
+	run_free(r);
+}
+
+void membership_run_status(struct membership_run *r, struct membership_status *out)
+{
+	mutex_lock(&r->lock);
+	*out = r->status;
+	mutex_unlock(&r->lock);
+}

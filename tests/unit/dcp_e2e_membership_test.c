@@ -1,0 +1,207 @@
+/* Members of a group against the simulated cluster, through the public interface. */
+#include "tests/test.h"
+
+#include "os/env.h"
+#include "tests/fake/couchbase/fake.h"
+#include "weir/weir.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { VBS = 16, KEYS = 4096 };
+
+struct group {
+	struct fake *fake;
+	char hosts[64];
+	unsigned written;
+	unsigned char seen[KEYS]; /* by the number in the key */
+};
+
+static void group_open(struct group *g)
+{
+	*g = (struct group){ .fake = fake_start(
+				     &(struct fake_options){ .nodes = 2, .vbuckets = VBS }) };
+	assert_non_null(g->fake);
+	(void)snprintf(g->hosts, sizeof(g->hosts), "127.0.0.1:%u", fake_kv_port(g->fake, 0));
+}
+
+static weir_dcp *join(struct group *g, const weir_dcp_membership *m)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp *d;
+	weir_dcp_options o = { .size = sizeof(o),
+			       .hosts = g->hosts,
+			       .user = "Administrator",
+			       .password = "password",
+			       .bucket = "default",
+			       .group = "g",
+			       .manual_commit = true,
+			       .checkpoint_bucket = "default",
+			       .membership = m };
+	if (weir_dcp_open(&o, &d, &e) != 0)
+		fail_msg("open: %s", e.message);
+	return d;
+}
+
+static void load(struct group *g, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		char key[24];
+		(void)snprintf(key, sizeof(key), "k%u", g->written);
+		(void)fake_set(g->fake, g->written++ % VBS, 0, key, SLICE_LIT("{\"a\":1}"));
+	}
+}
+
+static void take(struct group *g, weir_dcp *d, int wait_ms)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	const weir_dcp_event *events;
+	size_t n;
+	int rc = weir_dcp_poll(d, wait_ms, &events, &n, &e);
+	if (rc < 0)
+		fail_msg("poll: %s", e.message);
+	for (size_t i = 0; rc == 1 && i < n; i++) {
+		unsigned number;
+		char key[24];
+		weir_dcp_info info = { .size = sizeof(info) };
+		weir_dcp_event_info(d, weir_dcp_event_at(events, i), &info);
+		(void)snprintf(key, sizeof(key), "%.*s", (int)info.key_len, (const char *)info.key);
+		if (info.kind == WEIR_DCP_MUTATION && sscanf(key, "k%u", &number) == 1)
+			g->seen[number]++;
+	}
+	if (rc == 1)
+		(void)weir_dcp_ack(d, events, n);
+}
+
+static unsigned unseen(const struct group *g)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < g->written; i++)
+		n += g->seen[i] == 0;
+	return n;
+}
+
+static weir_dcp_member member(weir_dcp *d)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp_member m = { .size = sizeof(m) };
+	assert_int_equal(weir_dcp_member_get(d, &m, &e), 0);
+	return m;
+}
+
+/* Polls everybody until nothing is missing and d[i] has want[i] vBuckets. */
+static void settle(struct group *g, weir_dcp **d, const unsigned *want, unsigned n)
+{
+	nsec deadline = env_mono(env_posix()) + 8 * NSEC_PER_SEC;
+	bool good = false;
+	while (!good && env_mono(env_posix()) < deadline) {
+		good = unseen(g) == 0;
+		for (unsigned i = 0; i < n; i++) {
+			take(g, d[i], 10);
+			good &= member(d[i]).vbuckets == want[i];
+		}
+	}
+	if (!good)
+		fail_msg("%u events are missing; the first has %u vBuckets: %s", unseen(g),
+			 member(d[0]).vbuckets, member(d[0]).message);
+}
+
+static void members_hand_vbuckets_over_and_a_stale_one_cannot_save(void **state)
+{
+	(void)state;
+	static struct group g;
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp *d[2];
+	weir_dcp_membership m = { .size = sizeof(m), .kind = WEIR_DCP_MEMBERS_DYNAMIC };
+	group_open(&g);
+	load(&g, 320);
+	d[0] = join(&g, &m);
+	d[1] = join(&g, &m);
+	assert_int_equal(member(d[0]).member, 0);
+	assert_int_equal(weir_dcp_assign_share(d[0], 1, 1, &e), WEIR_ERR_INVALID);
+	assert_int_equal(weir_dcp_set_membership(d[0], 1, 1, &e), 0);
+	settle(&g, d, (unsigned[]){ VBS, 0 }, 2);
+
+	/* half of them move; they were acknowledged, never committed: letting go saves */
+	assert_int_equal(weir_dcp_set_membership(d[0], 1, 2, &e), 0);
+	settle(&g, d, (unsigned[]){ VBS / 2, 0 }, 2);
+	load(&g, 160);
+	assert_int_equal(weir_dcp_set_membership(d[1], 2, 2, &e), 0);
+	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
+	for (unsigned i = 0; i < g.written; i++)
+		assert_int_equal(g.seen[i], 1);
+
+	/* the second is told that it is alone; the first knows nothing of it */
+	assert_int_equal(weir_dcp_set_membership(d[1], 1, 1, &e), 0);
+	settle(&g, d, (unsigned[]){ VBS / 2, VBS }, 2);
+	load(&g, 160);
+	settle(&g, d, (unsigned[]){ VBS / 2, VBS }, 2);
+	assert_int_equal(weir_dcp_commit(d[0], &e), WEIR_ERR_FENCED);
+	assert_int_equal(weir_dcp_set_membership(d[0], 0, 0, &e), 0);
+	assert_int_equal(weir_dcp_commit(d[1], &e), 0);
+	settle(&g, d, (unsigned[]){ 0, VBS }, 2);
+	assert_int_equal(weir_dcp_close(d[0], &e), 0);
+	assert_int_equal(weir_dcp_close(d[1], &e), 0);
+
+	/* whoever comes next goes on where the last one was */
+	memset(g.seen, 1, sizeof(g.seen));
+	d[0] = join(&g, &m);
+	assert_int_equal(weir_dcp_set_membership(d[0], 1, 1, &e), 0);
+	load(&g, 16);
+	memset(g.seen + g.written - 16, 0, 16);
+	settle(&g, d, (unsigned[]){ VBS }, 1);
+	for (unsigned i = 0; i < g.written; i++)
+		assert_int_equal(g.seen[i], 1);
+	assert_int_equal(weir_dcp_close(d[0], &e), 0);
+	fake_stop(g.fake);
+}
+
+static void static_members_share_and_impossible_groups_are_refused(void **state)
+{
+	(void)state;
+	static struct group g;
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp *d[3];
+	group_open(&g);
+	load(&g, 160);
+	for (unsigned i = 0; i < 3; i++) {
+		weir_dcp_membership m = { .size = sizeof(m),
+					  .kind = WEIR_DCP_MEMBERS_STATIC,
+					  .member = i + 1,
+					  .total = 3,
+					  .contiguous = true };
+		d[i] = join(&g, &m);
+	}
+	settle(&g, d, (unsigned[]){ 6, 5, 5 }, 3);
+	assert_int_equal(weir_dcp_set_membership(d[0], 1, 1, &e), WEIR_ERR_INVALID);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(weir_dcp_close(d[i], &e), 0);
+
+	weir_dcp_membership bad = {
+		.size = sizeof(bad), .kind = WEIR_DCP_MEMBERS_STATIC, .member = 4, .total = 3
+	};
+	weir_dcp_options o = { .size = sizeof(o),
+			       .hosts = g.hosts,
+			       .user = "Administrator",
+			       .password = "password",
+			       .bucket = "default",
+			       .group = "g",
+			       .checkpoint_file = "never.json",
+			       .membership = &bad };
+	assert_int_equal(weir_dcp_open(&o, &d[0], &e), WEIR_ERR_INVALID);
+	bad.kind = WEIR_DCP_MEMBERS_DYNAMIC; /* with a file of its own */
+	assert_int_equal(weir_dcp_open(&o, &d[0], &e), WEIR_ERR_INVALID);
+	bad.kind = (enum weir_dcp_members)77;
+	assert_int_equal(weir_dcp_open(&o, &d[0], &e), WEIR_ERR_INVALID);
+	fake_stop(g.fake);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(members_hand_vbuckets_over_and_a_stale_one_cannot_save),
+		cmocka_unit_test(static_members_share_and_impossible_groups_are_refused),
+	};
+	return cmocka_run_group_tests_name("dcp/e2e_membership", tests, NULL, NULL);
+}
