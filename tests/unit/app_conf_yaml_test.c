@@ -12,6 +12,14 @@
 
 #define HEAD "hosts: [a, b]\nuser: u\npassword: p\nbucket: o\n"
 
+const char *__lsan_default_suppressions(void);
+
+/* libfyaml 0.7.12 does not free what it used to join a scalar of many parts (fy_token_get_text). */
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libfyaml.so";
+}
+
 static const char *variable(void *arg, const char *name)
 {
 	(void)arg;
@@ -114,6 +122,26 @@ static void variables_are_filled_into_values_once(void **state)
 		"w.yml:1:1: user has no value; leave the key out instead");
 }
 
+static void scalars_of_many_parts_are_joined_as_yaml_says(void **state)
+{
+	(void)state;
+	struct dcp_config c;
+	struct err e = ERR_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(buf) struct buf want = BUF_INIT;
+	buf_add_str(&text, "hosts: a\nuser: u\npassword: ''''''''''''\nbucket: "
+			   "\"\\x41\\u00e9\\t\\\"\"\nstream:\n  filter: |\n");
+	for (int i = 0; i < 40; i++) {
+		buf_add_fmt(&text, "    line %d\n", i);
+		buf_add_fmt(&want, "line %d\n", i);
+	}
+	assert_ok(read_text(buf_cstr(&text), &c, &e), &e);
+	assert_string_equal(c.password, "'''''");
+	assert_string_equal(c.bucket, "A\xC3\xA9\t\"");
+	assert_string_equal(c.filter, buf_cstr(&want));
+	dcp_config_done(&c);
+}
+
 static void what_is_wrong_is_told_with_its_place_and_a_suggestion(void **state)
 {
 	(void)state;
@@ -141,7 +169,8 @@ static void what_is_wrong_is_told_with_its_place_and_a_suggestion(void **state)
 		  "w.yml:2:1: 'user' stands here a second time; first on line 1" },
 		{ "{user: a, 'user': b}\n",
 		  "w.yml:1:11: 'user' stands here a second time; first on line 1" },
-		{ "user: !!str a\n", "w.yml:1:13: tags such as tag:yaml.org,2002:str mean nothing here" },
+		{ "user: !!str a\n",
+		  "w.yml:1:13: tags such as tag:yaml.org,2002:str mean nothing here" },
 		{ "user: a\n---\nuser: b\n", "w.yml:2:1: one document, not several" },
 		{ "stream:\n  window: 16mbb\n",
 		  "w.yml:2:11: stream.window: '16mbb' is not a size such as 64KiB or 16MiB" },
@@ -198,12 +227,9 @@ static void what_is_no_yaml_is_told_with_its_place(void **state)
 	static const struct {
 		const char *text, *place;
 	} cases[] = {
-		{ "user: a\n\tbucket: b\n", "w.yml:1:7: " },
-		{ "user: 'a\n", "w.yml:1:8: " },
-		{ "user: {a: b\n", "w.yml:2:1: " },
-		{ "a: b: c\n", "w.yml:1:5: " },
-		{ "user: a\n bucket: b\n", "w.yml:1:7: " },
-		{ "%YAML 9.9\n%%%\n---\n", "w.yml:" },
+		{ "user: a\n\tbucket: b\n", "w.yml:1:7: " }, { "user: 'a\n", "w.yml:1:8: " },
+		{ "user: {a: b\n", "w.yml:2:1: " },          { "a: b: c\n", "w.yml:1:5: " },
+		{ "user: a\n bucket: b\n", "w.yml:1:7: " },  { "%YAML 9.9\n%%%\n---\n", "w.yml:" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct dcp_config c;
@@ -468,6 +494,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_whole_file_sets_what_it_says_and_leaves_the_defaults),
 		cmocka_unit_test(variables_are_filled_into_values_once),
+		cmocka_unit_test(scalars_of_many_parts_are_joined_as_yaml_says),
 		cmocka_unit_test(what_is_wrong_is_told_with_its_place_and_a_suggestion),
 		cmocka_unit_test(what_is_no_yaml_is_told_with_its_place),
 		cmocka_unit_test(aliases_work_but_cannot_grow_or_go_round),
