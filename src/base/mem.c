@@ -1,6 +1,5 @@
 #include "base/mem.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,16 +38,6 @@ char *mem_strdup(const char *s)
 	char *p = allocator->alloc(n);
 	if (p)
 		memcpy(p, s, n);
-	return p;
-}
-
-void *mem_new(size_t n)
-{
-	void *p = mem_try(n);
-	if (!p) {
-		fprintf(stderr, "weir: out of memory\n");
-		exit(1);
-	}
 	return p;
 }
 

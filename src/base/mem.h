@@ -1,8 +1,7 @@
 /* mem.h: the only door to the heap.
  *
- * What an embedder links (base, os, doc, flow, log, change, lib) uses mem_try and returns ERR_NOMEM
- * when it fails; the rest may use mem_new, which ends the process through one function. The
- * allocator is a table so that a test can fail the k-th allocation.
+ * The library uses mem_try and returns ERR_NOMEM when it fails. The allocator is a table so that a test can fail the
+ * k-th allocation.
  *
  * Thread: any. mem_set_allocator only before the first allocation, or in a single-threaded test.
  */
@@ -23,7 +22,6 @@ void *mem_try(size_t n);                    /* zeroed; NULL when out of memory; 
 void *mem_try_array(size_t n, size_t size); /* the same with an overflow check */
 void *mem_retry(void *p, size_t n);         /* realloc: contents beyond the old size undefined */
 char *mem_strdup(const char *s);            /* NULL when out of memory */
-void *mem_new(size_t n);                    /* zeroed; never NULL: ends the process instead */
 void mem_free(void *p);                     /* NULL is fine */
 
 #endif
