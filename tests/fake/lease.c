@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,6 +312,11 @@ static void serve(struct lease_fake *f, int fd)
 static void *run(void *arg)
 {
 	struct lease_fake *f = arg;
+	/* OpenSSL writes to sockets that the client has closed: an error, not a signal for the whole process. */
+	sigset_t pipe_signal;
+	sigemptyset(&pipe_signal);
+	sigaddset(&pipe_signal, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
 	for (;;) {
 		struct pollfd p = { .fd = f->listener, .events = POLLIN };
 		(void)poll(&p, 1, 20);

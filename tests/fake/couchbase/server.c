@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -262,6 +263,11 @@ static void *serve(void *arg)
 {
 	struct fake *f = arg;
 	struct epoll_event ev[64];
+	/* OpenSSL writes to sockets that the client has closed: an error, not a signal for the whole process. */
+	sigset_t pipe_signal;
+	sigemptyset(&pipe_signal);
+	sigaddset(&pipe_signal, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
 	bool busy = false;
 	for (;;) {
 		int n = epoll_wait(f->epoll_fd, ev, 64, busy ? 0 : TICK_MS);
