@@ -154,7 +154,7 @@ static bool wants_base(struct value v, const struct target *to)
 /* 4 or 8 bytes of IEEE 754. */
 static bool binary_to_double(struct value v, bool big_endian, double *out)
 {
-	uint8_t bytes[8];
+	uint8_t bytes[8] = { 0 };
 	if (v.subtype != 0 || (v.len != 4 && v.len != 8))
 		return false;
 	for (uint32_t i = 0; i < v.len; i++)
