@@ -3,7 +3,7 @@
 #include "app/conf_couchbase.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 
 /* libfyaml 0.7.12 does not free what it used to join a scalar of many parts (fy_token_get_text). */
 const char *__lsan_default_suppressions(void)

@@ -12,7 +12,7 @@
 
 #define HEAD "hosts: [a, b]\nuser: u\npassword: p\nbucket: o\n"
 
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 
 /* libfyaml 0.7.12 does not free what it used to join a scalar of many parts (fy_token_get_text). */
 const char *__lsan_default_suppressions(void)
