@@ -78,7 +78,7 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 	if (!accepted)
 		for (uint32_t i = 0; i < s->n_nodes; i++)
 			if (conn_is_ready(s->node[i]->dcp))
-				source_ask_map(s->node[i]->dcp);
+				conn_ask_map(s->node[i]->dcp);
 }
 
 /* At the beginning of everything the mark adopts the branch, so that a restart can tell when it is gone. */
@@ -99,6 +99,12 @@ static void on_history(void *arg, struct vbucket *v)
 	source_observe_soon(s);
 }
 
+static enum reaction reaction(void *arg, struct vbucket *v, uint16_t status)
+{
+	struct conn *c = source_ready_conn(arg, v->node);
+	return c ? conn_reaction(c, status) : REACT_RETRY_LATER;
+}
+
 const struct vbucket_ops source_vbucket_ops = {
 	.stream_req = send_stream_req,
 	.failover_log = send_failover_log,
@@ -108,6 +114,7 @@ const struct vbucket_ops source_vbucket_ops = {
 	.timer = on_vb_timer_changed,
 	.wrong_node = on_wrong_node,
 	.history = on_history,
+	.reaction = reaction,
 };
 
 /* ---- starting them ---- */

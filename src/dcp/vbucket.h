@@ -8,6 +8,7 @@
 #ifndef DCP_VBUCKET_H
 #define DCP_VBUCKET_H
 
+#include "dcp/errormap.h"
 #include "dcp/event.h"
 #include "dcp/wire.h"
 
@@ -46,6 +47,8 @@ struct vbucket_ops {
 	void (*wrong_node)(void *arg, struct vbucket *v,
 			   struct slice map_json);     /* a newer map may be needed */
 	void (*history)(void *arg, struct vbucket *v); /* the branch changed: v->log is new */
+	/* What to do about a status that the machine does not know. NULL: as the protocol alone says. */
+	enum reaction (*reaction)(void *arg, struct vbucket *v, uint16_t status);
 };
 
 /* What all vBuckets of a source share. */
