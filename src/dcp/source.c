@@ -32,6 +32,14 @@ static int check_options(const struct dcp_options *o, struct err *e)
 	return 0;
 }
 
+static bool seeds_want_tls(const struct dcp_options *o)
+{
+	for (size_t i = 0; i < o->n_seeds; i++)
+		if (seed_wants_tls(o->seeds[i]))
+			return true;
+	return false;
+}
+
 static void fill_defaults(struct dcp_source *s)
 {
 	struct dcp_options *o = &s->o;
@@ -147,9 +155,11 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->lock);
 	mutex_init(&s->api);
 	cond_init(&s->changed);
-	if (o->tls)
-		rc = tls_new(o->tls, &s->tls, e);
+	if (o->tls || seeds_want_tls(o))
+		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
 	fill_defaults(s);
+	if (rc == 0)
+		rc = source_read_seeds(s, e);
 	if (rc == 0)
 		rc = notify_open(&s->fd, e);
 	if (rc == 0)

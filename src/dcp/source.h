@@ -41,7 +41,7 @@ enum dcp_hook {
 /* What the pointers point to must stay until the source is closed. */
 struct dcp_options {
 	struct env *env;          /* NULL: env_posix() */
-	const char *const *seeds; /* "host", "host:port", "[v6]:port"; KV ports */
+	const char *const *seeds; /* "host", "host:port", "[v6]:port", "couchbases://host", "http://host:8091": seed.h */
 	size_t n_seeds;
 	const char *user, *password, *bucket;
 	const char *group;             /* names connections; required */
@@ -125,6 +125,8 @@ struct dcp_vbucket_status {
 struct dcp_status {
 	uint32_t n_vbuckets, n_assigned, n_streaming, n_done, n_nodes, n_connected;
 	int64_t map_epoch, map_rev;
+	bool map_over_http;  /* the data service hands out none */
+	bool ephemeral;      /* in memory only: mitigation is off, for there is nothing to persist */
 	uint64_t reconnects, saves, save_failures, saved_vbuckets;
 	uint64_t blocks,
 		unacked_max; /* most bytes the server ever had outstanding on a connection */

@@ -74,7 +74,7 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 	struct node *n = source_node_of(s, v);
 	bool accepted = false;
 	if (json.len && n)
-		source_adopt_map(s, json, n->host, &accepted);
+		source_adopt_map(s, json, n->host, n->port, &accepted);
 	if (!accepted)
 		for (uint32_t i = 0; i < s->n_nodes; i++)
 			if (conn_is_ready(s->node[i]->dcp))
@@ -153,8 +153,7 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	slot->owned = true;
 	mutex_unlock(&s->lock);
 	mitigation_reset(&slot->m);
-	vbucket_set_gate(&slot->v, s->o.mitigation.policy == MITIGATE_NONE ? GATE_OFF : GATE_ON,
-			 source_now(s));
+	vbucket_set_gate(&slot->v, source_gate(s), source_now(s));
 	vbucket_start(&slot->v, &st, source_now(s));
 }
 

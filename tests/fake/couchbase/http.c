@@ -232,8 +232,9 @@ static void answer(struct fake *f, struct conn *c, const struct request *r)
 		return;
 	}
 	snprintf(prefix, sizeof(prefix), "/pools/default/buckets/%s/scopes", f->bucket);
-	if (path_is(r->path, "/pools/default/bs/", f->bucket) ||
-	    path_is(r->path, "/pools/default/bucketsStreaming/", f->bucket)) {
+	if ((f->o.http_ways < 1 && path_is(r->path, "/pools/default/bs/", f->bucket)) ||
+	    (f->o.http_ways < 2 &&
+	     path_is(r->path, "/pools/default/bucketsStreaming/", f->bucket))) {
 		stream_map(f, c);
 		return;
 	}
@@ -357,7 +358,6 @@ bool http_on_bytes(struct fake *f, struct conn *c)
 	return true;
 }
 
-void http_push(struct fake *f, struct conn *c);
 void http_push(struct fake *f, struct conn *c)
 {
 	struct buf map = BUF_INIT;
