@@ -195,7 +195,10 @@ static void gather(struct dcp_source *s, struct gathered *g)
 	g->n = 0;
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
-		if (!slot->owned || slot->w.version == slot->saved_version)
+		if (!slot->owned)
+			continue;
+		g->rollbacks |= slot->retreat || slot->w.rollbacks_acked > slot->rollbacks_released;
+		if (slot->w.version == slot->saved_version)
 			continue;
 		struct checkpoint *c = &g->cp[g->n];
 		*c = (struct checkpoint){ .vb = (uint16_t)i,
@@ -204,7 +207,6 @@ static void gather(struct dcp_source *s, struct gathered *g)
 					  .points = slot->w.points };
 		(void)snprintf(c->bucket_uuid, sizeof(c->bucket_uuid), "%s", s->map->uuid);
 		g->version[g->n++] = slot->w.version;
-		g->rollbacks |= slot->w.rollbacks_acked > slot->rollbacks_released;
 	}
 }
 
@@ -492,8 +494,7 @@ static int ack(struct dcp_source *s, const struct dcp_event *ev, bool *rollback)
 	return MIN(rc, 0);
 }
 
-/* The checkpoint goes back first; without a store the caller's own position has. */
-static void rollback_acked(struct dcp_source *s)
+void source_save_rollback(struct dcp_source *s)
 {
 	if (s->o.store) {
 		s->save_now = true;
@@ -515,7 +516,7 @@ int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_
 			rc = one;
 	}
 	if (rollback)
-		rollback_acked(s);
+		source_save_rollback(s);
 	mutex_unlock(&s->lock);
 	return rc;
 }

@@ -55,6 +55,7 @@ struct slot { /* one vBucket */
 	uint64_t saved_version;
 	uint64_t
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
+	bool retreat;               /* the machine waits for the mark to be saved */
 	bool owned;                 /* acks are taken, checkpoints saved */
 	bool nack;
 	bool fenced; /* another member has taken it: to be stopped */
@@ -124,7 +125,7 @@ struct dcp_source {
 	bool command, command_done;
 	bool nacks;  /* some slot has its nack set */
 	bool fences; /* some slot is fenced */
-	bool release_rollbacks;
+	bool release_rollbacks; /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
 
 	/* saver */
@@ -152,6 +153,10 @@ int source_io_init(struct dcp_source *s, struct err *e);
 void source_io_done(struct dcp_source *s);
 void source_io_wake(void *arg);
 void source_fail(struct dcp_source *s, const struct err *why); /* any thread: poll reports it */
+
+/* source.c. Under lock: a machine waits until the mark, which went back, is saved. Without a store the caller's own
+ * position has. */
+void source_save_rollback(struct dcp_source *s);
 void source_note_error(struct dcp_source *s, const struct err *why); /* the status shows it */
 
 /* source_node.c */

@@ -70,8 +70,12 @@ static void take_nacks(struct dcp_source *s)
 		mutex_lock(&s->lock);
 		bool nack = slot->nack && slot->owned;
 		slot->nack = false;
-		if (nack)
+		if (nack) {
 			ack_rewind(&slot->w);
+			/* one may have been acknowledged behind what is void now */
+			if (slot->rollbacks_released < slot->w.rollbacks_acked)
+				source_save_rollback(s);
+		}
 		struct dcp_position mark = slot->w.mark;
 		mutex_unlock(&s->lock);
 		if (nack && slot->started)
@@ -97,20 +101,28 @@ static void stop_fenced(struct dcp_source *s)
 	source_flush(s);
 }
 
+/* What waits for its mark to be saved, and whether it is. Rollbacks count when all are acknowledged. */
 static void release_rollbacks(struct dcp_source *s)
 {
+	source_flush(s); /* a rollback that is on its way is not acknowledged */
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
-		bool release = false;
 		mutex_lock(&s->lock);
-		if (slot->owned && slot->rollbacks_released < slot->w.rollbacks_acked &&
-		    (!s->o.store || slot->saved_version == slot->w.version)) {
+		bool saved = !s->o.store || slot->saved_version == slot->w.version;
+		bool retreat = slot->owned && slot->retreat;
+		bool acked = slot->owned && !ack_rollback_open(&slot->w) &&
+			     slot->rollbacks_released < slot->w.rollbacks_acked;
+		if (saved && acked)
 			slot->rollbacks_released = slot->w.rollbacks_acked;
-			release = true;
-		}
+		if (saved)
+			slot->retreat = false;
+		else if (retreat || acked)
+			source_save_rollback(s); /* it moved since */
 		mutex_unlock(&s->lock);
-		if (release)
+		if (saved && acked)
 			vbucket_on_rollback_acked(&slot->v, source_now(s));
+		if (saved && retreat)
+			vbucket_on_retreated(&slot->v, source_now(s));
 	}
 }
 

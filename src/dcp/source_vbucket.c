@@ -91,12 +91,26 @@ static void on_history(void *arg, struct vbucket *v)
 	if (slot->owned && slot->w.mark.seqno == 0 && slot->w.mark.uuid == 0) {
 		slot->w.mark.uuid = v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
-		s->save_now =
-			!s->o.manual_commit; /* soon: without a checkpoint a restart knows nothing */
+		if (!s->o.manual_commit)
+			s->save_now = true; /* soon: without a checkpoint a restart knows nothing */
 		cond_broadcast(&s->changed);
 	}
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
+}
+
+static void on_retreat(void *arg, struct vbucket *v, const struct dcp_position *pos)
+{
+	struct dcp_source *s = arg;
+	struct slot *slot = slot_of(v);
+	source_flush(s); /* what is on its way lies above */
+	mutex_lock(&s->lock);
+	if (slot->owned) {
+		ack_retreat(&slot->w, pos);
+		slot->retreat = true;
+		source_save_rollback(s);
+	}
+	mutex_unlock(&s->lock);
 }
 
 const struct vbucket_ops source_vbucket_ops = {
@@ -108,6 +122,7 @@ const struct vbucket_ops source_vbucket_ops = {
 	.timer = on_vb_timer_changed,
 	.wrong_node = on_wrong_node,
 	.history = on_history,
+	.retreat = on_retreat,
 };
 
 /* ---- starting them ---- */
@@ -143,6 +158,7 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	ack_init(&slot->w, slot->w.tail + 1, &st.pos, &st.points);
 	slot->saved_version = slot->w.version;
 	slot->rollbacks_released = 0;
+	slot->retreat = false;
 	slot->owned = true;
 	mutex_unlock(&s->lock);
 	mitigation_reset(&slot->m);
