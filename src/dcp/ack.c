@@ -117,6 +117,7 @@ int ack_rollback(struct ack_window *w, const struct dcp_position *pos, uint64_t 
 	for (uint64_t t = w->head; t != *ticket; t++) {
 		struct ack_entry *n = at(w, t);
 		if (n->pos.seqno > pos->seqno) {
+			w->rollbacks_told -= n->kind == ACK_ROLLBACK; /* this one stands for it */
 			n->kind = ACK_VOID;
 			n->done = true;
 		}

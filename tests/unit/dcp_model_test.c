@@ -8,6 +8,7 @@
  *	- that a seqno never has two different contents without a rollback event between (no orphan)
  *	- that in the end it holds exactly what the server holds (no loss)
  *	- that with the gate on it never saw anything that was then lost
+ *	- that it did not reopen its stream more than once a second, with a fault every five
  */
 #include "tests/test.h"
 
@@ -53,6 +54,11 @@ struct model {
 	nsec now;
 	uint32_t rng, connection;
 };
+
+/* Of all runs of a test. */
+static struct {
+	uint64_t failovers, kills, rollbacks, reopens, seconds;
+} sum;
 
 static uint32_t rnd(struct model *m, uint32_t n)
 {
@@ -365,6 +371,7 @@ static void fail_over(struct model *m)
 	m->log.n++;
 	m->log.entry[0] = (struct failover_entry){ m->next_uuid++, at };
 	m->behind = UINT64_MAX;
+	sum.failovers++;
 	m->open = m->requested = m->log_asked = false;
 	vbucket_on_node(&m->v, (int)(m->next_uuid % 2), true, ++m->connection, m->now);
 }
@@ -424,6 +431,7 @@ static void kill_and_restart(struct model *m)
 	struct dcp_position mark = m->window.mark;
 	struct points points = m->window.points;
 	uint64_t first = m->window.tail;
+	sum.kills++;
 	vbucket_stop(&m->v);
 	ack_done(&m->window);
 	ack_init(&m->window, first, &mark, &points);
@@ -437,7 +445,7 @@ static void kill_and_restart(struct model *m)
 
 static void step(struct model *m, bool calm)
 {
-	m->now += NSEC_PER_MS;
+	m->now += NSEC_PER_MS * (1 + rnd(m, 1000));
 	if (m->v.timer_at) {
 		m->now = MAX(m->now, m->v.timer_at);
 		vbucket_on_timer(&m->v, m->now);
@@ -535,34 +543,44 @@ static void run(uint32_t seed, bool gate, bool unsafe)
 			 m.window.mark.seqno, m.high,
 			 vbucket_state_name((enum vbucket_state)m.v.state));
 	compare(&m, seed);
+	sum.rollbacks += m.told_rollbacks;
+	sum.reopens += m.v.n_reopens;
+	sum.seconds += (uint64_t)(m.now / NSEC_PER_SEC);
 	vbucket_stop(&m.v);
 	vbucket_done(&m.v);
 	ack_done(&m.window);
 	buf_done(&m.packet);
 }
 
+static void run_many(bool gate, bool unsafe)
+{
+	long n = test_count(2000, 20000);
+	memset(&sum, 0, sizeof(sum));
+	for (long seed = 1; seed <= n; seed++)
+		run((uint32_t)seed, gate, unsafe);
+	print_message("%ld runs: %" PRIu64 " failovers, %" PRIu64 " kills, %" PRIu64
+		      " rollbacks told, %" PRIu64 " reopens in %" PRIu64 " s\n",
+		      n, sum.failovers, sum.kills, sum.rollbacks, sum.reopens, sum.seconds);
+	assert_true(sum.failovers >= 5000);
+	assert_true(sum.reopens <= sum.seconds);
+}
+
 static void b2_after_any_number_of_failovers_the_consumer_has_what_the_server_has(void **state)
 {
 	(void)state;
-	long n = test_count(2000, 20000);
-	for (long seed = 1; seed <= n; seed++)
-		run((uint32_t)seed, false, false);
+	run_many(false, false);
 }
 
 static void b2_with_the_gate_on_nothing_that_was_lost_had_been_handed_out(void **state)
 {
 	(void)state;
-	long n = test_count(2000, 20000);
-	for (long seed = 1; seed <= n; seed++)
-		run((uint32_t)seed, true, false);
+	run_many(true, false);
 }
 
 static void b2_when_more_copies_are_lost_than_the_gate_waited_for(void **state)
 {
 	(void)state;
-	long n = test_count(2000, 20000);
-	for (long seed = 1; seed <= n; seed++)
-		run((uint32_t)seed, true, true);
+	run_many(true, true);
 }
 
 int main(void)
