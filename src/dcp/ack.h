@@ -64,6 +64,8 @@ int ack_upto(struct ack_window *w, uint64_t ticket); /* that one and all before 
 /* Everything above the mark is going to be handed out again: voids it. A rollback that is still to be acknowledged
  * stays so, but leads no further than the mark. */
 void ack_rewind(struct ack_window *w);
+/* Whether ack_one would take it. */
+bool ack_valid(const struct ack_window *w, uint64_t ticket);
 
 static inline uint64_t ack_open(const struct ack_window *w)
 {

@@ -116,6 +116,27 @@ static void on_vb_timer_changed(void *arg, struct vbucket *v)
 	arm_vb_timer(arg, v->timer_at);
 }
 
+/* Tells who waits for it. One that is to acknowledge a rollback first waits for the consumer, not for the server. */
+static void look_if_open(struct dcp_source *s)
+{
+	mutex_lock(&s->lock);
+	if (s->open_waiters && !s->all_open) {
+		bool open = true, some = false;
+		for (uint32_t i = 0; i < s->n_slots && open; i++) {
+			const struct slot *slot = &s->slot[i];
+			some |= slot->assigned;
+			open = !slot->assigned ||
+			       (slot->started &&
+				(slot->v.state == VB_STREAMING || slot->v.state == VB_REWIND ||
+				 slot->v.state == VB_DONE || slot->v.state == VB_IDLE));
+		}
+		s->all_open = open && some;
+		if (s->all_open)
+			cond_broadcast(&s->changed);
+	}
+	mutex_unlock(&s->lock);
+}
+
 static void vb_timer_fired(void *arg)
 {
 	struct dcp_source *s = arg;
@@ -130,6 +151,7 @@ static void vb_timer_fired(void *arg)
 	}
 	arm_vb_timer(s, next);
 	source_flush(s);
+	look_if_open(s);
 }
 
 static void adopt_map(struct dcp_source *s, struct slice json, const char *asked, bool *accepted);
@@ -197,12 +219,15 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	struct err e = ERR_INIT;
 	struct vbucket_start st = { .end_seqno = s->o.finite ? slot->high : VBUCKET_NO_END };
 	slot->started = true;
-	if (checkpoint_check(&slot->cp, s->map->uuid, slot->high, s->o.foreign, s->o.ahead, &e) <
-	    0) {
+	enum checkpoint_policy ahead = slot->cp.any_branch ? CHECKPOINT_FAIL : s->o.ahead;
+	if (checkpoint_check(&slot->cp, s->map->uuid, slot->high, s->o.foreign, ahead, &e) < 0) {
 		end_with(s, slot, &e);
 		return;
 	}
-	if (slot->cp.found) {
+	if (slot->cp.found && slot->cp.any_branch && slot->cp.pos.seqno) {
+		st.pos = slot->cp.pos;
+		st.latest = true;
+	} else if (slot->cp.found) {
 		st.pos = slot->cp.pos;
 		st.points = slot->cp.points;
 		st.restarted = true;
@@ -274,7 +299,7 @@ static void on_seqnos(struct dcp_source *s, struct node *n, const struct packet 
 		int owner = cluster_owner(s->map, vb, 0);
 		if (owner < 0 || s->map_node[owner] != n->index)
 			continue;
-		slot->high = seqno;
+		slot->high = slot->high_now = seqno;
 		slot->has_high = true;
 		if (slot->assigned && !slot->started) {
 			place_slot(s, slot);
@@ -341,7 +366,12 @@ static void on_packet(void *arg, struct conn *c, const struct packet *p)
 		if (known && s->slot[vb].v.node == n->index)
 			vbucket_on_response(&s->slot[vb].v, p, now_of(s));
 		return;
-	case OP_GET_ALL_VB_SEQNOS: on_seqnos(s, n, p); return;
+	case OP_GET_ALL_VB_SEQNOS:
+		if (p->opaque)
+			source_seqnos_reply(s, n, p);
+		else
+			on_seqnos(s, n, p);
+		return;
 	}
 }
 
@@ -351,6 +381,7 @@ static void on_round(void *arg, struct conn *c)
 	(void)c;
 	source_flush(n->s);
 	source_observe_soon(n->s);
+	look_if_open(n->s);
 }
 
 static void on_map(void *arg, struct conn *c, struct slice json)
@@ -396,6 +427,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	note_error(s, why);
 	n->dcp = NULL;
 	n->asked_seqnos = false;
+	source_seqnos_lost(n);
 	conn_free(c);
 	s->reconnects++;
 	for (uint32_t i = 0; i < s->n_slots; i++)
@@ -556,6 +588,7 @@ static void drop_old_nodes(struct dcp_source *s)
 		if (c &&
 		    conn_is_ready(c)) { /* one that is still being set up tells us the manifest */
 			n->dcp = NULL;
+			source_seqnos_lost(n);
 			conn_free(c);
 		}
 	}
@@ -698,29 +731,21 @@ static void stop_slot(struct dcp_source *s, struct slot *slot)
 
 static void carry_out(struct dcp_source *s)
 {
-	bool *wanted = mem_try_array(s->n_slots + 1, sizeof(*wanted));
-	struct err e = ERR_INIT;
-	if (!wanted) {
-		(void)err_nomem(&e);
-		source_fail(s, &e);
-		return;
+	for (size_t i = 0; i < s->command_n_stop; i++) {
+		struct slot *slot = &s->slot[s->command_stop[i]];
+		if (slot->assigned)
+			stop_slot(s, slot);
 	}
-	for (size_t i = 0; i < s->command_n; i++)
-		wanted[s->command_vb[i]] = true;
-	for (uint32_t i = 0; i < s->n_slots; i++)
-		if (s->slot[i].assigned && !wanted[i])
-			stop_slot(s, &s->slot[i]);
-	for (size_t i = 0; i < s->command_n; i++) {
-		struct slot *slot = &s->slot[s->command_vb[i]];
+	for (size_t i = 0; i < s->command_n_start; i++) {
+		struct slot *slot = &s->slot[s->command_start[i].vb];
 		if (slot->assigned)
 			continue;
 		slot->assigned = true;
 		slot->started = slot->has_high = false;
-		slot->cp = s->command_cp[i];
+		slot->cp = s->command_start[i];
 		place_slot(s, slot);
 	}
-	mem_free(wanted);
-	if (s->n_slots)
+	if (s->command_n_start)
 		ask_missing_seqnos(s);
 }
 
@@ -731,13 +756,14 @@ static void take_nacks(struct dcp_source *s)
 		struct slot *slot = &s->slot[i];
 		mutex_lock(&s->lock);
 		bool nack = slot->nack && slot->owned;
+		nsec delay = slot->nack_delay;
 		slot->nack = false;
 		if (nack)
 			ack_rewind(&slot->w);
 		struct dcp_position mark = slot->w.mark;
 		mutex_unlock(&s->lock);
 		if (nack && slot->started)
-			vbucket_rewind(&slot->v, &mark, now_of(s));
+			vbucket_rewind(&slot->v, &mark, now_of(s) + delay, now_of(s));
 	}
 }
 
@@ -787,7 +813,7 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 		.node = v->node,
 		.received = v->pos,
 		.acknowledged = slot->w.mark,
-		.high = slot->high,
+		.high = MAX(slot->high_now, v->pos.seqno),
 		.persisted = v->persisted,
 		.held = v->held.n,
 		.in_flight = ack_open(&slot->w),
@@ -809,6 +835,9 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .saves = s->saves,
 				   .save_failures = s->save_failures,
 				   .saved_vbuckets = s->saved_vbuckets,
+				   .rebalances = s->rebalances,
+				   .last_save_vbuckets = s->last_save_vbuckets,
+				   .last_save_took = s->last_save_took,
 				   .blocks = s->n_blocks };
 	if (s->map) {
 		st->map_epoch = s->map->epoch;
@@ -857,6 +886,7 @@ void source_io_wake(void *arg)
 		cond_broadcast(&s->changed);
 		mutex_unlock(&s->lock);
 	}
+	look_if_open(s);
 }
 
 int source_io_init(struct dcp_source *s, struct err *e)
@@ -868,6 +898,8 @@ int source_io_init(struct dcp_source *s, struct err *e)
 		rc = timer_init(&s->seqno_timer, s->loop, ask_missing_seqnos, s, e);
 	if (rc == 0)
 		rc = timer_init(&s->watch_timer, s->loop, watch_map, s, e);
+	if (rc == 0)
+		rc = source_seqnos_init(s, e);
 	s->vb_config.ops = &vb_ops;
 	s->vb_config.arg = s;
 	return rc;
@@ -877,6 +909,7 @@ void *source_io_run(void *arg)
 {
 	struct dcp_source *s = arg;
 	source_observe_start(s);
+	source_seqnos_start(s);
 	timer_set(&s->watch_timer, 0);
 	loop_run(s->loop);
 	return NULL;
@@ -896,6 +929,7 @@ void source_io_done(struct dcp_source *s)
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
 	timer_done(&s->watch_timer);
+	timer_done(&s->highs_timer);
 	timer_done(&s->observe_timer);
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		vbucket_done(&s->slot[i].v);
