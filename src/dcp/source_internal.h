@@ -1,6 +1,7 @@
-/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (nodes, map,
- * actions of the vBuckets), source_block.c (events into blocks), source_observe.c (mitigation),
- * source_seqnos.c (how far the server is).
+/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (the I/O thread,
+ * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map), source_vbucket.c (actions and
+ * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks),
+ * source_observe.c (mitigation), source_seqnos.c (how far the server is).
  *
  * Locks: `lock` guards what is named under it; it is never held while a callback or a store runs. `assigning` serialises
  * assign, seek and close; it is taken before `api`, which guards the store, and that before `lock`. Everything else
@@ -154,13 +155,45 @@ static inline struct slot *slot_of(struct vbucket *v)
 	return container_of(v, struct slot, v);
 }
 
+static inline nsec source_now(const struct dcp_source *s)
+{
+	return loop_now(s->loop);
+}
+
 /* source_io.c */
 void *source_io_run(void *arg);
 int source_io_init(struct dcp_source *s, struct err *e);
 void source_io_done(struct dcp_source *s);
 void source_io_wake(void *arg);
-struct node *source_node_of(struct dcp_source *s, const struct vbucket *v);
+void source_look_if_open(struct dcp_source *s);
 void source_fail(struct dcp_source *s, const struct err *why); /* any thread: poll reports it */
+void source_note_error(struct dcp_source *s, const struct err *why); /* the status shows it */
+
+/* source_node.c */
+struct node *source_node_of(struct dcp_source *s, const struct vbucket *v);
+struct node *source_add_node(struct dcp_source *s, const char *host, uint16_t port);
+void source_connect(struct node *n);                            /* if it is not already */
+struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not ready, or no node */
+
+/* source_map.c */
+void source_try_seed(struct dcp_source *s); /* the next one */
+void source_ask_map(struct conn *c);
+/* asked: the host that the map came from. *accepted: it is newer than ours, which it has replaced. */
+void source_adopt_map(struct dcp_source *s, struct slice json, const char *asked, bool *accepted);
+void source_watch_map(void *source); /* of watch_timer */
+
+/* source_vbucket.c */
+extern const struct vbucket_ops source_vbucket_ops;
+void source_place_slot(struct dcp_source *s, struct slot *slot); /* where the map says it is */
+void source_place_all(struct dcp_source *s);
+void source_ask_seqnos(void *source); /* the owners of vBuckets that wait for their high seqno */
+void source_on_seqnos(struct dcp_source *s, struct node *n, const struct packet *p);
+void source_vb_timer(void *source);
+
+/* source_collections.c */
+void source_manifest(struct dcp_source *s, struct slice json);
+void source_learn_name(struct dcp_source *s, const struct packet *p); /* of a system event */
+void source_make_ready(struct dcp_source *s); /* once map and manifest are known */
 
 /* source_block.c */
 int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev);

@@ -3,16 +3,8 @@
 . "$(dirname "$0")/tap.sh.inc"
 
 lines() { [ "$(grep -c . "$dir/out")" -eq "$1" ] || { echo "# $(grep -c . "$dir/out") lines, not $1"; cat "$dir/err"; return 1; }; }
-fake="$(dirname "$weir")/fake-couchbase"
-if [ ! -x "$fake" ]; then
-	skip "weir couchbase watch" "there is no $fake"
-	finish
-fi
-port=$((20000 + $$ % 20000))
-"$fake" --nodes 2 --replicas 1 --vbuckets 64 --port $port --load 200 >"$dir/fake" 2>&1 &
-fake_pid=$!
-trap 'kill $fake_pid 2>/dev/null; rm -rf "$dir"' EXIT
-for _ in $(seq 50); do grep -q "node 1" "$dir/fake" && break; sleep 0.1; done
+. "$(dirname "$0")/cluster.sh.inc"
+cluster --nodes 2 --replicas 1 --vbuckets 64 --load 200
 export COUCHBASE_PASSWORD=password
 to=127.0.0.1:$port/default
 
