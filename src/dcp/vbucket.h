@@ -135,8 +135,8 @@ struct vbucket_start {
 };
 void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now);
 void vbucket_stop(struct vbucket *v); /* closes the stream, forgets what is held back */
-/* Goes back to a position already handed out (a nack): what lies above it comes again. */
-void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec now);
+/* Goes back to a position already handed out (a nack): what lies above it comes again, from `at` on. */
+void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec at, nsec now);
 
 /* The map or a connection changed. node -1: nobody serves it. */
 void vbucket_on_node(struct vbucket *v, int node, bool ready, uint32_t connection, nsec now);

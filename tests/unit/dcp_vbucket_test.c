@@ -791,7 +791,7 @@ static void a_nack_hands_everything_after_the_mark_out_again(void **state)
 	mutation(h, 12);
 	mutation(h, 13);
 	buf_reset(&h->log);
-	vbucket_rewind(&h->v, &AT(11, 10, 13, 'a'), h->now);
+	vbucket_rewind(&h->v, &AT(11, 10, 13, 'a'), 0, h->now);
 	expect(h, "close 0\nreq 11 [10,13] a\n");
 	accept(h, "a0");
 	marker(h, 11, 13);
