@@ -63,6 +63,7 @@ static void fill_defaults(struct dcp_source *s)
 		.connect_timeout = o->connect_timeout,
 		.noop = o->noop,
 		.push_maps = true,
+		.known = &s->map_version,
 		.open_flags =
 			(o->xattrs ? DCP_OPEN_XATTRS : 0u) | (o->no_value ? DCP_OPEN_NO_VALUE : 0u),
 		.window_bytes = o->window_bytes,

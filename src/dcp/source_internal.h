@@ -98,6 +98,8 @@ struct dcp_source {
 	uint32_t n_nodes;
 	size_t next_seed;
 	struct cluster_map *map;
+	struct map_version
+		map_version; /* of map; what connections tell when they ask for a newer one */
 	int map_node[CLUSTER_NODES_MAX]; /* index in the map -> index in node; -1 no data service */
 	enum cluster_network network;
 	struct slot *slot;
@@ -182,7 +184,6 @@ struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not rea
 
 /* source_map.c */
 void source_try_seed(struct dcp_source *s); /* the next one */
-void source_ask_map(struct conn *c);
 /* asked: the host that the map came from. *accepted: it is newer than ours, which it has replaced. */
 void source_adopt_map(struct dcp_source *s, struct slice json, const char *asked, bool *accepted);
 void source_watch_map(void *source); /* of watch_timer */

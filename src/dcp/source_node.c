@@ -131,7 +131,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 		timer_set(&n->retry, jittered(s, n->tries));
 	for (uint32_t i = 0; i < s->n_nodes; i++) /* it may be gone for good: the others know */
 		if (conn_is_ready(s->node[i]->dcp))
-			source_ask_map(s->node[i]->dcp);
+			conn_ask_map(s->node[i]->dcp);
 }
 
 static const struct conn_ops dcp_conn_ops = {

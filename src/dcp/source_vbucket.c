@@ -79,7 +79,7 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 	if (!accepted)
 		for (uint32_t i = 0; i < s->n_nodes; i++)
 			if (conn_is_ready(s->node[i]->dcp))
-				source_ask_map(s->node[i]->dcp);
+				conn_ask_map(s->node[i]->dcp);
 }
 
 /* A mark without a branch (at the beginning of everything, at a seqno that was the latest or that a caller named) adopts
@@ -117,6 +117,12 @@ static void on_retreat(void *arg, struct vbucket *v, const struct dcp_position *
 	mutex_unlock(&s->lock);
 }
 
+static enum reaction reaction(void *arg, struct vbucket *v, uint16_t status)
+{
+	struct conn *c = source_ready_conn(arg, v->node);
+	return c ? conn_reaction(c, status) : REACT_RETRY_LATER;
+}
+
 const struct vbucket_ops source_vbucket_ops = {
 	.stream_req = send_stream_req,
 	.failover_log = send_failover_log,
@@ -127,6 +133,7 @@ const struct vbucket_ops source_vbucket_ops = {
 	.wrong_node = on_wrong_node,
 	.history = on_history,
 	.retreat = on_retreat,
+	.reaction = reaction,
 };
 
 /* ---- starting them ---- */

@@ -8,6 +8,7 @@
 #ifndef DCP_VBUCKET_H
 #define DCP_VBUCKET_H
 
+#include "dcp/errormap.h"
 #include "dcp/event.h"
 #include "dcp/wire.h"
 
@@ -48,6 +49,8 @@ struct vbucket_ops {
 	/* The checkpoint has to stand at *pos or below, durably: vbucket_on_retreated when it does. */
 	void (*retreat)(void *arg, struct vbucket *v, const struct dcp_position *pos);
 	void (*history)(void *arg, struct vbucket *v); /* the branch changed: v->log is new */
+	/* What to do about a status that the machine does not know. NULL: as the protocol alone says. */
+	enum reaction (*reaction)(void *arg, struct vbucket *v, uint16_t status);
 };
 
 /* What all vBuckets of a source share. */
