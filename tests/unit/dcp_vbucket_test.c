@@ -552,7 +552,7 @@ static void hold_a_rollback(struct harness *h)
 	mutation(h, 9);
 	mutation(h, 15);
 	vbucket_set_gate(&h->v, GATE_ON, h->now);
-	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), h->now);
+	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), 0, h->now);
 	accept(h, "b20 a0");
 	marker(h, 8, 15);
 	mutation(h, 9);
@@ -569,7 +569,7 @@ static void a_rollback_that_is_held_back_survives_a_nack(void **state)
 {
 	struct harness *h = *state;
 	hold_a_rollback(h);
-	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), h->now);
+	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), 0, h->now);
 	assert_true(h->v.held.n == 1);
 	accept(h, "c12 a0");
 	expect(h, "close 0\nreq 8 [8,15] a\nrollback to 12 from 15, resume at 8\n");
