@@ -151,8 +151,9 @@ static int refusal(struct dcp_source *s, struct err *e)
 	int status = s->http.status;
 	if (status == 401 || status == 403)
 		return err_set(e, ERR_AUTH,
-			       "%s:%u: the management service refused user %s (HTTP status %d)",
-			       s->http.host, s->http.port, s->o.user, status);
+			       "%s:%u: the management service refused %s%s (HTTP status %d)",
+			       s->http.host, s->http.port, *s->o.user ? "user " : "the certificate",
+			       s->o.user, status);
 	if (status == 404)
 		return err_set(e, ERR_NOTFOUND, "%s:%u: the management service knows no bucket %s",
 			       s->http.host, s->http.port, s->o.bucket);

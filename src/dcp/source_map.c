@@ -70,6 +70,7 @@ static void drop_old_nodes(struct dcp_source *s)
 		if (c &&
 		    conn_is_ready(c)) { /* one that is still being set up tells us the manifest */
 			n->dcp = NULL;
+			source_seqnos_lost(n);
 			conn_free(c);
 		}
 	}

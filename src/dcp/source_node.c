@@ -55,7 +55,12 @@ static void on_packet(void *arg, struct conn *c, const struct packet *p)
 		if (known && s->slot[vb].v.node == n->index)
 			vbucket_on_response(&s->slot[vb].v, p, source_now(s));
 		return;
-	case OP_GET_ALL_VB_SEQNOS: source_on_seqnos(s, n, p); return;
+	case OP_GET_ALL_VB_SEQNOS:
+		if (p->opaque)
+			source_seqnos_reply(s, n, p);
+		else
+			source_on_seqnos(s, n, p);
+		return;
 	case OP_STAT: source_on_stat(s, c, p); return;
 	}
 }
@@ -66,6 +71,7 @@ static void on_round(void *arg, struct conn *c)
 	(void)c;
 	source_flush(n->s);
 	source_observe_soon(n->s);
+	source_look_if_open(n->s);
 }
 
 static void on_map(void *arg, struct conn *c, struct slice json)
@@ -111,6 +117,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	n->dcp = NULL;
 	n->asked_seqnos = false;
 	source_kind_lost(s, c);
+	source_seqnos_lost(n);
 	conn_free(c);
 	s->reconnects++;
 	for (uint32_t i = 0; i < s->n_slots; i++)

@@ -322,7 +322,7 @@ static int cut(struct fake *f, struct conn *c, struct request *r, size_t *used)
 	size_t head_len = (size_t)(end - (const char *)in->p) + 4, body, taken;
 	char *head = strndup((const char *)in->p, head_len);
 	int n = sscanf(head, "%7s %511s HTTP/1.", r->method, r->path);
-	r->authorized = authorized(f, head);
+	r->authorized = c->auth == 2 /* by certificate */ || authorized(f, head);
 	const char *p = strcasestr(head, "\r\nContent-Length:");
 	bool chunked = strcasestr(head, "\r\nTransfer-Encoding: chunked") != NULL;
 	taken = body = p ? strtoul(p + strlen("\r\nContent-Length:"), NULL, 10) : 0;
