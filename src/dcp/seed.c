@@ -1,7 +1,5 @@
 #include "dcp/seed.h"
 
-#include <arpa/inet.h>
-#include <stdlib.h>
 #include <strings.h>
 
 struct scheme {
@@ -104,7 +102,6 @@ int seed_parse(const char *text, bool tls, struct seed *out, struct err *e)
 
 bool seed_may_be_service(const struct seed *s)
 {
-	uint8_t bytes[16];
-	return !s->http && !s->has_port && strcasecmp(s->host, "localhost") != 0 &&
-	       inet_pton(AF_INET, s->host, bytes) != 1 && inet_pton(AF_INET6, s->host, bytes) != 1;
+	bool address = strchr(s->host, ':') || !s->host[strspn(s->host, "0123456789.")];
+	return !s->http && !s->has_port && !address && strcasecmp(s->host, "localhost") != 0;
 }

@@ -6,8 +6,6 @@
 #include "net/tcp.h"
 
 #include <inttypes.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 
 enum { READ_BYTES = 16 << 10 };
@@ -29,7 +27,7 @@ static void really_free(struct http_get *g)
 	tcp_close(g->tcp);
 	timer_done(&g->quiet);
 	if (g->request.len)
-		OPENSSL_cleanse(g->request.p, g->request.len);
+		explicit_bzero(g->request.p, g->request.len);
 	buf_done(&g->request);
 	mem_free(g);
 }
@@ -142,25 +140,31 @@ static void on_quiet(void *arg)
 
 /* ---- the request ---- */
 
+static void add_base64(struct buf *out, const uint8_t *p, size_t len)
+{
+	static const char digit[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	for (size_t i = 0; i < len; i += 3) {
+		size_t n = MIN(len - i, 3u);
+		uint32_t w = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
+			     (n > 2 ? p[i + 2] : 0u);
+		for (size_t k = 0; k < 4; k++)
+			buf_add_byte(out, k <= n ? (uint8_t)digit[w >> (18 - 6 * k) & 63] : '=');
+	}
+}
+
 static int add_login(struct buf *out, const char *user, const char *password, struct err *e)
 {
 	AUTO(buf) struct buf plain = BUF_INIT;
 	buf_add_fmt(&plain, "%s:%s", user, password ? password : "");
 	int rc = buf_check(&plain, e);
-	char *coded = rc < 0 ? NULL : mem_try(plain.len / 3 * 4 + 8);
-	if (rc == 0 && !coded)
-		rc = err_nomem(e);
-	if (rc == 0) {
-		int n = EVP_EncodeBlock((uint8_t *)coded, plain.p, (int)plain.len);
-		buf_add_str(out, "Authorization: Basic ");
-		buf_add(out, coded, (size_t)n);
-		buf_add_str(out, "\r\n");
-		OPENSSL_cleanse(coded, (size_t)n);
-	}
-	if (plain.len)
-		OPENSSL_cleanse(plain.p, plain.len);
-	mem_free(coded);
-	return rc;
+	if (rc < 0)
+		return rc;
+	buf_add_str(out, "Authorization: Basic ");
+	add_base64(out, plain.p, plain.len);
+	buf_add_str(out, "\r\n");
+	explicit_bzero(plain.p, plain.len);
+	return 0;
 }
 
 static int make_request(struct http_get *g, const char *host, uint16_t port,
