@@ -45,9 +45,11 @@ enum dcp_hook {
 
 /* What the pointers point to must stay until the source is closed. */
 struct dcp_options {
-	struct env *env;          /* NULL: env_posix() */
-	const char *const *seeds; /* "host", "host:port", "[v6]:port", "couchbases://host", "http://host:8091": seed.h */
-	size_t n_seeds;
+	struct env *env; /* NULL: env_posix() */
+	const char *const *
+		seeds; /* "host", "host:port", "[v6]:port", "couchbases://host", "http://host:8091": seed.h */
+	size_t n_seeds; /* one name without a port may also be a service's: _couchbase._tcp in DNS */
+	const char *dns_server; /* "address:port" to ask for that; NULL: as /etc/resolv.conf says */
 	const char *user, *password, *bucket;
 	const char *group;             /* names connections; required */
 	const struct tls_options *tls; /* NULL: plain text */
@@ -75,7 +77,7 @@ struct dcp_options {
 	bool manual_commit;             /* only dcp_source_commit saves */
 	nsec checkpoint_interval;       /* 0: 1 minute */
 	enum checkpoint_policy foreign, ahead;
-	nsec seqno_interval;            /* how often high seqnos are asked for; 0: 10 s */
+	nsec seqno_interval; /* how often high seqnos are asked for; 0: 10 s */
 	/* Where vBuckets without a checkpoint start, before `begin` is looked at. */
 	const struct checkpoint *start_at;
 	size_t n_start_at;
@@ -151,8 +153,8 @@ struct dcp_vbucket_status {
 struct dcp_status {
 	uint32_t n_vbuckets, n_assigned, n_streaming, n_done, n_nodes, n_connected;
 	int64_t map_epoch, map_rev;
-	bool map_over_http;  /* the data service hands out none */
-	bool ephemeral;      /* in memory only: mitigation is off, for there is nothing to persist */
+	bool map_over_http; /* the data service hands out none */
+	bool ephemeral;     /* in memory only: mitigation is off, for there is nothing to persist */
 	uint64_t reconnects, saves, save_failures, saved_vbuckets, rebalances;
 	uint32_t last_save_vbuckets; /* how many the last save wrote, and how long it took */
 	nsec last_save_took;

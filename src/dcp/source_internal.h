@@ -17,6 +17,7 @@
 #include "dcp/seed.h"
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
+#include "net/dns_lookup.h"
 #include "net/http_get.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -114,6 +115,7 @@ struct dcp_source {
 	uint32_t n_nodes, next_asked;
 	struct seed *seed;
 	size_t n_seeds, next_seed;
+	struct dns_lookup *lookup; /* of the seeds; NULL: done, or none */
 	struct map_stream http;
 	struct cluster_map *map;
 	struct map_version
@@ -153,14 +155,15 @@ struct dcp_source {
 	struct err last_error; /* of a connection */
 	struct manifest manifest;
 	bool has_manifest;
-	const uint16_t *command_stop; /* a command to be carried out: first these stop, then those start */
+	const uint16_t
+		*command_stop; /* a command to be carried out: first these stop, then those start */
 	size_t command_n_stop;
 	const struct checkpoint *command_start;
 	size_t command_n_start;
 	bool command, command_done;
-	bool nacks;  /* some slot has its nack set */
-	bool fences; /* some slot is fenced */
-	bool release_rollbacks; /* some machine may go on after a rollback or a retreat */
+	bool nacks;                   /* some slot has its nack set */
+	bool fences;                  /* some slot is fenced */
+	bool release_rollbacks;       /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
 	bool interrupted;             /* poll is to return */
 	uint32_t open_waiters;        /* who waits until all streams are open */
@@ -214,6 +217,7 @@ struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not rea
 
 /* source_map.c */
 int source_read_seeds(struct dcp_source *s, struct err *e);
+void source_find_seeds(struct dcp_source *s); /* by SRV records, where that may be meant */
 void source_try_seed(struct dcp_source *s); /* the next one of the data service, if there is any */
 /* host, port: where the map came from. *accepted: it is newer than ours, which it has replaced. */
 void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,

@@ -92,8 +92,8 @@ static void on_history(void *arg, struct vbucket *v)
 	mutex_lock(&s->lock);
 	if (slot->owned && slot->w.mark.uuid == 0) {
 		uint64_t at = slot->w.mark.seqno;
-		slot->w.mark.uuid = at ? failover_uuid_at(&v->log, at)
-				       : v->log.entry[v->log.n - 1].uuid;
+		slot->w.mark.uuid =
+			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
 		if (!s->o.manual_commit)
 			s->save_now = true; /* soon: without a checkpoint a restart knows nothing */
