@@ -118,6 +118,8 @@ void vb_open(struct vbucket *v)
 	vb_abandon(v);
 	vb_enter(v, VB_OPENING);
 	v->requested = v->pos.seqno;
+	if (v->pos.seqno < v->purge_from)
+		v->knows_purge = false;
 	struct wire_stream_req r = {
 		.flags = v->config->stream_flags,
 		.start = v->pos.seqno,
@@ -126,6 +128,9 @@ void vb_open(struct vbucket *v)
 		.snap_start = v->pos.snap_start,
 		.snap_end = v->pos.snap_end,
 		.json = v->config->stream_json,
+		.sid = v->config->stream_id,
+		.knows_purge = v->knows_purge,
+		.purge_seqno = v->purge_seqno,
 	};
 	v->config->ops->stream_req(v->config->arg, v, &r);
 }
@@ -191,7 +196,7 @@ void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now)
 	v->end_seqno = s->end_seqno;
 	v->delivered = s->restarted ? UINT64_MAX : s->pos.seqno;
 	v->seen_limit = s->high_seqno;
-	v->untold = v->retreating = false;
+	v->untold = v->retreating = v->knows_purge = false;
 	v->persisted_uuid = v->persisted = 0;
 	v->tries = v->refusals = 0;
 	v->log.n = 0;

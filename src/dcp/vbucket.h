@@ -44,7 +44,7 @@ struct vbucket_ops {
 	void (*dropped)(void *arg, struct vbucket *v, uint32_t connection, uint32_t wire_bytes);
 	void (*timer)(void *arg, struct vbucket *v); /* v->timer_at changed */
 	void (*wrong_node)(void *arg, struct vbucket *v,
-			   struct slice map_json);     /* a newer map may be needed */
+			   struct slice map_json); /* a newer map may be needed */
 	/* The checkpoint has to stand at *pos or below, durably: vbucket_on_retreated when it does. */
 	void (*retreat)(void *arg, struct vbucket *v, const struct dcp_position *pos);
 	void (*history)(void *arg, struct vbucket *v); /* the branch changed: v->log is new */
@@ -56,6 +56,7 @@ struct vbucket_config {
 	void *arg;
 	uint32_t stream_flags;
 	struct slice stream_json;
+	uint16_t stream_id;    /* every message has to carry it; 0: streams have no ids */
 	bool collections;      /* negotiated on the connection */
 	bool system_events;    /* deliver them; else they only advance */
 	bool rollback_unacked; /* go on after a rollback without waiting for its acknowledgement */
@@ -103,6 +104,8 @@ struct vbucket {
 	bool in_snapshot;
 	uint64_t snap_start, snap_end; /* start: where the client was before it */
 	uint32_t snap_flags;
+	bool knows_purge; /* with purge_seqno purged it went on from purge_from without a gap */
+	uint64_t purge_seqno, purge_from;
 	bool oso;
 	uint64_t oso_max;
 
@@ -147,7 +150,7 @@ void vbucket_on_response(struct vbucket *v, const struct packet *p,
 void vbucket_on_timer(struct vbucket *v, nsec now); /* timer_at has come */
 void vbucket_on_persisted(struct vbucket *v, uint64_t uuid, uint64_t seqno, nsec now);
 void vbucket_on_history_changed(struct vbucket *v, nsec now); /* a copy reports another branch */
-void vbucket_on_rollback_acked(struct vbucket *v, nsec now); /* no other is open */
+void vbucket_on_rollback_acked(struct vbucket *v, nsec now);  /* no other is open */
 void vbucket_on_retreated(struct vbucket *v, nsec now);
 void vbucket_set_gate(struct vbucket *v, enum vbucket_gate gate, nsec now);
 

@@ -200,7 +200,9 @@ static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 	case STATUS_EINVAL:
 	case STATUS_ERANGE: refused(v, ERR_PROTOCOL, now); return;
 	case STATUS_NOT_SUPPORTED:
-	case STATUS_STREAMID_INVALID: refused(v, ERR_UNSUPPORTED, now); return;
+	case STATUS_STREAMID_INVALID: /* the connection has no ids, or asks for them */
+		refused(v, ERR_UNSUPPORTED, now);
+		return;
 	case STATUS_UNKNOWN_COLLECTION:
 	case STATUS_UNKNOWN_SCOPE: refused(v, ERR_NOTFOUND, now); return;
 	default: vb_retry(v, now); return;

@@ -19,8 +19,13 @@ static void say_stream_req(void *arg, struct vbucket *v, const struct wire_strea
 {
 	struct harness *h = arg;
 	(void)v;
-	buf_add_fmt(&h->log, "req %" PRIu64 " [%" PRIu64 ",%" PRIu64 "] %c\n", r->start,
+	buf_add_fmt(&h->log, "req %" PRIu64 " [%" PRIu64 ",%" PRIu64 "] %c", r->start,
 		    r->snap_start, r->snap_end, r->uuid ? (char)r->uuid : '0');
+	if (r->sid)
+		buf_add_fmt(&h->log, " sid %u", r->sid);
+	if (r->knows_purge)
+		buf_add_fmt(&h->log, " purge %" PRIu64, r->purge_seqno);
+	buf_add_str(&h->log, "\n");
 }
 
 static void say_failover_log(void *arg, struct vbucket *v)
@@ -667,6 +672,91 @@ static void out_of_order_snapshots_resume_from_before_their_start(void **state)
 		  "[45,45] a\n");
 }
 
+/* ---- ids, purges ---- */
+
+static void framed(struct harness *h, uint64_t seqno, const char *frame, size_t n)
+{
+	uint8_t x[31] = { 0 };
+	put_be64(x, seqno);
+	give(h, (struct packet){ .magic = n ? MAGIC_ALT_REQUEST : MAGIC_REQUEST,
+				 .opcode = OP_DCP_MUTATION,
+				 .vb_status = h->v.id,
+				 .opaque = vbucket_opaque(&h->v),
+				 .framing = slice_of(frame, n),
+				 .extras = slice_of(x, sizeof(x)),
+				 .key = SLICE_LIT("k") });
+}
+
+static void a_message_without_the_streams_id_is_none_of_it(void **state)
+{
+	struct harness *h = *state;
+	static const struct slice wrong[] = {
+		{ NULL, 0 }, SLICE_LIT("\x22\0\6"), SLICE_LIT("\x21\7"), SLICE_LIT("\x32\0\7")
+	};
+	h->config.stream_id = 7;
+	begin(h, AT(10, 10, 10, 'a'));
+	expect(h, "req 10 [10,10] a sid 7\n");
+	uint64_t seqno = 10;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		accept(h, "a0");
+		h->v.in_snapshot = true; /* the marker has passed */
+		h->v.snap_start = 10;
+		h->v.snap_end = 99;
+		framed(h, ++seqno, "\x22\0\7", 3);
+		framed(h, ++seqno, (const char *)wrong[i].p, wrong[i].len);
+		seqno--;
+		AUTO(buf) struct buf want = BUF_INIT;
+		buf_add_fmt(&want, "mut %" PRIu64 " [10,99] a\nclose 0\n", seqno);
+		expect(h, buf_cstr(&want));
+		assert_int_equal(h->v.n_violations, i + 1);
+		tick(h);
+		buf_reset(&h->log);
+	}
+	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
+}
+
+static void disk_marker(struct harness *h, uint64_t start, uint64_t end, uint64_t purge)
+{
+	uint8_t version = 2, m[52] = { 0 };
+	put_be64(m, start);
+	put_be64(m + 8, end);
+	put_be32(m + 16, SNAPSHOT_DISK);
+	put_be64(m + 36, purge);
+	give(h, (struct packet){ .magic = MAGIC_REQUEST,
+				 .opcode = OP_DCP_SNAPSHOT_MARKER,
+				 .opaque = vbucket_opaque(&h->v),
+				 .extras = slice_of(&version, 1),
+				 .value = slice_of(m, sizeof(m)) });
+}
+
+static void reconnect(struct harness *h)
+{
+	vbucket_on_node(&h->v, 0, false, 1, h->now);
+	vbucket_on_node(&h->v, 0, true, 2, h->now);
+}
+
+/* From before the place where it heard of a purge, deletions may have been purged that it has not handled. */
+static void a_purge_counts_as_seen_only_from_where_it_was_heard_of(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(0, 0, 0, 0));
+	accept(h, "a0");
+	disk_marker(h, 0, 100, 50);
+	mutation(h, 30);
+	reconnect(h);
+	expect(h, "req 0 [0,0] 0\nmut 30 [0,100] a\nreq 30 [0,100] a purge 50\n");
+	accept(h, "a0");
+	disk_marker(h, 30, 100, 50);
+	mutation(h, 100);
+	disk_marker(h, 100, 120, 70);
+	mutation(h, 110);
+	reconnect(h);
+	expect(h, "mut 100 [100,100] a\nmut 110 [100,120] a\nreq 110 [100,120] a purge 70\n");
+	accept(h, "a0");
+	vbucket_rewind(&h->v, &AT(60, 60, 60, 'a'), h->now);
+	expect(h, "close 0\nreq 60 [60,60] a\n");
+}
+
 /* ---- a peer that misbehaves, or goes away ---- */
 
 static void broken_streams_are_reopened_from_the_last_good_event(void **state)
@@ -887,6 +977,8 @@ int main(void)
 		T(switching_the_gate_off_releases_everything),
 		T(weakness_12_documents_that_are_skipped_still_advance),
 		T(out_of_order_snapshots_resume_from_before_their_start),
+		T(a_message_without_the_streams_id_is_none_of_it),
+		T(a_purge_counts_as_seen_only_from_where_it_was_heard_of),
 		T(broken_streams_are_reopened_from_the_last_good_event),
 		T(weakness_17_no_stream_end_ends_the_process_or_loses_the_place),
 		T(weakness_18_a_vbucket_that_moved_follows_the_map_without_waiting),
