@@ -239,7 +239,7 @@ static void step(struct run *run, struct slice *in)
 		uint64_t before = run->w.rollbacks_acked;
 		ack_rewind(&run->w);
 		struct dcp_position mark = run->w.mark;
-		vbucket_rewind(v, &mark, run->now);
+		vbucket_rewind(v, &mark, 0, run->now);
 		if (run->w.rollbacks_acked != before && !ack_rollback_open(&run->w))
 			vbucket_on_rollback_acked(v, run->now);
 		break;

@@ -139,6 +139,12 @@ int ack_one(struct ack_window *w, uint64_t ticket, enum ack_kind *was)
 	return pop(w);
 }
 
+bool ack_valid(const struct ack_window *w, uint64_t ticket)
+{
+	return ticket >= w->head && ticket < w->tail &&
+	       w->ring[ticket & (w->cap - 1)].kind != ACK_VOID;
+}
+
 int ack_upto(struct ack_window *w, uint64_t ticket)
 {
 	if (ticket < w->head || ticket >= w->tail)

@@ -67,6 +67,8 @@ void ack_rewind(struct ack_window *w);
 /* What lies above pos->seqno comes again, and the mark stands there at most: a restart from now on must not begin above
  * it. */
 void ack_retreat(struct ack_window *w, const struct dcp_position *pos);
+/* Whether ack_one would take it. */
+bool ack_valid(const struct ack_window *w, uint64_t ticket);
 
 static inline uint64_t ack_open(const struct ack_window *w)
 {

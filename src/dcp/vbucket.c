@@ -217,7 +217,7 @@ void vbucket_stop(struct vbucket *v)
 	v->state = VB_IDLE;
 }
 
-void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec now)
+void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec at, nsec now)
 {
 	if (v->state == VB_IDLE)
 		return;
@@ -235,7 +235,7 @@ void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec now)
 	points_cut(&v->points, pos->seqno);
 	points_add(&v->points, pos->snap_start);
 	vb_enter(v, VB_WAIT);
-	vb_set_timer(v, 0);
+	vb_set_timer(v, at > now ? at : 0);
 	try_open(v, now);
 }
 

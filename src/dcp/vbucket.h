@@ -8,6 +8,7 @@
 #ifndef DCP_VBUCKET_H
 #define DCP_VBUCKET_H
 
+#include "dcp/errormap.h"
 #include "dcp/event.h"
 #include "dcp/wire.h"
 
@@ -48,6 +49,8 @@ struct vbucket_ops {
 	/* The checkpoint has to stand at *pos or below, durably: vbucket_on_retreated when it does. */
 	void (*retreat)(void *arg, struct vbucket *v, const struct dcp_position *pos);
 	void (*history)(void *arg, struct vbucket *v); /* the branch changed: v->log is new */
+	/* What to do about a status that the machine does not know. NULL: as the protocol alone says. */
+	enum reaction (*reaction)(void *arg, struct vbucket *v, uint16_t status);
 };
 
 /* What all vBuckets of a source share. */
@@ -138,8 +141,8 @@ struct vbucket_start {
 };
 void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now);
 void vbucket_stop(struct vbucket *v); /* closes the stream, forgets what is held back */
-/* Goes back to a position already handed out (a nack): what lies above it comes again. */
-void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec now);
+/* Goes back to a position already handed out (a nack): what lies above it comes again, from `at` on. */
+void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec at, nsec now);
 
 /* The map or a connection changed. node -1: nobody serves it. */
 void vbucket_on_node(struct vbucket *v, int node, bool ready, uint32_t connection, nsec now);

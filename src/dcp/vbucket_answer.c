@@ -176,6 +176,26 @@ static void refused(struct vbucket *v, int code, nsec now)
 	vb_finish(v, STREAM_END_CLOSED, code);
 }
 
+static void react(struct vbucket *v, uint16_t status, nsec now)
+{
+	const struct vbucket_ops *ops = v->config->ops;
+	bool first = v->tries == 0;
+	switch (ops->reaction ? ops->reaction(v->config->arg, v, status)
+			      : error_reaction(NULL, status)) {
+	case REACT_FETCH_MAP: vb_moved_away(v, SLICE_NONE, now); return;
+	case REACT_REFUSED: refused(v, ERR_PROTOCOL, now); return;
+	case REACT_RETRY_NOW:
+		vb_retry(v, now);
+		if (first)
+			vb_set_timer(v, now);
+		return;
+	case REACT_RETRY_LATER:
+	case REACT_RECONNECT: /* the owner does: the node is lost and found again */
+		vb_retry(v, now);
+		return;
+	}
+}
+
 static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 {
 	uint64_t seqno;
@@ -205,7 +225,7 @@ static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 		return;
 	case STATUS_UNKNOWN_COLLECTION:
 	case STATUS_UNKNOWN_SCOPE: refused(v, ERR_NOTFOUND, now); return;
-	default: vb_retry(v, now); return;
+	default: react(v, p->vb_status, now); return;
 	}
 }
 

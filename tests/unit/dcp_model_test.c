@@ -411,7 +411,7 @@ static void refuse(struct model *m)
 	/* a rollback that is still open keeps its ticket */
 	for (uint64_t t = m->window.head; t != m->window.tail; t++)
 		m->ticket[m->n_tickets++] = t;
-	vbucket_rewind(&m->v, &m->window.mark, m->now);
+	vbucket_rewind(&m->v, &m->window.mark, 0, m->now);
 	after_acks(m, before);
 }
 

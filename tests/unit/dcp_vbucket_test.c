@@ -557,7 +557,7 @@ static void hold_a_rollback(struct harness *h)
 	mutation(h, 9);
 	mutation(h, 15);
 	vbucket_set_gate(&h->v, GATE_ON, h->now);
-	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), h->now);
+	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), 0, h->now);
 	accept(h, "b20 a0");
 	marker(h, 8, 15);
 	mutation(h, 9);
@@ -574,7 +574,7 @@ static void a_rollback_that_is_held_back_survives_a_nack(void **state)
 {
 	struct harness *h = *state;
 	hold_a_rollback(h);
-	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), h->now);
+	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), 0, h->now);
 	assert_true(h->v.held.n == 1);
 	accept(h, "c12 a0");
 	expect(h, "close 0\nreq 8 [8,15] a\nrollback to 12 from 15, resume at 8\n");
@@ -881,7 +881,7 @@ static void a_nack_hands_everything_after_the_mark_out_again(void **state)
 	mutation(h, 12);
 	mutation(h, 13);
 	buf_reset(&h->log);
-	vbucket_rewind(&h->v, &AT(11, 10, 13, 'a'), h->now);
+	vbucket_rewind(&h->v, &AT(11, 10, 13, 'a'), 0, h->now);
 	expect(h, "close 0\nreq 11 [10,13] a\n");
 	accept(h, "a0");
 	marker(h, 11, 13);
