@@ -126,6 +126,12 @@ int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_
 int dcp_source_ack_ticket(struct dcp_source *s, uint16_t vb, uint64_t ticket);
 /* The vBucket goes back to its acknowledged position and everything above it comes again, not before `delay` is over. */
 void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay);
+#define DCP_ALL_VBUCKETS (-1)
+/* Hands out nothing of the vBucket (or of all) until it is resumed, whatever happens meanwhile: reconnecting, a rollback,
+ * being assigned elsewhere and back. Its stream is closed when this returns; what was on its way to poll still comes.
+ * Acknowledgements are taken and saved as ever, the others go on. Not from a hook. ERR_INVALID: no such vBucket. */
+int dcp_source_pause(struct dcp_source *s, int vb, struct err *e);
+int dcp_source_resume(struct dcp_source *s, int vb, struct err *e); /* goes on where it stopped */
 /* Whether an acknowledgement would still count: not after a nack, a rollback, a hand-over. */
 bool dcp_source_ticket_valid(struct dcp_source *s, uint16_t vb, uint64_t ticket);
 /* The acknowledged position, when *version is not the one it has (which is then stored there). */
@@ -156,7 +162,7 @@ struct dcp_vbucket_status {
 	uint16_t last_status;
 };
 struct dcp_status {
-	uint32_t n_vbuckets, n_assigned, n_streaming, n_done, n_nodes, n_connected;
+	uint32_t n_vbuckets, n_assigned, n_streaming, n_paused, n_done, n_nodes, n_connected;
 	int64_t map_epoch, map_rev;
 	uint64_t reconnects, saves, save_failures, saved_vbuckets, rebalances;
 	uint32_t last_save_vbuckets; /* how many the last save wrote, and how long it took */

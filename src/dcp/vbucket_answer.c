@@ -40,7 +40,9 @@ static int tell_rollback(struct vbucket *v, uint64_t to, uint64_t server)
 /* In REWIND; when there is no room for the event it is told later. */
 void vb_rewind_tell(struct vbucket *v, nsec now)
 {
-	v->untold = tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	v->untold = v->paused || tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	if (v->paused)
+		return; /* until it is resumed */
 	if (v->untold)
 		vb_set_timer(v, now + vb_backoff(v));
 	else if (v->config->rollback_unacked)
