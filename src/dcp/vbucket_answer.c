@@ -40,7 +40,9 @@ static int tell_rollback(struct vbucket *v, uint64_t to, uint64_t server)
 /* In REWIND; when there is no room for the event it is told later. */
 void vb_rewind_tell(struct vbucket *v, nsec now)
 {
-	v->untold = tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	v->untold = v->paused || tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	if (v->paused)
+		return; /* until it is resumed */
 	if (v->untold)
 		vb_set_timer(v, now + vb_backoff(v));
 	else if (v->config->rollback_unacked)
@@ -220,7 +222,9 @@ static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 	case STATUS_EINVAL:
 	case STATUS_ERANGE: refused(v, ERR_PROTOCOL, now); return;
 	case STATUS_NOT_SUPPORTED:
-	case STATUS_STREAMID_INVALID: refused(v, ERR_UNSUPPORTED, now); return;
+	case STATUS_STREAMID_INVALID: /* the connection has no ids, or asks for them */
+		refused(v, ERR_UNSUPPORTED, now);
+		return;
 	case STATUS_UNKNOWN_COLLECTION:
 	case STATUS_UNKNOWN_SCOPE: refused(v, ERR_NOTFOUND, now); return;
 	default: react(v, p->vb_status, now); return;
