@@ -51,8 +51,11 @@ static int parted_at(const struct vbucket *v, const struct failover_log *now, ui
 static uint64_t void_above(const struct vbucket *v, const struct failover_log *now, uint64_t server)
 {
 	uint64_t end;
-	if (parted_at(v, now, &end) <= 0)
-		return server; /* a foreign history, or tombstones were purged, or we were ahead */
+	int parted = parted_at(v, now, &end);
+	if (parted < 0)
+		return 0; /* a foreign history */
+	if (parted == 0)
+		return server; /* tombstones were purged, or we were ahead */
 	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
 	bool purged = server == 0 && snap_end <= end;
 	return purged ? 0 : end;
@@ -64,7 +67,9 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 	uint64_t to = void_above(v, log, server);
 	v->log = *log;
 	uint64_t limit = MIN(server, v->requested ? v->requested - 1 : 0);
-	if (v->held.n) /* all of it comes again: nothing may come before the rollback */
+	limit = MIN(limit,
+		    to); /* the log is newer than the answer: it may have gone back further since */
+	if (v->held.n)   /* all of it comes again: nothing may come before the rollback */
 		limit = MIN(limit, vb_first_held(v) ? vb_first_held(v) - 1 : 0);
 	vb_drop_all_held(v);
 	uint64_t point = points_floor(&v->points, limit);
