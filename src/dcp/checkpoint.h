@@ -30,6 +30,7 @@ struct checkpoint {
 	struct dcp_position pos;
 	struct points points;
 	char bucket_uuid[BUCKET_UUID_MAX + 1];
+	bool any_branch; /* not kept: pos.seqno alone is known, the branch is the one that the server has there */
 };
 
 void checkpoint_encode(const struct checkpoint *c, struct buf *out);
