@@ -19,6 +19,11 @@ static void hook(struct dcp_source *s, enum dcp_hook h, const uint16_t *vb, size
 
 /* ---- opening ---- */
 
+static bool one_of(const char *text, const char *a, const char *b, const char *c)
+{
+	return !text || strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
+}
+
 static int check_options(const struct dcp_options *o, struct err *e)
 {
 	if (o->n_seeds == 0)
@@ -29,6 +34,13 @@ static int check_options(const struct dcp_options *o, struct err *e)
 		return err_set(e, ERR_INVALID, "no group name");
 	if (o->scope && *o->scope == '\0')
 		return err_set(e, ERR_INVALID, "an empty scope name");
+	if (!one_of(o->priority, "low", "medium", "high"))
+		return err_set(e, ERR_INVALID, "'%s' is no priority: low, medium or high",
+			       o->priority);
+	if (!one_of(o->backfill_order, "round-robin", "sequential", "sequential"))
+		return err_set(e, ERR_INVALID,
+			       "'%s' is no order of backfills: round-robin or sequential",
+			       o->backfill_order);
 	return 0;
 }
 
@@ -38,6 +50,16 @@ static bool seeds_want_tls(const struct dcp_options *o)
 		if (seed_wants_tls(o->seeds[i]))
 			return true;
 	return false;
+}
+
+static uint32_t open_flags(const struct dcp_options *o)
+{
+	uint32_t flags = o->xattrs ? DCP_OPEN_XATTRS : 0u;
+	if (o->no_value_datatype) /* the two exclude each other */
+		flags |= DCP_OPEN_NO_VALUE_DATATYPE;
+	else if (o->no_value)
+		flags |= DCP_OPEN_NO_VALUE;
+	return flags;
 }
 
 static void fill_defaults(struct dcp_source *s)
@@ -72,15 +94,20 @@ static void fill_defaults(struct dcp_source *s)
 		.noop = o->noop,
 		.push_maps = true,
 		.known = &s->map_version,
-		.open_flags =
-			(o->xattrs ? DCP_OPEN_XATTRS : 0u) | (o->no_value ? DCP_OPEN_NO_VALUE : 0u),
+		.open_flags = open_flags(o),
 		.window_bytes = o->window_bytes,
 		.priority = o->priority,
+		.backfill_order = o->backfill_order,
 		.change_streams = o->change_streams,
 		.out_of_order = o->out_of_order,
+		.stream_ids = o->stream_id != 0,
+		.skip_deletes = o->skip_deletes,
+		.cursor_dropping = o->cursor_dropping,
+		.force_compression = o->force_compression,
 	};
 	s->vb_config = (struct vbucket_config){
 		.stream_flags = STREAM_ACTIVE_ONLY | (o->ignore_purged ? STREAM_IGNORE_PURGED : 0u),
+		.stream_id = o->stream_id,
 		.system_events = o->system_events,
 		.rollback_unacked = o->rollback_unacked,
 		.skip_until_cas =

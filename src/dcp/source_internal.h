@@ -64,6 +64,7 @@ struct slot { /* one vBucket */
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
 	bool retreat;               /* the machine waits for the mark to be saved */
 	bool owned;                 /* acks are taken, checkpoints saved */
+	bool paused;                /* as the caller wants it */
 	bool nack;
 	nsec nack_delay;
 	bool held;   /* wanted by whoever assigns */
@@ -161,7 +162,9 @@ struct dcp_source {
 	const struct checkpoint *command_start;
 	size_t command_n_start;
 	bool command, command_done;
-	bool nacks;                   /* some slot has its nack set */
+	bool nacks; /* some slot has its nack set */
+	/* counts of changes to slots' paused: made, being carried out, carried out */
+	uint64_t pauses_wished, pauses_taking, pauses_taken;
 	bool fences;                  /* some slot is fenced */
 	bool release_rollbacks;       /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
@@ -244,6 +247,9 @@ void source_vb_timer(void *source);
 void source_manifest(struct dcp_source *s, struct slice json);
 void source_learn_name(struct dcp_source *s, const struct packet *p); /* of a system event */
 void source_make_ready(struct dcp_source *s); /* once map and manifest are known */
+
+/* source_pause.c */
+void source_take_pauses(struct dcp_source *s);
 
 /* source_block.c */
 int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev);

@@ -123,6 +123,7 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 {
 	const struct vbucket *v = &slot->v;
 	r->status.n_streaming += v->state == VB_STREAMING;
+	r->status.n_paused += v->state == VB_PAUSED;
 	r->status.n_done += v->state == VB_DONE;
 	r->vb[r->status.n_assigned++] = (struct dcp_vbucket_status){
 		.vb = v->id,
@@ -188,7 +189,8 @@ void source_look_if_open(struct dcp_source *s)
 			open = !slot->assigned ||
 			       (slot->started &&
 				(slot->v.state == VB_STREAMING || slot->v.state == VB_REWIND ||
-				 slot->v.state == VB_DONE || slot->v.state == VB_IDLE));
+				 slot->v.state == VB_PAUSED || slot->v.state == VB_DONE ||
+				 slot->v.state == VB_IDLE));
 		}
 		s->all_open = open && some;
 		if (s->all_open)
@@ -204,6 +206,8 @@ void source_io_wake(void *arg)
 	bool command = s->command, release = s->release_rollbacks, nacks = s->nacks,
 	     fences = s->fences;
 	s->command = s->release_rollbacks = s->nacks = s->fences = false;
+	bool pauses = s->pauses_taken < s->pauses_wished;
+	s->pauses_taking = s->pauses_wished;
 	if (s->report) {
 		fill_report(s, s->report);
 		s->report->done = true;
@@ -218,6 +222,8 @@ void source_io_wake(void *arg)
 		take_nacks(s);
 	if (release)
 		release_rollbacks(s);
+	if (pauses)
+		source_take_pauses(s);
 	if (command) {
 		carry_out(s);
 		source_flush(s);

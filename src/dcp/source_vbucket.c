@@ -35,7 +35,7 @@ static void send_close(void *arg, struct vbucket *v, int node, uint32_t opaque)
 	struct conn *c = source_ready_conn(arg, node);
 	if (!c)
 		return;
-	wire_close_stream(conn_out(c), v->id, opaque, 0);
+	wire_close_stream(conn_out(c), v->id, opaque, v->config->stream_id);
 	conn_flush(c);
 }
 
