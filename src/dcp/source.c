@@ -159,6 +159,7 @@ static void free_source(struct dcp_source *s)
 	source_blocks_free(s);
 	manifest_done(&s->manifest);
 	buf_done(&s->stream_json);
+	mem_free(s->seed);
 	tls_free(s->tls);
 	scram_cache_wipe(&s->scram);
 	if (s->fd >= 0)

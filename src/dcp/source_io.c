@@ -290,7 +290,6 @@ void source_io_done(struct dcp_source *s)
 	}
 	loop_free(s->loop);
 	mem_free(s->slot);
-	mem_free(s->seed);
 	cluster_map_free(s->map);
 	s->map = NULL;
 }
