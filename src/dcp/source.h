@@ -56,13 +56,13 @@ struct dcp_options {
 	bool allow_plain;
 	enum cluster_network network;
 	/* what */
-	const char *scope;              /* NULL with collections: _default */
+	const char *scope; /* NULL with collections: _default */
 	/* of that scope, or "scope.collection"; none, and no scope: the whole bucket */
 	const char *const *collections;
 	size_t n_collections;
 	uint16_t stream_id; /* of every stream, to tell apart who reads over one proxy; 0: none */
 	enum dcp_begin begin;
-	bool finite; /* up to what is there at the start */
+	bool finite;            /* up to what is there at the start */
 	bool no_value_datatype; /* no value, but what its datatype was */
 	bool skip_deletes;      /* deletions of the first read from disk; servers since 8.0 */
 	bool xattrs, no_value, system_events, change_streams, out_of_order;
@@ -70,12 +70,12 @@ struct dcp_options {
 	int64_t skip_until_ms; /* wall time; older documents are not delivered; 0: none */
 	bool deliver_metadata; /* also keys of connectors and transactions ("_connector:cbgo:", "_txn:") */
 	/* how */
-	uint32_t window_bytes; /* of flow control per node; 0: DCP_WINDOW_DEFAULT */
+	uint32_t window_bytes;      /* of flow control per node; 0: DCP_WINDOW_DEFAULT */
 	const char *priority;       /* "low", "medium", "high"; NULL: the server's default */
 	const char *backfill_order; /* "round-robin", "sequential"; NULL: the server's default */
-	bool cursor_dropping;   /* too slow: the server goes back to its disk, instead of ending the stream */
-	bool force_compression; /* values come compressed even where they are not stored so */
-	nsec noop, connect_timeout;    /* 0: 5 s, 10 s */
+	bool cursor_dropping; /* too slow: the server goes back to its disk, instead of ending the stream */
+	bool force_compression;     /* values come compressed even where they are not stored so */
+	nsec noop, connect_timeout; /* 0: 5 s, 10 s */
 	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s */
 	bool rollback_unacked;
 	struct mitigation_options mitigation;

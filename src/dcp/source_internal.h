@@ -225,6 +225,7 @@ void source_try_seed(struct dcp_source *s); /* the next one of the data service,
 /* host, port: where the map came from. *accepted: it is newer than ours, which it has replaced. */
 void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,
 		      bool *accepted);
+void source_drop_strangers(struct dcp_source *s);
 void source_watch_map(void *source); /* of watch_timer */
 
 /* source_http.c */

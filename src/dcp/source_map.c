@@ -101,23 +101,34 @@ static void map_nodes(struct dcp_source *s)
 	}
 }
 
-static void drop_old_nodes(struct dcp_source *s)
+/* Nodes that are not in the map, once one that is can take their place: seeds by another name, nodes that left. One that
+ * is still being set up tells us the manifest. */
+void source_drop_strangers(struct dcp_source *s)
+{
+	bool replaced = false;
+	for (uint32_t i = 0; i < s->n_nodes; i++)
+		replaced = replaced || (s->node[i]->in_map && conn_is_ready(s->node[i]->dcp));
+	for (uint32_t i = 0; replaced && i < s->n_nodes; i++) {
+		struct node *n = s->node[i];
+		struct conn *c = n->dcp;
+		if (n->in_map || !conn_is_ready(c))
+			continue;
+		n->dcp = NULL;
+		source_kind_lost(s, c);
+		source_seqnos_lost(n);
+		conn_free(c);
+	}
+}
+
+static void connect_nodes(struct dcp_source *s)
 {
 	for (uint32_t i = 0; i < s->n_nodes; i++) {
-		struct node *n = s->node[i];
-		if (n->in_map) {
-			source_connect(n);
-			continue;
-		}
-		timer_clear(&n->retry);
-		struct conn *c = n->dcp;
-		if (c &&
-		    conn_is_ready(c)) { /* one that is still being set up tells us the manifest */
-			n->dcp = NULL;
-			source_seqnos_lost(n);
-			conn_free(c);
-		}
+		if (s->node[i]->in_map)
+			source_connect(s->node[i]);
+		else
+			timer_clear(&s->node[i]->retry);
 	}
+	source_drop_strangers(s);
 }
 
 static int make_slots(struct dcp_source *s, struct err *e)
@@ -164,7 +175,7 @@ void source_adopt_map(struct dcp_source *s, struct slice json, const char *host,
 	}
 	for (uint32_t i = 0; i < s->n_slots; i++)
 		mitigation_reset(&s->slot[i].m);
-	drop_old_nodes(s);
+	connect_nodes(s);
 	source_place_all(s);
 	source_observe_soon(s);
 }

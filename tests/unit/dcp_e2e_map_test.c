@@ -166,6 +166,35 @@ static void a_notified_map_is_fetched_at_once(void **state)
 	world_free(w);
 }
 
+static void when_every_node_is_gone_the_seeds_are_asked_again(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	struct world *w =
+		world_new(&(struct fake_options){ .nodes = 3, .vbuckets = 8, .replicas = 1 });
+	fake_failover_node(w->fake, 0); /* the seed is in no map, but answers */
+	write_some(w, 8, 100, &counter);
+	world_open(w);
+	settle(w, 8, 5 * NSEC_PER_SEC);
+	for (int node = 1; node < 3; node++)
+		fake_fault(w->fake,
+			   &(struct fake_fault){ .kind = FAKE_DOWN, .node = node, .count = 1 });
+	nsec deadline = now() + 5 * NSEC_PER_SEC;
+	while (now() < deadline && status_of(w).n_connected != 1)
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+	assert_int_equal(status_of(w).n_connected, 1);
+	int64_t rev = status_of(w).map_rev;
+	fake_push_map(w->fake);
+	wait_for_map(w, rev + 1, 2 * NSEC_PER_SEC);
+	fake_clear_faults(w->fake);
+	for (int node = 1; node < 3; node++)
+		fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_DOWN, .node = node });
+	write_some(w, 8, 100, &counter);
+	settle(w, 8, 10 * NSEC_PER_SEC);
+	assert_int_equal(status_of(w).n_connected, 2); /* the seed is let go */
+	world_free(w);
+}
+
 static void config_watch_interval_finds_what_no_notification_told(void **state)
 {
 	(void)state;
@@ -379,6 +408,7 @@ int main(void)
 		cmocka_unit_test(the_records_of_a_service_are_its_nodes),
 		cmocka_unit_test(without_records_the_host_itself_is_asked),
 		cmocka_unit_test(a_notified_map_is_fetched_at_once),
+		cmocka_unit_test(when_every_node_is_gone_the_seeds_are_asked_again),
 		cmocka_unit_test(config_watch_interval_finds_what_no_notification_told),
 		cmocka_unit_test(a_new_map_makes_mitigation_look_at_other_copies),
 		cmocka_unit_test(a_stale_login_is_made_anew),
