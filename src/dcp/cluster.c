@@ -4,6 +4,7 @@
 #include "doc/json.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 /* Reads the members it needs; each is checked where it is used. */
 struct reader {
@@ -298,6 +299,30 @@ bool cluster_address(const struct cluster_map *m, uint32_t node, enum cluster_ne
 		    : tls    ? n->kv_tls
 			     : n->kv;
 	return *port_out != 0;
+}
+
+bool cluster_split_seed(const char *text, uint16_t otherwise, char host[CLUSTER_HOST_MAX + 1],
+			uint16_t *port)
+{
+	const char *colon = strrchr(text, ':'), *end = text + strlen(text);
+	*port = otherwise;
+	if (colon && (text[0] == '[' ? colon > strchr(text, ']') : strchr(text, ':') == colon)) {
+		char *rest;
+		unsigned long p = strtoul(colon + 1, &rest, 10);
+		if (*rest || p == 0 || p > UINT16_MAX)
+			return false;
+		*port = (uint16_t)p;
+		end = colon;
+	}
+	if (text[0] == '[' && end > text && end[-1] == ']') {
+		text++;
+		end--;
+	}
+	if (end == text || end - text > (int)CLUSTER_HOST_MAX)
+		return false;
+	memcpy(host, text, (size_t)(end - text));
+	host[end - text] = '\0';
+	return true;
 }
 
 void cluster_share(uint32_t n_vbuckets, uint32_t member, uint32_t total, uint32_t *first,

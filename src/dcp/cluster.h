@@ -67,6 +67,10 @@ enum cluster_network cluster_choose_network(const struct cluster_map *m, enum cl
 bool cluster_address(const struct cluster_map *m, uint32_t node, enum cluster_network network,
 		     bool tls, const char **host, uint16_t *port);
 
+/* What a user writes: "host", "host:port", "[v6]:port". false: it is none of them. */
+bool cluster_split_seed(const char *text, uint16_t otherwise, char host[CLUSTER_HOST_MAX + 1],
+			uint16_t *port);
+
 /* The contiguous share of member n (1..total) of n_vbuckets: [*first, *first + *count). Members beyond the number of
  * vBuckets get none. */
 void cluster_share(uint32_t n_vbuckets, uint32_t member, uint32_t total, uint32_t *first,

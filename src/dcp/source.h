@@ -69,7 +69,7 @@ struct dcp_options {
 	struct checkpoint_store *store; /* borrowed; NULL: the caller keeps positions */
 	bool manual_commit;             /* only dcp_source_commit saves */
 	nsec checkpoint_interval;       /* 0: 1 minute */
-	enum checkpoint_policy foreign, ahead;
+	struct checkpoint_policies policies;
 	/* who is told; called on the thread that acts */
 	void (*hook)(void *arg, enum dcp_hook h);
 	void *hook_arg;
@@ -108,6 +108,8 @@ int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_
 void dcp_source_nack(struct dcp_source *s, uint16_t vb);
 /* Saves everything acknowledged so far; returns when it is durable. */
 int dcp_source_commit(struct dcp_source *s, struct err *e);
+/* Of vBuckets that are not assigned: ERR_INVALID. */
+int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e);
 
 /* A collection's name; false unknown. Valid until the source closes. */
 bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope,

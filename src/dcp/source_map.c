@@ -9,44 +9,18 @@
 
 #include "base/mem.h"
 
-#include <stdlib.h>
-
 #define CONFIG_WATCH (10 * NSEC_PER_SEC)
 
 enum { KV_PORT = 11210, KV_PORT_TLS = 11207 };
 
 /* ---- seeds ---- */
 
-/* "host", "host:port", "[v6]:port" */
-static bool split_seed(const char *text, uint16_t otherwise, char host[256], uint16_t *port)
-{
-	const char *colon = strrchr(text, ':'), *end = text + strlen(text);
-	*port = otherwise;
-	if (colon && (text[0] == '[' ? colon > strchr(text, ']') : strchr(text, ':') == colon)) {
-		char *rest;
-		unsigned long p = strtoul(colon + 1, &rest, 10);
-		if (*rest || p == 0 || p > UINT16_MAX)
-			return false;
-		*port = (uint16_t)p;
-		end = colon;
-	}
-	if (text[0] == '[' && end > text && end[-1] == ']') {
-		text++;
-		end--;
-	}
-	if (end == text || end - text > 255)
-		return false;
-	memcpy(host, text, (size_t)(end - text));
-	host[end - text] = '\0';
-	return true;
-}
-
 void source_try_seed(struct dcp_source *s)
 {
-	char host[256];
+	char host[CLUSTER_HOST_MAX + 1];
 	uint16_t port;
 	const char *seed = s->o.seeds[s->next_seed++ % s->o.n_seeds];
-	if (!split_seed(seed, s->tls ? KV_PORT_TLS : KV_PORT, host, &port)) {
+	if (!cluster_split_seed(seed, s->tls ? KV_PORT_TLS : KV_PORT, host, &port)) {
 		struct err e = ERR_INIT;
 		(void)err_set(&e, ERR_INVALID, "\"%s\" is no host, and no host:port", seed);
 		source_fail(s, &e);
