@@ -17,7 +17,7 @@ struct run {
 	size_t n_tickets;
 	uint64_t last_seqno, rollbacks;
 	uint64_t bytes_in, bytes_out;
-	bool fail_emit;
+	bool fail_emit, retreating;
 	nsec now;
 };
 
@@ -86,6 +86,22 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 	(void)json;
 }
 
+static void on_retreat(void *arg, struct vbucket *v, const struct dcp_position *pos)
+{
+	struct run *run = arg;
+	(void)v;
+	ack_retreat(&run->w, pos);
+	CHECK(run->w.mark.seqno <= pos->seqno);
+	run->retreating = true;
+}
+
+static void retreated(struct run *run)
+{
+	if (run->retreating)
+		vbucket_on_retreated(&run->v, run->now);
+	run->retreating = false;
+}
+
 static const struct vbucket_ops ops = {
 	.stream_req = on_stream_req,
 	.failover_log = on_simple,
@@ -95,6 +111,7 @@ static const struct vbucket_ops ops = {
 	.timer = on_simple,
 	.wrong_node = on_wrong_node,
 	.history = on_simple,
+	.retreat = on_retreat,
 };
 
 static uint8_t take(struct slice *s)
@@ -181,6 +198,7 @@ static void start(struct run *run, struct slice *in)
 	ack_done(&run->w);
 	ack_init(&run->w, next + 1, &st.pos, NULL);
 	run->n_tickets = 0;
+	run->retreating = false;
 	vbucket_start(&run->v, &st, run->now);
 }
 
@@ -192,7 +210,7 @@ static void acknowledge(struct run *run, struct slice *in)
 	uint64_t before = run->w.rollbacks_acked;
 	(void)ack_one(&run->w, run->tickets[i], NULL);
 	run->tickets[i] = run->tickets[--run->n_tickets];
-	if (run->w.rollbacks_acked != before)
+	if (run->w.rollbacks_acked != before && !ack_rollback_open(&run->w))
 		vbucket_on_rollback_acked(&run->v, run->now);
 }
 
@@ -221,12 +239,15 @@ static void step(struct run *run, struct slice *in)
 		uint64_t before = run->w.rollbacks_acked;
 		ack_rewind(&run->w);
 		struct dcp_position mark = run->w.mark;
-		vbucket_rewind(v, &mark, run->now);
-		if (run->w.rollbacks_acked != before)
+		vbucket_rewind(v, &mark, 0, run->now);
+		if (run->w.rollbacks_acked != before && !ack_rollback_open(&run->w))
 			vbucket_on_rollback_acked(v, run->now);
 		break;
 	}
-	case 8: run->fail_emit = take(in) % 8 == 0; break;
+	case 8:
+		run->fail_emit = take(in) % 8 == 0;
+		retreated(run);
+		break;
 	case 9:
 	case 10: acknowledge(run, in); break;
 	case 11:

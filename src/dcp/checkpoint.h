@@ -32,6 +32,7 @@ struct checkpoint {
 	struct points points;
 	char bucket_uuid[BUCKET_UUID_MAX + 1];
 	uint64_t mark; /* which write this is; 0: not told */
+	bool any_branch; /* not kept: pos.seqno alone is known, the branch is the one that the server has there */
 };
 
 void checkpoint_encode(const struct checkpoint *c, struct buf *out);

@@ -80,7 +80,7 @@ static int add(struct batch *b, enum kv_op op, uint32_t of, uint16_t vb, struct 
 	buf_reset(&b->value[b->n]);
 	b->r[b->n] = (struct kv_request){ .op = op,
 					  .key = slice_of(key, (size_t)len),
-					  .attribute = SLICE_LIT("cbgo"),
+					  .path = SLICE_LIT("cbgo"),
 					  .out = &b->value[b->n],
 					  .cas = b->s->seen[vb].cas };
 	b->of[b->n++] = of;

@@ -57,7 +57,7 @@ static void again(struct kv *k)
 
 static bool is_write(const struct kv_request *r)
 {
-	return r->op == KV_PUT || r->op == KV_PUT_ATTRIBUTE;
+	return r->op == KV_PUT || r->op == KV_PUT_ATTRIBUTE || r->op == KV_PUT_FIELD;
 }
 
 static void closed_request(struct kv *k, struct kv_request *r, enum kv_state state)
@@ -75,8 +75,8 @@ static bool default_collection(const struct kv *k)
 	return (!s || strcmp(s, "_default") == 0) && (!c || strcmp(c, "_default") == 0);
 }
 
-static void put_document(struct conn *c, const struct kv_request *r, uint32_t opaque,
-			 struct slice key)
+static void plain_request(struct conn *c, const struct kv_request *r, uint32_t opaque,
+			  struct slice key)
 {
 	uint8_t extras[8];
 	put_be32(extras, FLAGS_JSON);
@@ -105,15 +105,17 @@ static void send_request(struct kv *k, struct host *h, size_t i)
 	uint32_t opaque = OPAQUE + (uint32_t)i;
 	struct buf *out = conn_out(h->conn);
 	if (r->op == KV_GET_ATTRIBUTE)
-		wire_xattr_get(out, r->home, opaque, name, r->attribute);
+		wire_xattr_get(out, r->home, opaque, name, r->path);
 	else if (r->op == KV_PUT_ATTRIBUTE)
-		wire_xattr_upsert(out, r->home, opaque, name, r->attribute, r->value,
+		wire_xattr_upsert(out, r->home, opaque, name, r->path, r->value,
 				  r->cas == KV_CAS_ANY ? 0 : r->cas,
 				  r->cas == KV_CAS_NONE  ? SUBDOC_ADD
 				  : r->cas == KV_CAS_ANY ? SUBDOC_MKDOC
 							 : 0);
+	else if (r->op == KV_PUT_FIELD)
+		wire_field_upsert(out, r->home, opaque, name, r->path, r->value);
 	else
-		put_document(h->conn, r, opaque, name);
+		plain_request(h->conn, r, opaque, name);
 	r->state = KV_SENT;
 	r->sent_to = h;
 	h->filled = true;
@@ -183,8 +185,10 @@ static int answer_of(struct kv_request *r, const struct packet *p)
 		return got(r, p);
 	switch (p->vb_status) {
 	case STATUS_OK: return 1;
-	case STATUS_KEY_EEXISTS:
 	case STATUS_KEY_ENOENT: /* it was there: somebody removed it */
+		return r->op == KV_PUT_FIELD ? ERR_NOTFOUND : ERR_CONFLICT;
+	case STATUS_SUBDOC_MULTI_FAILURE: return r->op == KV_PUT_FIELD ? ERR_NOTFOUND : ERR_NET;
+	case STATUS_KEY_EEXISTS:
 	case STATUS_NOT_STORED: return ERR_CONFLICT;
 	}
 	return ERR_NET;

@@ -35,6 +35,7 @@ enum kv_op {
 	KV_PUT,
 	KV_GET_ATTRIBUTE, /* an extended attribute; the document may lack it, or may have nothing else */
 	KV_PUT_ATTRIBUTE,
+	KV_PUT_FIELD, /* one field of a document that is there, whatever its CAS; its parent must be there, too */
 };
 
 enum kv_state {
@@ -46,14 +47,14 @@ enum kv_state {
 
 struct kv_request {
 	enum kv_op op;
-	struct slice key;       /* the document's name */
-	struct slice attribute; /* KV_*_ATTRIBUTE; at most 16 bytes */
-	struct slice value;     /* puts */
-	uint32_t expiry;        /* KV_PUT: seconds; 0 never */
-	struct buf *out;        /* gets: appended */
+	struct slice key;   /* the document's name */
+	struct slice path;  /* of the attribute (at most 16 bytes) or field */
+	struct slice value; /* puts */
+	uint32_t expiry;    /* KV_PUT: seconds; 0 never */
+	struct buf *out;    /* gets: appended */
 	uint64_t cas; /* puts: what must be there; answered: what is there now, 0 no document */
 	/* The answer. 1 read or written; 0 a get found nothing; ERR_CONFLICT a put found another CAS; ERR_AUTH no right;
-	 * ERR_NOTFOUND no such collection; ERR_NET another refusal, ERR_PROTOCOL. */
+	 * ERR_NOTFOUND no such collection, or nothing that could have the field; ERR_NET another refusal, ERR_PROTOCOL. */
 	int rc;
 	uint16_t status; /* of the server */
 	uint8_t state;   /* enum kv_state */

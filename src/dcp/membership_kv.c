@@ -47,6 +47,21 @@ static int put(struct documents *base, const char *key, struct slice value, uint
 	return r.rc < 0 ? failed(&r, "write", key, e) : 0;
 }
 
+static int set_field(struct documents *base, const char *key, const char *path, struct slice json,
+		     struct err *e)
+{
+	struct bucket_documents *d = container_of(base, struct bucket_documents, base);
+	struct kv_request r = {
+		.op = KV_PUT_FIELD, .key = slice_str(key), .path = slice_str(path), .value = json
+	};
+	int rc = kv_run(d->kv, &r, 1, e);
+	if (rc < 0)
+		return err_in(e, rc, "%s", key);
+	if (r.rc == ERR_NOTFOUND)
+		return err_set(e, ERR_NOTFOUND, "%s is not there, or has no %s", key, path);
+	return r.rc < 0 ? failed(&r, "write", key, e) : 0;
+}
+
 static void free_(struct documents *base)
 {
 	struct bucket_documents *d = container_of(base, struct bucket_documents, base);
@@ -56,7 +71,7 @@ static void free_(struct documents *base)
 
 int documents_couchbase(const struct kv_options *o, struct documents **out, struct err *e)
 {
-	static const struct documents_ops ops = { get, put, free_ };
+	static const struct documents_ops ops = { get, put, set_field, free_ };
 	struct bucket_documents *d = mem_try(sizeof(*d));
 	if (!d)
 		return err_nomem(e);

@@ -33,12 +33,6 @@ void source_try_seed(struct dcp_source *s)
 
 /* ---- the map ---- */
 
-void source_ask_map(struct conn *c)
-{
-	wire_get_cluster_config(conn_out(c), 0, false, 0, 0);
-	conn_flush(c);
-}
-
 static void map_nodes(struct dcp_source *s)
 {
 	for (uint32_t i = 0; i < s->n_nodes; i++)
@@ -70,6 +64,7 @@ static void drop_old_nodes(struct dcp_source *s)
 		if (c &&
 		    conn_is_ready(c)) { /* one that is still being set up tells us the manifest */
 			n->dcp = NULL;
+			source_seqnos_lost(n);
 			conn_free(c);
 		}
 	}
@@ -113,6 +108,7 @@ void source_adopt_map(struct dcp_source *s, struct slice json, const char *asked
 	struct cluster_map *old = s->map;
 	mutex_lock(&s->lock);
 	s->map = m;
+	s->map_version = (struct map_version){ true, m->epoch, m->rev };
 	mutex_unlock(&s->lock);
 	cluster_map_free(old);
 	map_nodes(s);
@@ -134,7 +130,7 @@ void source_watch_map(void *arg)
 		source_try_seed(s);
 	for (uint32_t i = 0; i < s->n_nodes; i++)
 		if (conn_is_ready(s->node[i]->dcp)) {
-			source_ask_map(s->node[i]->dcp);
+			conn_ask_map(s->node[i]->dcp);
 			break;
 		}
 	timer_set(&s->watch_timer, every ? every : CONFIG_WATCH);

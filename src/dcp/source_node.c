@@ -54,7 +54,12 @@ static void on_packet(void *arg, struct conn *c, const struct packet *p)
 		if (known && s->slot[vb].v.node == n->index)
 			vbucket_on_response(&s->slot[vb].v, p, source_now(s));
 		return;
-	case OP_GET_ALL_VB_SEQNOS: source_on_seqnos(s, n, p); return;
+	case OP_GET_ALL_VB_SEQNOS:
+		if (p->opaque)
+			source_seqnos_reply(s, n, p);
+		else
+			source_on_seqnos(s, n, p);
+		return;
 	}
 }
 
@@ -64,6 +69,7 @@ static void on_round(void *arg, struct conn *c)
 	(void)c;
 	source_flush(n->s);
 	source_observe_soon(n->s);
+	source_look_if_open(n->s);
 }
 
 static void on_map(void *arg, struct conn *c, struct slice json)
@@ -107,6 +113,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	source_note_error(s, why);
 	n->dcp = NULL;
 	n->asked_seqnos = false;
+	source_seqnos_lost(n);
 	conn_free(c);
 	s->reconnects++;
 	for (uint32_t i = 0; i < s->n_slots; i++)
@@ -124,7 +131,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 		timer_set(&n->retry, jittered(s, n->tries));
 	for (uint32_t i = 0; i < s->n_nodes; i++) /* it may be gone for good: the others know */
 		if (conn_is_ready(s->node[i]->dcp))
-			source_ask_map(s->node[i]->dcp);
+			conn_ask_map(s->node[i]->dcp);
 }
 
 static const struct conn_ops dcp_conn_ops = {

@@ -11,7 +11,7 @@
  *	   │   its log arrived  │         │ end reached, filter empty
  *	   │  nothing handed    ▼         ▼
  *	   │  out above: ─▶  REWIND     DONE ◀── refused VBUCKET_FATAL_TRIES times
- *	   │  OPENING           │ acknowledged
+ *	   │  OPENING           │ [checkpoint gone back,] told, acknowledged
  *	   └────────────────    └──────▶ OPENING
  *
  * The rest of the machine: vbucket_answer.c (what the server answers, and going back), vbucket_stream.c (the packets
@@ -94,7 +94,7 @@ nsec vb_backoff(struct vbucket *v)
 void vb_abandon(struct vbucket *v)
 {
 	if (v->oso)
-		vb_drop_held(v, v->pos.seqno);
+		vb_drop_held(v, &v->pos);
 	v->generation++;
 	if (v->generation == 0)
 		v->generation = 1;
@@ -192,7 +192,7 @@ void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now)
 	v->end_seqno = s->end_seqno;
 	v->delivered = s->restarted ? UINT64_MAX : s->pos.seqno;
 	v->seen_limit = s->high_seqno;
-	v->untold = false;
+	v->untold = v->retreating = false;
 	v->persisted_uuid = v->persisted = 0;
 	v->tries = v->refusals = 0;
 	v->log.n = 0;
@@ -213,7 +213,7 @@ void vbucket_stop(struct vbucket *v)
 	v->state = VB_IDLE;
 }
 
-void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec now)
+void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec at, nsec now)
 {
 	if (v->state == VB_IDLE)
 		return;
@@ -226,12 +226,12 @@ void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec now)
 	if (vb_may_run(v) && v->node_ready)
 		v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
 	vb_abandon(v);
-	vb_drop_held(v, pos->seqno);
+	vb_drop_held(v, pos);
 	v->pos = *pos;
 	points_cut(&v->points, pos->seqno);
 	points_add(&v->points, pos->snap_start);
 	vb_enter(v, VB_WAIT);
-	vb_set_timer(v, 0);
+	vb_set_timer(v, at > now ? at : 0);
 	try_open(v, now);
 }
 
@@ -269,10 +269,18 @@ void vbucket_on_timer(struct vbucket *v, nsec now)
 
 void vbucket_on_rollback_acked(struct vbucket *v, nsec now)
 {
-	if (v->state != VB_REWIND)
+	if (v->state != VB_REWIND || v->untold || v->retreating)
 		return;
 	vb_enter(v, VB_WAIT);
 	try_open(v, now);
+}
+
+void vbucket_on_retreated(struct vbucket *v, nsec now)
+{
+	if (v->state != VB_REWIND || !v->retreating)
+		return;
+	v->retreating = false;
+	vb_rewind_tell(v, now);
 }
 
 /* ---- facts ---- */

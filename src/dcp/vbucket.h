@@ -8,6 +8,7 @@
 #ifndef DCP_VBUCKET_H
 #define DCP_VBUCKET_H
 
+#include "dcp/errormap.h"
 #include "dcp/event.h"
 #include "dcp/wire.h"
 
@@ -45,7 +46,11 @@ struct vbucket_ops {
 	void (*timer)(void *arg, struct vbucket *v); /* v->timer_at changed */
 	void (*wrong_node)(void *arg, struct vbucket *v,
 			   struct slice map_json);     /* a newer map may be needed */
+	/* The checkpoint has to stand at *pos or below, durably: vbucket_on_retreated when it does. */
+	void (*retreat)(void *arg, struct vbucket *v, const struct dcp_position *pos);
 	void (*history)(void *arg, struct vbucket *v); /* the branch changed: v->log is new */
+	/* What to do about a status that the machine does not know. NULL: as the protocol alone says. */
+	enum reaction (*reaction)(void *arg, struct vbucket *v, uint16_t status);
 };
 
 /* What all vBuckets of a source share. */
@@ -108,6 +113,7 @@ struct vbucket {
 	uint64_t delivered;  /* highest seqno of this branch; UINT64_MAX unknown after a restart */
 	uint64_t seen_limit; /* what delivered can be at most when it is unknown */
 	bool untold;         /* REWIND: the rollback event had no room yet */
+	bool retreating;     /* REWIND: the checkpoint goes back first */
 
 	/* hold-back */
 	uint64_t persisted_uuid, persisted; /* by enough copies */
@@ -133,8 +139,8 @@ struct vbucket_start {
 };
 void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now);
 void vbucket_stop(struct vbucket *v); /* closes the stream, forgets what is held back */
-/* Goes back to a position already handed out (a nack): what lies above it comes again. */
-void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec now);
+/* Goes back to a position already handed out (a nack): what lies above it comes again, from `at` on. */
+void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec at, nsec now);
 
 /* The map or a connection changed. node -1: nobody serves it. */
 void vbucket_on_node(struct vbucket *v, int node, bool ready, uint32_t connection, nsec now);
@@ -145,7 +151,8 @@ void vbucket_on_response(struct vbucket *v, const struct packet *p,
 void vbucket_on_timer(struct vbucket *v, nsec now); /* timer_at has come */
 void vbucket_on_persisted(struct vbucket *v, uint64_t uuid, uint64_t seqno, nsec now);
 void vbucket_on_history_changed(struct vbucket *v, nsec now); /* a copy reports another branch */
-void vbucket_on_rollback_acked(struct vbucket *v, nsec now);
+void vbucket_on_rollback_acked(struct vbucket *v, nsec now); /* no other is open */
+void vbucket_on_retreated(struct vbucket *v, nsec now);
 void vbucket_set_gate(struct vbucket *v, enum vbucket_gate gate, nsec now);
 
 static inline uint32_t vbucket_opaque(const struct vbucket *v)

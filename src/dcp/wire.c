@@ -635,28 +635,43 @@ void wire_xattr_get(struct buf *out, uint16_t vb, uint32_t opaque, struct slice 
 					     .value = slice_of(spec, 4 + attr.len) });
 }
 
-void wire_xattr_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
-		       struct slice attr, struct slice json, uint64_t cas, uint8_t doc_flags)
+static void subdoc_upsert(struct buf *out, const struct packet *p, uint8_t path_flags,
+			  struct slice path, struct slice json)
 {
-	uint8_t spec[8] = { OP_SUBDOC_DICT_UPSERT, PATH_XATTR };
-	put_be16(spec + 2, (uint16_t)attr.len);
+	uint8_t spec[8] = { OP_SUBDOC_DICT_UPSERT, path_flags };
+	struct packet whole = *p;
+	put_be16(spec + 2, (uint16_t)path.len);
 	put_be32(spec + 4, (uint32_t)json.len);
 	AUTO(buf) struct buf v = BUF_INIT;
 	buf_add(&v, spec, sizeof(spec));
-	buf_add_slice(&v, attr);
+	buf_add_slice(&v, path);
 	buf_add_slice(&v, json);
 	if (v.failed) {
 		out->failed = true;
 		return;
 	}
-	packet_encode(out, &(struct packet){ .magic = MAGIC_REQUEST,
-					     .opcode = OP_SUBDOC_MULTI_MUTATION,
-					     .vb_status = vb,
-					     .opaque = opaque,
-					     .cas = cas,
-					     .extras = slice_of(&doc_flags, doc_flags ? 1 : 0),
-					     .key = key,
-					     .value = buf_slice(&v) });
+	whole.magic = MAGIC_REQUEST;
+	whole.opcode = OP_SUBDOC_MULTI_MUTATION;
+	whole.value = buf_slice(&v);
+	packet_encode(out, &whole);
+}
+
+void wire_xattr_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
+		       struct slice attr, struct slice json, uint64_t cas, uint8_t doc_flags)
+{
+	struct packet p = { .vb_status = vb,
+			    .opaque = opaque,
+			    .cas = cas,
+			    .extras = slice_of(&doc_flags, doc_flags ? 1 : 0),
+			    .key = key };
+	subdoc_upsert(out, &p, PATH_XATTR, attr, json);
+}
+
+void wire_field_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
+		       struct slice path, struct slice json)
+{
+	struct packet p = { .vb_status = vb, .opaque = opaque, .key = key };
+	subdoc_upsert(out, &p, 0, path, json);
 }
 
 int wire_xattr_get_parse(const struct packet *p, struct slice *json, struct err *e)

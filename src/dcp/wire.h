@@ -286,6 +286,9 @@ void wire_xattr_get(struct buf *out, uint16_t vb, uint32_t opaque, struct slice 
 		    struct slice attr);
 void wire_xattr_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
 		       struct slice attr, struct slice json, uint64_t cas, uint8_t doc_flags);
+/* One field of a document that is there; its parent must be, too. */
+void wire_field_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
+		       struct slice path, struct slice json);
 /* Reply of wire_xattr_get: 1 found, 0 no document or no such attribute, negative error. */
 int wire_xattr_get_parse(const struct packet *p, struct slice *json, struct err *e);
 

@@ -36,7 +36,7 @@ int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n)
 void weir_dcp_nack(weir_dcp *d, uint16_t vbucket)
 {
 	if (d)
-		dcp_source_nack(d->source, vbucket);
+		dcp_source_nack(d->source, vbucket, 0);
 }
 
 int weir_dcp_commit(weir_dcp *d, weir_error *e)

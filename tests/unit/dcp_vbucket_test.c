@@ -82,6 +82,12 @@ static void ignore_history(void *arg, struct vbucket *v)
 	(void)v;
 }
 
+static void say_retreat(void *arg, struct vbucket *v, const struct dcp_position *pos)
+{
+	(void)v;
+	buf_add_fmt(&((struct harness *)arg)->log, "retreat to %" PRIu64 "\n", pos->seqno);
+}
+
 static const struct vbucket_ops ops = {
 	.stream_req = say_stream_req,
 	.failover_log = say_failover_log,
@@ -91,6 +97,7 @@ static const struct vbucket_ops ops = {
 	.timer = ignore_timer,
 	.wrong_node = say_wrong_node,
 	.history = ignore_history,
+	.retreat = say_retreat,
 };
 
 static int setup(void **state)
@@ -508,6 +515,77 @@ static void b2_a_finite_stream_keeps_its_end_across_a_rollback(void **state)
 	assert_int_equal(h->v.state, VB_DONE);
 }
 
+/* The consumer undoes 11..15 and is killed: its checkpoint must not say 15 any more, for by then the server may have
+ * all of the snapshot again and would go on after it. */
+static void a_rollback_within_a_branch_waits_for_the_checkpoint_to_go_back(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(10, 10, 10, 'a'));
+	accept(h, "a0");
+	marker(h, 10, 20);
+	mutation(h, 12);
+	mutation(h, 15);
+	buf_reset(&h->log);
+	vbucket_on_node(&h->v, 0, false, 1, h->now);
+	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	expect(h, "req 15 [10,20] a\n");
+	rollback(h, 10); /* it has less than 20 just now */
+	answer_log(h, "a0");
+	expect(h, "log?\nretreat to 10\n");
+	vbucket_on_rollback_acked(&h->v, h->now); /* of an earlier one */
+	vbucket_on_timer(&h->v, h->now + NSEC_PER_SEC);
+	expect(h, "");
+	vbucket_on_retreated(&h->v, h->now);
+	expect(h, "rollback to 10 from 15, resume at 10\n");
+	vbucket_on_retreated(&h->v, h->now);
+	expect(h, "");
+	vbucket_on_rollback_acked(&h->v, h->now);
+	expect(h, "req 10 [10,10] a\n");
+}
+
+/* Streaming on branch c, with 9 and 10 held back and "11..15 never happened" behind them. */
+static void hold_a_rollback(struct harness *h)
+{
+	begin(h, AT(8, 8, 8, 'a'));
+	accept(h, "a0");
+	marker(h, 8, 15);
+	mutation(h, 9);
+	mutation(h, 15);
+	vbucket_set_gate(&h->v, GATE_ON, h->now);
+	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), 0, h->now);
+	accept(h, "b20 a0");
+	marker(h, 8, 15);
+	mutation(h, 9);
+	mutation(h, 10);
+	vbucket_on_node(&h->v, 0, false, 1, h->now);
+	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	buf_reset(&h->log);
+	accept(h, "c12 a0");
+	expect(h, "");
+	assert_true(h->v.held.n == 3);
+}
+
+static void a_rollback_that_is_held_back_survives_a_nack(void **state)
+{
+	struct harness *h = *state;
+	hold_a_rollback(h);
+	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), 0, h->now);
+	assert_true(h->v.held.n == 1);
+	accept(h, "c12 a0");
+	expect(h, "close 0\nreq 8 [8,15] a\nrollback to 12 from 15, resume at 8\n");
+}
+
+static void a_rollback_that_is_held_back_is_part_of_the_next(void **state)
+{
+	struct harness *h = *state;
+	hold_a_rollback(h);
+	vbucket_on_node(&h->v, 0, false, 1, h->now);
+	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	rollback(h, 8);
+	answer_log(h, "d16 c12 a0");
+	expect(h, "req 10 [8,15] a\nlog?\nrollback to 12 from 15, resume at 8\n");
+}
+
 /* ---- holding back ---- */
 
 static void weakness_19_what_waits_for_persistence_keeps_its_order(void **state)
@@ -713,7 +791,7 @@ static void a_nack_hands_everything_after_the_mark_out_again(void **state)
 	mutation(h, 12);
 	mutation(h, 13);
 	buf_reset(&h->log);
-	vbucket_rewind(&h->v, &AT(11, 10, 13, 'a'), h->now);
+	vbucket_rewind(&h->v, &AT(11, 10, 13, 'a'), 0, h->now);
 	expect(h, "close 0\nreq 11 [10,13] a\n");
 	accept(h, "a0");
 	marker(h, 11, 13);
@@ -802,6 +880,9 @@ int main(void)
 		T(what_was_never_handed_out_goes_back_without_a_word),
 		T(a_branch_above_the_place_of_resuming_is_told_too),
 		T(b2_a_finite_stream_keeps_its_end_across_a_rollback),
+		T(a_rollback_within_a_branch_waits_for_the_checkpoint_to_go_back),
+		T(a_rollback_that_is_held_back_survives_a_nack),
+		T(a_rollback_that_is_held_back_is_part_of_the_next),
 		T(weakness_19_what_waits_for_persistence_keeps_its_order),
 		T(switching_the_gate_off_releases_everything),
 		T(weakness_12_documents_that_are_skipped_still_advance),
