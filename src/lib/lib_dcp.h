@@ -26,6 +26,7 @@ struct weir_dcp {
 	bool claims; /* store is one that claims */
 	struct membership *membership;
 	struct membership_run *run; /* NULL: the caller assigns */
+	bool contiguous;            /* how it shares */
 	struct feed *feed;
 	struct tls *store_tls;
 	struct scram_cache store_scram, member_scram;
@@ -56,6 +57,9 @@ struct conn_options lib_dcp_bucket_conn(weir_dcp *d, const weir_dcp_options *o,
 int lib_dcp_open_bucket_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts,
 			      struct err *e);
 int lib_dcp_open_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e);
+
+/* weir_dcp_status.c */
+weir_dcp_options lib_dcp_without_state(const weir_dcp_options *o);
 
 /* weir_dcp_members.c: opened before anything is connected, so that what is wrong with it is told at once; started when
  * there is a source to assign to. */

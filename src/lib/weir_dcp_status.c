@@ -123,6 +123,21 @@ static int tell_places(weir_dcp *d, struct places *p,
 	return rc;
 }
 
+/* Connects as the stream would, and neither saves, nor joins, nor sees an event. */
+weir_dcp_options lib_dcp_without_state(const weir_dcp_options *o)
+{
+	weir_dcp_options ask = *o;
+	ask.size = sizeof(ask);
+	ask.checkpoint_file = ask.checkpoint_bucket = ask.resume_after = NULL;
+	ask.scope = ask.collections = NULL;
+	ask.membership = NULL;
+	ask.filter = ask.pipeline = (weir_doc){ 0 };
+	ask.latest = ask.finite = ask.no_value = true;
+	ask.system_events = ask.change_history = ask.out_of_order_snapshots = false;
+	ask.mitigation = WEIR_DCP_MITIGATE_NONE;
+	return ask;
+}
+
 int weir_dcp_places(const weir_dcp_options *options, int64_t timeout_ms,
 		    int (*each)(void *arg, const weir_dcp_place *p), void *arg, weir_error *we)
 {
@@ -134,14 +149,7 @@ int weir_dcp_places(const weir_dcp_options *options, int64_t timeout_ms,
 	int rc = lib_options(&o, sizeof(o), options, e);
 	if (rc < 0)
 		return rc;
-	ask = o;
-	ask.size = sizeof(ask);
-	ask.checkpoint_file = ask.checkpoint_bucket = ask.resume_after = NULL;
-	ask.scope = ask.collections = NULL;
-	ask.filter = ask.pipeline = (weir_doc){ 0 };
-	ask.latest = ask.finite = ask.no_value = true;
-	ask.system_events = ask.change_history = ask.out_of_order_snapshots = false;
-	ask.mitigation = WEIR_DCP_MITIGATE_NONE;
+	ask = lib_dcp_without_state(&o);
 	rc = weir_dcp_open(&ask, &d, we);
 	if (rc < 0)
 		return rc;
