@@ -152,16 +152,18 @@ static int pump(struct run *r)
 	weir_error e = WEIR_ERROR_INIT;
 	const weir_dcp_event *events;
 	size_t n;
+	bool idle = false;
 	while (!stop_requested() && !(r->limit && r->shown == r->limit)) {
-		int rc = weir_dcp_poll(r->d, r->ended ? 0 : POLL_MS, &events, &n, &e);
-		int end = rc == 0 ? at_end(r) : 0;
-		if (rc < 0)
-			return fail(NULL, &e);
+		int end = r->ended || idle ? at_end(r) : 0;
 		if (end < 0)
 			return -end;
-		if (end)
+		int rc = weir_dcp_poll(r->d, end ? 0 : POLL_MS, &events, &n, &e);
+		if (rc < 0)
+			return fail(NULL, &e);
+		if (rc == 0 && end)
 			break;
-		if (rc == 0)
+		idle = rc == 0;
+		if (idle)
 			continue;
 		for (size_t i = 0; i < n && !(r->limit && r->shown == r->limit); i++) {
 			int code = show(r, weir_dcp_event_at(events, i));
