@@ -44,6 +44,14 @@ static int check_options(const struct dcp_options *o, struct err *e)
 	return 0;
 }
 
+static bool seeds_want_tls(const struct dcp_options *o)
+{
+	for (size_t i = 0; i < o->n_seeds; i++)
+		if (seed_wants_tls(o->seeds[i]))
+			return true;
+	return false;
+}
+
 static uint32_t open_flags(const struct dcp_options *o)
 {
 	uint32_t flags = o->xattrs ? DCP_OPEN_XATTRS : 0u;
@@ -176,9 +184,11 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->api);
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
-	if (o->tls)
-		rc = tls_new(o->tls, &s->tls, e);
+	if (o->tls || seeds_want_tls(o))
+		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
 	fill_defaults(s);
+	if (rc == 0)
+		rc = source_read_seeds(s, e);
 	if (rc == 0)
 		rc = notify_open(&s->fd, e);
 	if (rc == 0)
@@ -348,6 +358,31 @@ int dcp_source_commit(struct dcp_source *s, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
 	mutex_lock(&s->api);
 	int rc = save_dirty(s, e);
+	mutex_unlock(&s->api);
+	return rc;
+}
+
+/* Under api. */
+static int clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (vb[i] >= s->n_slots)
+			return err_set(e, ERR_INVALID, "there is no vBucket %u", vb[i]);
+		mutex_lock(&s->lock);
+		bool owned = s->slot[vb[i]].owned;
+		mutex_unlock(&s->lock);
+		if (owned)
+			return err_set(e, ERR_INVALID, "vBucket %u is assigned", vb[i]);
+	}
+	return checkpoint_clear(s->o.store, vb, n, e);
+}
+
+int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
+{
+	if (!s->o.store)
+		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
+	mutex_lock(&s->api);
+	int rc = clear(s, vb, n, e);
 	mutex_unlock(&s->api);
 	return rc;
 }

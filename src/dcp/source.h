@@ -46,7 +46,7 @@ enum dcp_hook {
 /* What the pointers point to must stay until the source is closed. */
 struct dcp_options {
 	struct env *env;          /* NULL: env_posix() */
-	const char *const *seeds; /* "host", "host:port", "[v6]:port"; KV ports */
+	const char *const *seeds; /* "host", "host:port", "[v6]:port", "couchbases://host", "http://host:8091": seed.h */
 	size_t n_seeds;
 	const char *user, *password, *bucket;
 	const char *group;             /* names connections; required */
@@ -81,7 +81,7 @@ struct dcp_options {
 	struct checkpoint_store *store; /* borrowed; NULL: the caller keeps positions */
 	bool manual_commit;             /* only dcp_source_commit saves */
 	nsec checkpoint_interval;       /* 0: 1 minute */
-	enum checkpoint_policy foreign, ahead;
+	struct checkpoint_policies policies;
 	nsec seqno_interval;            /* how often high seqnos are asked for; 0: 10 s */
 	/* Where vBuckets without a checkpoint start, before `begin` is looked at. */
 	const struct checkpoint *start_at;
@@ -146,6 +146,8 @@ int dcp_source_seek(struct dcp_source *s, struct checkpoint *cp, size_t n, struc
 int dcp_source_wait_open(struct dcp_source *s, nsec wait, struct err *e);
 /* Saves everything acknowledged so far; returns when it is durable. */
 int dcp_source_commit(struct dcp_source *s, struct err *e);
+/* Of vBuckets that are not assigned: ERR_INVALID. */
+int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e);
 
 /* A collection's name; false unknown. Valid until the source closes. */
 bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope,
@@ -164,6 +166,8 @@ struct dcp_vbucket_status {
 struct dcp_status {
 	uint32_t n_vbuckets, n_assigned, n_streaming, n_paused, n_done, n_nodes, n_connected;
 	int64_t map_epoch, map_rev;
+	bool map_over_http;  /* the data service hands out none */
+	bool ephemeral;      /* in memory only: mitigation is off, for there is nothing to persist */
 	uint64_t reconnects, saves, save_failures, saved_vbuckets, rebalances;
 	uint32_t last_save_vbuckets; /* how many the last save wrote, and how long it took */
 	nsec last_save_took;

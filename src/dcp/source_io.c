@@ -156,7 +156,9 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .rebalances = s->rebalances,
 				   .last_save_vbuckets = s->last_save_vbuckets,
 				   .last_save_took = s->last_save_took,
-				   .blocks = s->n_blocks };
+				   .blocks = s->n_blocks,
+				   .map_over_http = s->http.get != NULL,
+				   .ephemeral = s->ephemeral };
 	if (s->map) {
 		st->map_epoch = s->map->epoch;
 		st->map_rev = s->map->rev;
@@ -245,6 +247,8 @@ int source_io_init(struct dcp_source *s, struct err *e)
 	if (rc == 0)
 		rc = timer_init(&s->watch_timer, s->loop, source_watch_map, s, e);
 	if (rc == 0)
+		rc = source_http_init(s, e);
+	if (rc == 0)
 		rc = source_seqnos_init(s, e);
 	s->vb_config.ops = &source_vbucket_ops;
 	s->vb_config.arg = s;
@@ -272,6 +276,7 @@ void source_io_done(struct dcp_source *s)
 		mem_free(n);
 	}
 	s->n_nodes = 0;
+	source_http_done(s);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
 	timer_done(&s->watch_timer);
@@ -283,6 +288,7 @@ void source_io_done(struct dcp_source *s)
 	}
 	loop_free(s->loop);
 	mem_free(s->slot);
+	mem_free(s->seed);
 	cluster_map_free(s->map);
 	s->map = NULL;
 }

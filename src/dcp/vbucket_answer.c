@@ -64,8 +64,11 @@ static uint64_t void_above(const struct vbucket *v, const struct failover_log *n
 {
 	uint64_t end;
 	*silent = true;
-	if (parted_at(v, now, &end) <= 0)
-		return server; /* a foreign history, or tombstones were purged, or we were ahead */
+	int parted = parted_at(v, now, &end);
+	if (parted < 0)
+		return 0; /* a foreign history */
+	if (parted == 0)
+		return server; /* tombstones were purged, or we were ahead */
 	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
 	bool purged = server == 0 && snap_end <= end;
 	*silent = purged;
@@ -80,6 +83,8 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 	v->log = *log;
 	to = MIN(to, vb_held_rollback(v)); /* which goes with the rest that is held, untold */
 	uint64_t limit = MIN(server, v->requested ? v->requested - 1 : 0);
+	/* the log is newer than the answer: it may have gone back further since */
+	limit = MIN(limit, to);
 	if (v->held.n) /* all of it comes again: nothing may come before the rollback */
 		limit = MIN(limit, vb_first_held(v) ? vb_first_held(v) - 1 : 0);
 	vb_drop_all_held(v);
@@ -100,6 +105,17 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 		vb_rewind_tell(v, now);
 }
 
+/* As if the server had been asked, and had answered with the last seqno that both histories can have. */
+static void rewind_to_high(struct vbucket *v, const struct failover_log *log)
+{
+	uint64_t end;
+	v->rewind = false;
+	v->requested = v->pos.seqno;
+	v->rollback_server = v->seen_limit;
+	if (parted_at(v, log, &end) > 0)
+		v->rollback_server = MIN(end, v->seen_limit);
+}
+
 static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct failover_log log;
@@ -108,6 +124,8 @@ static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 		vb_retry(v, now);
 		return;
 	}
+	if (v->rewind)
+		rewind_to_high(v, &log);
 	if (!v->from_latest) {
 		go_back(v, &log, now);
 		v->config->ops->history(v->config->arg, v);

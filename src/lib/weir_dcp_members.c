@@ -1,6 +1,8 @@
 /* weir_dcp_members.c: the members of a group that share a bucket, and the thread that assigns by them. */
 #include "lib/lib_dcp.h"
 
+#include "dcp/kv.h"
+
 #include "os/env.h"
 
 #include <stdio.h>
@@ -38,13 +40,15 @@ static int open_kind(const weir_dcp_membership *m, struct membership **out, stru
 static int open_documents(weir_dcp *d, const weir_dcp_options *o, const weir_dcp_membership *m,
 			  size_t n_hosts, struct err *e)
 {
-	struct conn_options c = lib_dcp_bucket_conn(d, o, &d->member_scram);
+	struct conn_options conn;
+	struct kv_options kv;
 	struct couchbase_members members = { .group = o->group,
 					     .id = m->member_id,
 					     .interval = ms(m->heartbeat_ms),
 					     .tolerance = ms(m->heartbeat_tolerance_ms) };
-	int rc = documents_couchbase(&c, d->host, n_hosts, lib_dcp_connect_time(o),
-				     &members.documents, e);
+	int rc = lib_dcp_bucket(d, o, &d->member_scram, n_hosts, &conn, &kv, e);
+	if (rc == 0)
+		rc = documents_couchbase(&kv, &members.documents, e);
 	if (rc < 0)
 		return rc;
 	rc = membership_couchbase(&members, &d->membership, e);
@@ -68,10 +72,12 @@ int lib_dcp_open_membership(weir_dcp *d, const weir_dcp_options *o, weir_dcp_mem
 	int rc = lib_options(m, sizeof(*m), o->membership, e);
 	if (rc < 0 || m->kind == WEIR_DCP_MEMBERS_NONE)
 		return rc;
-	if (o->checkpoint_file && !group_is_fixed(m))
+	bool keeps = o->checkpoint_file || o->checkpoint_log || o->checkpoint_store;
+	if (keeps && !lib_dcp_store_fences(o) && !group_is_fixed(m))
 		return err_set(e, ERR_INVALID,
 			       "the members of a group that changes hand vBuckets to each other: "
-			       "they need checkpoint_bucket, not a checkpoint_file of each");
+			       "they need checkpoint_bucket or a checkpoint_store that fences, not "
+			       "a checkpoint_file or checkpoint_log of each");
 	if (m->kind == WEIR_DCP_MEMBERS_COUCHBASE && !o->checkpoint_bucket)
 		return err_set(e, ERR_INVALID,
 			       "members that find each other through documents need the "

@@ -445,6 +445,35 @@ static void older_points_make_a_rollback_partial(void **state)
 	expect(h, "log?\nrollback to 12 from 37, resume at 10\nreq 10 [10,10] a\n");
 }
 
+/* Between the answer and the log it went back once more: at 30 the new branch would be taken for ours. */
+static void a_log_that_is_newer_than_the_rollback_counts(void **state)
+{
+	static const struct {
+		const char *log, *want;
+	} rows[] = {
+		{ "c12 a0", "log?\nrollback to 12 from 50, resume at 10\nreq 10 [10,10] a\n" },
+		{ "c12 b12", "log?\nrollback to 0 from 50, resume at 0\nreq 0 [0,0] b\n" },
+	};
+	struct harness *h = *state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		begin(h, AT(0, 0, 0, 0));
+		accept(h, "a0");
+		for (uint64_t s = 0; s < 50; s += 10) {
+			marker(h, s ? s + 1 : 0, s + 10);
+			mutation(h, s + 10);
+		}
+		vbucket_on_node(&h->v, 0, false, 1, h->now);
+		vbucket_on_node(&h->v, 0, true, 2, h->now);
+		buf_reset(&h->log);
+		rollback(h, 37);
+		answer_log(h, rows[i].log);
+		vbucket_on_rollback_acked(&h->v, h->now);
+		expect(h, rows[i].want);
+		vbucket_stop(&h->v);
+		buf_reset(&h->log);
+	}
+}
+
 static void repeated_rollbacks_are_told_and_end_at_zero(void **state)
 {
 	struct harness *h = *state;
@@ -1120,6 +1149,7 @@ int main(void)
 		T(nothing_newer_is_asked_for_before_the_rollback_is_acknowledged),
 		T(a_rollback_into_a_snapshot_goes_back_to_the_snapshots_start),
 		T(older_points_make_a_rollback_partial),
+		T(a_log_that_is_newer_than_the_rollback_counts),
 		T(repeated_rollbacks_are_told_and_end_at_zero),
 		T(what_was_never_handed_out_goes_back_without_a_word),
 		T(a_branch_above_the_place_of_resuming_is_told_too),
