@@ -63,10 +63,10 @@ static uint64_t void_above(const struct vbucket *v, const struct failover_log *n
 			   bool *silent)
 {
 	uint64_t end;
-	*silent = true;
 	int parted = parted_at(v, now, &end);
+	*silent = parted == 0;
 	if (parted < 0)
-		return 0; /* a foreign history */
+		return 0; /* a foreign history, which refuses an old checkpoint as well */
 	if (parted == 0)
 		return server; /* tombstones were purged, or we were ahead */
 	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
@@ -105,6 +105,17 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 		vb_rewind_tell(v, now);
 }
 
+/* As if the server had been asked, and had answered with the last seqno that both histories can have. */
+static void rewind_to_high(struct vbucket *v, const struct failover_log *log)
+{
+	uint64_t end;
+	v->rewind = false;
+	v->requested = v->pos.seqno;
+	v->rollback_server = v->seen_limit;
+	if (parted_at(v, log, &end) > 0)
+		v->rollback_server = MIN(end, v->seen_limit);
+}
+
 static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct failover_log log;
@@ -113,6 +124,8 @@ static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 		vb_retry(v, now);
 		return;
 	}
+	if (v->rewind)
+		rewind_to_high(v, &log);
 	if (!v->from_latest) {
 		go_back(v, &log, now);
 		v->config->ops->history(v->config->arg, v);
