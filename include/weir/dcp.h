@@ -106,6 +106,13 @@ typedef struct weir_dcp_store {
 	void (*free)(void *arg); /* by weir_dcp_close, also when that fails; not when weir_dcp_open does; may be NULL */
 } weir_dcp_store;
 
+/* Which of its addresses a node is reached by. */
+enum weir_dcp_network {
+	WEIR_DCP_NETWORK_AUTO,    /* external when `hosts` names no node's own address and all nodes have one */
+	WEIR_DCP_NETWORK_DEFAULT, /* the nodes' own */
+	WEIR_DCP_NETWORK_EXTERNAL /* alternate addresses, where a node has one */
+};
+
 enum weir_dcp_members {
 	WEIR_DCP_MEMBERS_NONE,   /* the caller assigns */
 	WEIR_DCP_MEMBERS_STATIC, /* member of total */
@@ -150,7 +157,10 @@ typedef struct weir_dcp_membership {
 /* Zero is the default everywhere. Strings must stay until the weir_dcp is closed. */
 typedef struct weir_dcp_options {
 	size_t size;
-	const char *hosts; /* "host[:port][,...]"; data service ports, 11210 (TLS 11207) */
+	/* "host[:port][,...]": the data service, 11210 (TLS 11207); the management service with port 8091 (TLS 18091) or
+	 * as "http://host[:port]", "https://host[:port]". "couchbase://" and "couchbases://" may stand in front; couchbases,
+	 * https and port 18091 turn tls on. One name without a port may be a service's in DNS (_couchbase._tcp). */
+	const char *hosts;
 	const char *user, *password, *bucket;
 	const char *group; /* names the connections */
 	bool tls;
@@ -204,6 +214,7 @@ typedef struct weir_dcp_options {
 	const char *checkpoint_tls_ca, *checkpoint_tls_cert, *checkpoint_tls_key,
 		*checkpoint_tls_server_name;
 	bool checkpoint_tls_insecure;
+	enum weir_dcp_network network;
 } weir_dcp_options;
 
 /* INVALID, AUTH, NOTFOUND (bucket, scope, collection), TIMEOUT (with the last cause), NET, and for the checkpoint file and

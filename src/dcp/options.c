@@ -15,8 +15,8 @@ enum { MINUTE = 60000, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 /* clang-format off: one row an option */
 const struct dcp_option dcp_options_table[] = {
 	{ "hosts", DCP_OPTION_NAMES, .required = true, AT(hosts),
-	  .help = "Nodes to begin with, `host[:port]`; ports of the data service: 11210, with TLS "
-		  "11207" },
+	  .help = "Nodes to begin with, `host[:port]`: the data service (11210, with TLS 11207) or "
+		  "the management service (8091, with TLS 18091, or `http://host:port`)" },
 	{ "user", DCP_OPTION_TEXT, .required = true, AT(user), .help = "Who logs in" },
 	{ "password", DCP_OPTION_TEXT, .required = true, AT(password),
 	  .help = "Best from a variable: `${COUCHBASE_PASSWORD}`" },
@@ -29,6 +29,9 @@ const struct dcp_option dcp_options_table[] = {
 	  AT(connect_timeout_ms), .help = "How long connecting and logging in may take" },
 	{ "allow_plain", DCP_OPTION_FLAG, "false", AT(allow_plain),
 	  .help = "Send the password in the clear when the server offers nothing better" },
+	{ "network", DCP_OPTION_CHOICE, "auto", "auto|default|external", AT(network),
+	  .help = "By which of its addresses a node is reached; auto: by the external ones where "
+		  "`hosts` names none of the nodes' own" },
 	{ "tls.enabled", DCP_OPTION_FLAG, "false", AT(tls),
 	  .help = "Connect with TLS; so does any other key of `tls`" },
 	{ "tls.ca", DCP_OPTION_TEXT, AT(tls_ca),

@@ -37,7 +37,7 @@ struct dcp_config {
 	uint32_t heartbeat_ms, tolerance_ms, monitor_ms, expiry_ms, member_timeout_ms;
 	uint32_t rebalance_delay_ms; /* DCP_DELAY_BY_KIND */
 	uint32_t lease_ms, lease_renew_ms, lease_retry_ms;
-	uint32_t mode, from, commit, mitigation, foreign, ahead, members; /* choices */
+	uint32_t network, mode, from, commit, mitigation, foreign, ahead, members; /* choices */
 	int64_t skip_until_ms;
 	bool mitigate, tls, tls_insecure, allow_plain, xattrs, no_value, system_events,
 		change_history, out_of_order_snapshots, ignore_purged_tombstones, deliver_metadata,

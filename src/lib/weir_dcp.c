@@ -2,6 +2,7 @@
 #include "lib/lib_dcp.h"
 
 #include "base/mem.h"
+#include "dcp/seed.h"
 
 static_assert((int)WEIR_DCP_END == (int)DCP_END && (int)WEIR_DCP_ROLLBACK == (int)DCP_ROLLBACK &&
 		      (int)WEIR_DCP_SYSTEM == (int)DCP_SYSTEM,
@@ -9,6 +10,9 @@ static_assert((int)WEIR_DCP_END == (int)DCP_END && (int)WEIR_DCP_ROLLBACK == (in
 static_assert((int)WEIR_DCP_MITIGATE_ACTIVE == (int)MITIGATE_ACTIVE &&
 		      (int)WEIR_DCP_MITIGATE_ALL == (int)MITIGATE_ALL,
 	      "mitigation policies have one number");
+static_assert((int)WEIR_DCP_NETWORK_DEFAULT == (int)NETWORK_DEFAULT &&
+		      (int)WEIR_DCP_NETWORK_EXTERNAL == (int)NETWORK_EXTERNAL,
+	      "networks have one number");
 static_assert((int)WEIR_DCP_POLICY_REWIND == (int)CHECKPOINT_REWIND &&
 		      (int)WEIR_DCP_POLICY_FAIL == (int)CHECKPOINT_FAIL,
 	      "checkpoint policies have one number");
@@ -62,6 +66,7 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 		.group = o->group,
 		.tls = o->tls ? &tls : NULL,
 		.allow_plain = o->allow_plain,
+		.network = (enum cluster_network)o->network,
 		.scope = o->scope,
 		.collections = d->collection,
 		.n_collections = n_collections,
@@ -129,6 +134,8 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	if (!d)
 		return err_nomem(e);
 	rc = lib_dcp_split(o.hosts, "hosts", &d->hosts, d->host, &n_hosts, e);
+	for (size_t i = 0; rc == 0 && i < n_hosts; i++)
+		o.tls = o.tls || seed_wants_tls(d->host[i]);
 	if (rc == 0)
 		rc = lib_dcp_split(o.collections, "collections", &d->collections, d->collection,
 				   &n_collections, e);

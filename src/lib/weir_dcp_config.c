@@ -80,6 +80,7 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.tls_server_name = c->tls_server_name,
 		.tls_insecure = c->tls_insecure,
 		.allow_plain = c->allow_plain,
+		.network = (enum weir_dcp_network)c->network,
 		.scope = c->scope,
 		.collections = c->collections,
 		.latest = c->from == DCP_FROM_NOW,
