@@ -28,15 +28,16 @@ enum dcp_option_kind {
 struct dcp_config {
 	struct arena arena;
 	const char *hosts, *user, *password, *bucket, *scope, *collections;
-	const char *group, *tls_ca, *tls_cert, *tls_key, *tls_server_name, *priority;
+	const char *group, *tls_ca, *tls_cert, *tls_key, *tls_server_name, *priority, *backfill_order;
 	const char *filter, *pipeline, *checkpoint_file, *checkpoint_bucket;
-	uint32_t member, total, window_bytes, noop_ms, connect_timeout_ms;
+	uint32_t member, total, stream_id, window_bytes, noop_ms, connect_timeout_ms;
 	uint32_t mitigation_min_ms, mitigation_max_ms, checkpoint_interval_ms;
 	uint32_t mode, from, commit, mitigation, foreign, ahead; /* choices */
 	int64_t skip_until_ms;
 	bool mitigate, tls, tls_insecure, allow_plain, xattrs, no_value, system_events, change_history,
 		out_of_order_snapshots, ignore_purged_tombstones, deliver_metadata,
-		checkpoint_read_only;
+		checkpoint_read_only, no_value_datatype, cursor_dropping, force_compression,
+		skip_deletes;
 };
 
 enum { DCP_MODE_INFINITE, DCP_MODE_FINITE };
@@ -54,7 +55,7 @@ struct dcp_option {
 	size_t offset; /* in struct dcp_config */
 };
 
-#define DCP_OPTIONS_MAX 64
+#define DCP_OPTIONS_MAX 96
 
 extern const struct dcp_option dcp_options_table[]; /* ends with a row without a key */
 
