@@ -224,6 +224,7 @@ void source_io_wake(void *arg)
 		release_rollbacks(s);
 	if (pauses)
 		source_take_pauses(s);
+	source_flush(s); /* a rollback or an end that these brought */
 	if (command) {
 		carry_out(s);
 		source_flush(s);
