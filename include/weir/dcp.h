@@ -62,8 +62,49 @@ enum weir_dcp_policy {
 	WEIR_DCP_POLICY_DEFAULT,
 	WEIR_DCP_POLICY_FAIL,    /* the vBucket ends with the error */
 	WEIR_DCP_POLICY_RESTART, /* it begins anew */
-	WEIR_DCP_POLICY_IGNORE   /* it resumes; the rollback protocol decides */
+	WEIR_DCP_POLICY_IGNORE,  /* it resumes; the rollback protocol decides */
+	WEIR_DCP_POLICY_REWIND   /* it goes back to the last place that the server has, too */
 };
+
+/* ---- where checkpoints are kept: a store of the caller's own ---- */
+
+/* A checkpoint is a short text (JSON, go-dcp's document; docs/formats/dcp-checkpoint.md) that the store keeps as it is,
+ * one per vBucket and group. It need not be looked into. */
+typedef struct weir_dcp_saved {
+	uint16_t vbucket;
+	const char *text;
+	size_t len;
+} weir_dcp_saved;
+
+typedef struct weir_dcp_loaded weir_dcp_loaded;
+/* To be called from within load for each checkpoint that there is; the text is copied. A vBucket that was not asked for
+ * is ignored. */
+WEIR_API void weir_dcp_found(weir_dcp_loaded *to, uint16_t vbucket, const char *text, size_t len);
+
+/* All return 0, or a negative code of weir/error.h; e is never NULL, and its message is passed on.
+ *
+ * save is all or nothing for each vBucket, and durable when it returns 0. After an error nothing is assumed: each may be
+ * the old or the new, and all are saved again later.
+ *
+ * Fencing. A store that can tell that another owner has written a vBucket since this one loaded it (by comparing and
+ * swapping a version, say) refuses with WEIR_ERR_FENCED and sets e->newest to that vBucket, having saved the others or
+ * not. The vBucket then ends with that error, and save is called again for the rest. A store that always does this sets
+ * `fences`: with it, groups whose members change may use the store (weir_dcp_membership). What a member takes over is
+ * then loaded and written back at once, so that the saves of whoever had it before are refused from then on.
+ *
+ * Thread: load and save are called on the thread that assigns, closes or commits, and on one of weir's; never two at a
+ * time. They may block, and delay only checkpoints. They must not call into the same weir_dcp. */
+typedef struct weir_dcp_store {
+	size_t size;
+	void *arg;
+	bool fences;
+	int (*load)(void *arg, const uint16_t *vbuckets, size_t n, weir_dcp_loaded *to,
+		    weir_error *e);
+	int (*save)(void *arg, const weir_dcp_saved *saved, size_t n, weir_error *e);
+	/* By weir_dcp_clear_checkpoints; NULL: that is UNSUPPORTED. */
+	int (*clear)(void *arg, const uint16_t *vbuckets, size_t n, weir_error *e);
+	void (*free)(void *arg); /* by weir_dcp_close, also when that fails; not when weir_dcp_open does; may be NULL */
+} weir_dcp_store;
 
 enum weir_dcp_members {
 	WEIR_DCP_MEMBERS_NONE,   /* the caller assigns */
@@ -130,12 +171,12 @@ typedef struct weir_dcp_options {
 	uint32_t connect_timeout_ms;   /* 0: 10000 */
 	enum weir_dcp_mitigation mitigation;
 	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 15 */
-	const char *
-		checkpoint_file; /* NULL, and no checkpoint_bucket: the caller keeps positions and nothing is saved */
-	const char *
-		checkpoint_bucket; /* keep them in documents of this bucket (go-dcp's), with the same login */
+	/* Where checkpoints are kept; at most one of file, bucket, log, store, none. Without any the caller keeps positions,
+	 * and weir_dcp_commit is UNSUPPORTED. */
+	const char *checkpoint_file;
+	const char *checkpoint_bucket; /* in documents of this bucket (go-dcp's); see checkpoint_hosts */
 	bool checkpoint_read_only;
-	bool manual_commit;              /* only weir_dcp_commit saves */
+	bool manual_commit; /* only weir_dcp_commit saves what was acknowledged */
 	uint32_t checkpoint_interval_ms; /* 0: 60000 */
 	/* As change events (weir_dcp_event_doc): */
 	weir_doc filter;   /* a query on the event; none: all */
@@ -145,14 +186,29 @@ typedef struct weir_dcp_options {
 	enum weir_dcp_policy
 		foreign; /* the checkpoint is of another bucket; default: fail (TOKEN_FOREIGN) */
 	enum weir_dcp_policy
-		ahead; /* it lies above the server's high seqno; default: ignore (TOKEN_FUTURE) */
+		ahead; /* it lies above the server's high seqno; default: ignore (TOKEN_FUTURE). REWIND: it goes back to the
+			  greatest end of a whole snapshot that both histories have, and says so with a rollback event */
 	const weir_dcp_membership *membership; /* NULL: the caller assigns */
 	uint32_t config_watch_ms; /* how often a newer cluster map is asked for, besides those pushed; 0: 10000 */
 	const char *priority; /* "low", "medium", "high" among the server's connections; NULL: its default */
+	const char *checkpoint_log; /* the directory of a log of weir's own, for this group alone; made if there is none */
+	const weir_dcp_store *checkpoint_store; /* the caller's own */
+	bool checkpoint_none; /* forgets them when closed, but commits and goes on as if they were kept */
+	enum weir_dcp_policy damaged; /* it cannot be read; default: fail (CORRUPT). Or RESTART */
+	/* Of checkpoint_bucket: another cluster than `hosts`, with its own login and TLS. NULL hosts: the same, with the same
+	 * login and TLS unless told otherwise here. The documents of a Couchbase membership are kept there, too. */
+	const char *checkpoint_hosts;
+	const char *checkpoint_user, *checkpoint_password; /* NULL: user and password */
+	const char *checkpoint_scope, *checkpoint_collection; /* NULL: _default */
+	bool checkpoint_tls; /* with checkpoint_hosts; files that are NULL are those of tls_* */
+	const char *checkpoint_tls_ca, *checkpoint_tls_cert, *checkpoint_tls_key,
+		*checkpoint_tls_server_name;
+	bool checkpoint_tls_insecure;
 } weir_dcp_options;
 
-/* INVALID, AUTH, NOTFOUND (bucket, scope, collection), TIMEOUT (with the last cause), NET, and for the checkpoint
- * file LOCKED, CORRUPT, IO. */
+/* INVALID, AUTH, NOTFOUND (bucket, scope, collection), TIMEOUT (with the last cause), NET, and for the checkpoint file and
+ * log LOCKED, CORRUPT (as a whole, and `damaged` does not say RESTART), IO. A single checkpoint that cannot be used ends
+ * its vBucket with WEIR_DCP_END and the code. */
 WEIR_API int weir_dcp_open(const weir_dcp_options *o, weir_dcp **out, weir_error *e);
 
 /* Stops, saves what is acknowledged, frees. An error is that of the last save. NULL is fine. */
@@ -221,6 +277,9 @@ WEIR_API int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n);
 WEIR_API void weir_dcp_nack(weir_dcp *d, uint16_t vbucket);
 /* Durable when it returns. UNSUPPORTED without a place for checkpoints. */
 WEIR_API int weir_dcp_commit(weir_dcp *d, weir_error *e);
+/* Forgets the checkpoints of vBuckets that are not assigned (INVALID if one is): they begin anew when they are. */
+WEIR_API int weir_dcp_clear_checkpoints(weir_dcp *d, const uint16_t *vbuckets, size_t n,
+					weir_error *e);
 
 typedef struct weir_dcp_info {
 	size_t size; /* set by the caller */
@@ -295,6 +354,7 @@ typedef struct weir_dcp_place {
 	uint64_t lag;          /* high - seqno, or 0 when the checkpoint is ahead */
 	bool ahead;            /* the checkpoint lies above high: a failover lost items that the group has seen */
 	bool foreign;          /* it is of another bucket */
+	bool damaged;          /* there is one, or may have been, that cannot be read */
 } weir_dcp_place;
 
 /* Compares the checkpoints that o names with the server's high seqnos, one vBucket at a time, in order; streams nothing,

@@ -2,6 +2,7 @@
 #include "lib/lib_dcp.h"
 
 #include "base/mem.h"
+#include "dcp/kv.h"
 #include "os/env.h"
 
 #include <stdio.h>
@@ -46,6 +47,8 @@ static bool in_documents(const weir_dcp_membership *m)
 static int open_documents(weir_dcp *d, const weir_dcp_options *o, const weir_dcp_membership *m,
 			  size_t n_hosts, struct err *e)
 {
+	struct conn_options conn;
+	struct kv_options kv;
 	struct couchbase_members members = { .group = o->group ? o->group : "",
 					     .id = m->member_id,
 					     .lil = m->kind == WEIR_DCP_MEMBERS_LIL_COUCHBASE,
@@ -53,17 +56,14 @@ static int open_documents(weir_dcp *d, const weir_dcp_options *o, const weir_dcp
 					     .tolerance = ms(m->heartbeat_tolerance_ms),
 					     .monitor = ms(m->heartbeat_monitor_ms),
 					     .expiry_s = m->heartbeat_expiry_s };
-	struct tls_options tls = lib_dcp_tls(o);
-	int rc = o->tls && !d->store_tls ? tls_new(&tls, &d->store_tls, e) : 0;
+	int rc = lib_dcp_bucket(d, o, &d->member_scram, n_hosts, &conn, &kv, e);
 	if (rc < 0)
 		return rc;
-	struct conn_options c = lib_dcp_bucket_conn(d, o, &d->member_scram);
-	if (m->member_bucket || !c.bucket)
-		c.bucket = m->member_bucket ? m->member_bucket : o->bucket;
-	rc = documents_couchbase(&c, d->host, n_hosts,
-				 m->member_timeout_ms ? ms(m->member_timeout_ms)
-						      : lib_dcp_connect_time(o),
-				 &members.documents, e);
+	if (m->member_bucket || !conn.bucket)
+		conn.bucket = m->member_bucket ? m->member_bucket : o->bucket;
+	if (m->member_timeout_ms)
+		kv.timeout = ms(m->member_timeout_ms);
+	rc = documents_couchbase(&kv, &members.documents, e);
 	if (rc < 0)
 		return rc;
 	rc = membership_couchbase(&members, &d->membership, e);
@@ -87,10 +87,12 @@ int lib_dcp_open_membership(weir_dcp *d, const weir_dcp_options *o, weir_dcp_mem
 	int rc = lib_options(m, sizeof(*m), o->membership, e);
 	if (rc < 0 || m->kind == WEIR_DCP_MEMBERS_NONE)
 		return rc;
-	if (o->checkpoint_file && !group_is_fixed(m))
+	bool keeps = o->checkpoint_file || o->checkpoint_log || o->checkpoint_store;
+	if (keeps && !lib_dcp_store_fences(o) && !group_is_fixed(m))
 		return err_set(e, ERR_INVALID,
 			       "the members of a group that changes hand vBuckets to each other: "
-			       "they need checkpoint_bucket, not a checkpoint_file of each");
+			       "they need checkpoint_bucket or a checkpoint_store that fences, not "
+			       "a checkpoint_file or checkpoint_log of each");
 	return open_kind(m, &d->membership, e);
 }
 
