@@ -34,9 +34,10 @@ struct ledger *ledger_open(const char *path, size_t room)
 		(void)close(fd);
 		return NULL;
 	}
-	void *p = fstat(fd, &st) == 0 && st.st_size ? mmap(NULL, (size_t)st.st_size,
-							    PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
-						    : MAP_FAILED;
+	void *p =
+		fstat(fd, &st) == 0 && st.st_size
+			? mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+			: MAP_FAILED;
 	(void)close(fd);
 	if (p == MAP_FAILED)
 		return NULL;
@@ -139,8 +140,8 @@ static bool all_taken(struct one *o, uint64_t *first)
 	}
 	for (size_t i = 0; i < o->n_written; i++)
 		if (!first[i]) {
-			(void)snprintf(o->why, o->room, "vBucket %u: seqno %" PRIu64 " is lost", o->vb,
-				       o->written[i]);
+			(void)snprintf(o->why, o->room, "vBucket %u: seqno %" PRIu64 " is lost",
+				       o->vb, o->written[i]);
 			return false;
 		}
 	return true;
@@ -188,7 +189,8 @@ static bool one_owner(struct one *o)
 			    other->begun <= own->ended || other->ended >= r->begun)
 				continue;
 			(void)snprintf(o->why, o->room,
-				       "vBucket %u: member %u saved %" PRIu64 " after member %u had "
+				       "vBucket %u: member %u saved %" PRIu64
+				       " after member %u had "
 				       "saved %" PRIu64 ", without reading it",
 				       o->vb, r->member, r->seqno, other->member, other->seqno);
 			return false;
@@ -238,9 +240,10 @@ static bool duplicates_are_few(struct one *o)
 	/* what its successor had not loaded */
 	for (size_t i = 0; i < o->n; i++) {
 		const struct ledger_record *load = o->r[i];
-		for (size_t j = i; load->act == LEDGER_LOAD && j-- > 0 && o->r[j]->act != LEDGER_LOAD;)
-			o->sums->unsaved += o->r[j]->act == LEDGER_TAKEN &&
-					    o->r[j]->seqno > load->seqno;
+		for (size_t j = i;
+		     load->act == LEDGER_LOAD && j-- > 0 && o->r[j]->act != LEDGER_LOAD;)
+			o->sums->unsaved +=
+				o->r[j]->act == LEDGER_TAKEN && o->r[j]->seqno > load->seqno;
 	}
 	return true;
 }

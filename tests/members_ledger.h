@@ -17,7 +17,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum ledger_act { LEDGER_NONE, LEDGER_LOAD, LEDGER_SAVED, LEDGER_REFUSED, LEDGER_TAKEN, LEDGER_LATE };
+enum ledger_act {
+	LEDGER_NONE,
+	LEDGER_LOAD,
+	LEDGER_SAVED,
+	LEDGER_REFUSED,
+	LEDGER_TAKEN,
+	LEDGER_LATE
+};
 
 struct ledger_record {
 	uint64_t begun, ended; /* CLOCK_MONOTONIC, ns */

@@ -10,6 +10,7 @@
 #include "tests/test.h"
 
 #include "dcp/conn.h"
+#include "dcp/kv.h"
 #include "dcp/membership_run.h"
 #include "dcp/source.h"
 #include "os/env.h"
@@ -29,7 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEARTBEAT_MS = 100, TOLERANCE_MS = 500, DELAY_MS = 250, SAVE_MS = 80, TOGETHER = 8, LEAST = 3 };
+enum { HEARTBEAT_MS = 100, TOLERANCE_MS = 500, DELAY_MS = 250, SAVE_MS = 80 };
+enum { TOGETHER = 8, LEAST = 3, FIRST = 5 };
 
 /* ---- a member ---- */
 
@@ -60,13 +62,15 @@ static int tell_load(struct checkpoint_store *s, struct checkpoint *c, size_t n,
 }
 
 /* Of several of which one is refused, those that were saved are saved again: they are told then. */
-static int tell_save(struct checkpoint_store *s, const struct checkpoint *c, size_t n, struct err *e)
+static int tell_save(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
+		     struct err *e)
 {
 	struct telling *t = container_of(s, struct telling, base);
 	uint64_t begun = ledger_now();
 	int rc = checkpoint_save(t->inner, c, n, e);
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		ledger_add(t->m->ledger, LEDGER_SAVED, t->m->number, c[i].vb, c[i].pos.seqno, begun);
+		ledger_add(t->m->ledger, LEDGER_SAVED, t->m->number, c[i].vb, c[i].pos.seqno,
+			   begun);
 	if (rc == ERR_FENCED && n == 1)
 		ledger_add(t->m->ledger, LEDGER_REFUSED, t->m->number, c->vb, c->pos.seqno, begun);
 	return rc;
@@ -86,7 +90,8 @@ static void tell_free(struct checkpoint_store *s)
 
 static struct checkpoint_store *telling(struct checkpoint_store *inner, struct member *m)
 {
-	static const struct checkpoint_store_ops ops = { tell_load, tell_save, tell_clear, tell_free };
+	static const struct checkpoint_store_ops ops = { tell_load, tell_save, tell_clear,
+							 tell_free };
 	struct telling *t = calloc(1, sizeof(*t));
 	t->base.ops = &ops;
 	t->inner = inner;
@@ -97,6 +102,11 @@ static struct checkpoint_store *telling(struct checkpoint_store *inner, struct m
 static int give(void *arg, const uint16_t *vb, size_t n, struct err *e)
 {
 	return dcp_source_assign(((struct member *)arg)->source, vb, n, e);
+}
+
+static void limit(void *arg, nsec until)
+{
+	dcp_source_hand_out_until(((struct member *)arg)->source, until);
 }
 
 static void take(struct member *m)
@@ -110,8 +120,8 @@ static void take(struct member *m)
 		uint64_t begun = ledger_now();
 		int rc = dcp_source_ack(m->source, ev);
 		if (ev->kind == DCP_MUTATION)
-			ledger_add(m->ledger, rc == 0 ? LEDGER_TAKEN : LEDGER_LATE, m->number, ev->vb,
-				   ev->pos.seqno, begun);
+			ledger_add(m->ledger, rc == 0 ? LEDGER_TAKEN : LEDGER_LATE, m->number,
+				   ev->vb, ev->pos.seqno, begun);
 	}
 }
 
@@ -123,8 +133,8 @@ static void on_term(int sig)
 	asked_to_leave = 1;
 }
 
-static int open_membership(char **argv, const struct conn_options *conn, const char *const *seeds,
-			   struct membership **out, struct err *e)
+static int open_membership(char **argv, const struct kv_options *kv, struct membership **out,
+			   struct err *e)
 {
 	static char id[32];
 	(void)snprintf(id, sizeof(id), "m%s", argv[A_NUMBER]);
@@ -147,7 +157,7 @@ static int open_membership(char **argv, const struct conn_options *conn, const c
 				       .interval = HEARTBEAT_MS * NSEC_PER_MS,
 				       .monitor = HEARTBEAT_MS * NSEC_PER_MS,
 				       .tolerance = TOLERANCE_MS * NSEC_PER_MS };
-	int rc = documents_couchbase(conn, seeds, 1, NSEC_PER_SEC, &o.documents, e);
+	int rc = documents_couchbase(kv, &o.documents, e);
 	return rc < 0 ? rc : membership_couchbase(&o, out, e);
 }
 
@@ -171,12 +181,15 @@ static int member_main(char **argv)
 				     .cache = &cache[0],
 				     .connect_timeout = 2 * NSEC_PER_SEC,
 				     .noop = 2 * NSEC_PER_SEC };
+	struct kv_options kv = {
+		.conn = &conn, .seeds = seeds, .n_seeds = 1, .timeout = 5 * NSEC_PER_SEC
+	};
 	struct checkpoint_store *store;
 	struct membership *membership;
 	struct membership_run *run;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)signal(SIGTERM, on_term);
-	if (!m.ledger || checkpoint_couchbase_open(&conn, seeds, 1, "g", 5 * NSEC_PER_SEC, &store, &e) < 0 ||
+	if (!m.ledger || checkpoint_couchbase_open(&kv, "g", &store, &e) < 0 ||
 	    checkpoint_claiming(telling(store, &m), &store, &e) < 0)
 		return failed(&e);
 	struct dcp_options o = { .seeds = seeds,
@@ -188,14 +201,16 @@ static int member_main(char **argv)
 				 .store = store,
 				 .checkpoint_interval = SAVE_MS * NSEC_PER_MS };
 	conn.cache = &cache[1];
+	kv.timeout = NSEC_PER_SEC;
 	if (dcp_source_open(&o, &m.source, &e) < 0 ||
-	    open_membership(argv, &conn, seeds, &membership, &e) < 0)
+	    open_membership(argv, &kv, &membership, &e) < 0)
 		return failed(&e);
 	struct membership_run_options ro = { .membership = membership,
 					     .claims = store,
 					     .n_vbuckets = dcp_source_vbuckets(m.source),
 					     .delay = DELAY_MS * NSEC_PER_MS,
 					     .assign = give,
+					     .limit = limit,
 					     .arg = &m };
 	if (membership_run_start(&ro, &run, &e) < 0)
 		return failed(&e);
@@ -211,7 +226,7 @@ static int member_main(char **argv)
 /* ---- the group ---- */
 
 struct process {
-	pid_t pid; /* 0 none */
+	pid_t pid;     /* 0 none */
 	uint64_t wake; /* paused until then */
 	uint32_t number;
 };
@@ -240,8 +255,8 @@ static void write_one(struct group *g, unsigned vb)
 	(void)snprintf(key, sizeof(key), "k%u", g->keys++);
 	uint64_t seqno = fake_set(g->fake, vb, 0, key, SLICE_LIT("{\"a\":1}"));
 	if ((g->n_written[vb] & (g->n_written[vb] - 1)) == 0) /* room is a power of two */
-		g->written[vb] = realloc(g->written[vb],
-					 2 * (g->n_written[vb] + 1) * sizeof(**g->written));
+		g->written[vb] =
+			realloc(g->written[vb], 2 * (g->n_written[vb] + 1) * sizeof(**g->written));
 	g->written[vb][g->n_written[vb]++] = seqno;
 }
 
@@ -284,8 +299,15 @@ static void start(struct group *g, struct process *p)
 	p->number = ++g->numbers;
 	p->wake = 0;
 	(void)snprintf(number, sizeof(number), "%u", p->number);
-	char *argv[A_COUNT + 1] = { (char *)"member", (char *)"--member", g->host,  (char *)g->kind,
-				    (char *)lease_fake_url(g->leases), g->token, g->path, number, NULL };
+	char *argv[A_COUNT + 1] = { (char *)"member",
+				    (char *)"--member",
+				    g->host,
+				    (char *)g->kind,
+				    (char *)lease_fake_url(g->leases),
+				    g->token,
+				    g->path,
+				    number,
+				    NULL };
 	p->pid = fork();
 	assert_true(p->pid >= 0);
 	if (p->pid == 0) {
@@ -353,7 +375,7 @@ static bool change(struct group *g)
 
 static void churn(struct group *g, long changes, unsigned pause_ms)
 {
-	for (int i = 0; i < LEAST; i++)
+	for (int i = 0; i < FIRST; i++)
 		start(g, &g->p[i]);
 	for (long i = 0; i < changes;) {
 		(void)usleep((unsigned)rand() % (pause_ms * 1000));
@@ -420,10 +442,11 @@ static void group_close(struct group *g)
 	struct ledger_sums s;
 	char why[256];
 	bool good = ledger_check(g->ledger, g->vbs, g->written, g->n_written, &s, why, sizeof(why));
-	print_message("%s: %u joins, %u leaves, %u kills, %u pauses; %u events, %zu twice (%zu unsaved), "
-		      "%zu late; %zu loads, %zu saves, %zu refused\n",
-		      g->kind, g->joins, g->leaves, g->kills, g->pauses, g->keys, s.twice, s.unsaved,
-		      s.late, s.loads, s.saves, s.refused);
+	print_message(
+		"%s: %u joins, %u leaves, %u kills, %u pauses; %u events, %zu twice (%zu unsaved), "
+		"%zu late; %zu loads, %zu saves, %zu refused\n",
+		g->kind, g->joins, g->leaves, g->kills, g->pauses, g->keys, s.twice, s.unsaved,
+		s.late, s.loads, s.saves, s.refused);
 	if (!good)
 		fail_msg("%s", why);
 	assert_true(s.twice <= s.unsaved + s.late);
