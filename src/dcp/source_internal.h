@@ -32,6 +32,7 @@ enum {
 
 struct block {
 	struct block *next;
+	uint64_t voided; /* as the source's when it was queued */
 	uint32_t n;
 	uint8_t *mem;
 	size_t used, cap;
@@ -64,7 +65,8 @@ struct slot { /* one vBucket */
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
 	bool retreat;               /* the machine waits for the mark to be saved */
 	bool owned;                 /* acks are taken, checkpoints saved */
-	bool paused;                /* as the caller wants it */
+	bool paused; /* as the caller wants it */
+	bool leaving; /* it is being let go: what is acknowledged is being saved, and no more is taken */
 	bool nack;
 	nsec nack_delay;
 	bool held;   /* wanted by whoever assigns */
@@ -169,6 +171,8 @@ struct dcp_source {
 	bool release_rollbacks;       /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
 	bool interrupted;             /* poll is to return */
+	nsec hand_out_until;          /* poll hands out nothing after that moment */
+	uint64_t voided;              /* how often vBuckets were let go or taken: queued events may be void */
 	uint32_t open_waiters;        /* who waits until all streams are open */
 	bool all_open;                /* they were when last looked; only with open_waiters */
 
