@@ -53,7 +53,7 @@ static int on_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 {
 	struct run *run = arg;
 	uint64_t ticket;
-	(void)v;
+	CHECK(!v->paused || ev->kind == DCP_END);
 	if (run->fail_emit)
 		return ERR_NOMEM;
 	run->bytes_out += ev->wire_bytes;
@@ -150,8 +150,14 @@ static void stream_message(struct run *run, struct slice *in, uint8_t opcode)
 	if (opcode == OP_DCP_SYSTEM_EVENT)
 		x[11] = take(in) % 7;
 	key[1] = take(in);
+	static const uint8_t frames[][3] = {
+		{ 0x22, 0, 7 }, { 0x22, 0, 8 }, { 0x21, 7 }, { 0xff }
+	};
+	uint8_t frame = run->config.stream_id ? take(in) : 4;
 	struct packet p = { .magic = MAGIC_REQUEST,
 			    .opcode = opcode,
+			    .framing = frame % 16 < 4 ? slice_of(frames[frame % 16], 3)
+						      : slice_of(frames[0], frame == 4 ? 0 : 3),
 			    .opaque = take(in) % 16 ? vbucket_opaque(&run->v)
 						    : number(in) & 0xffffffff,
 			    .cas = number(in),
@@ -247,6 +253,10 @@ static void step(struct run *run, struct slice *in)
 	case 8:
 		run->fail_emit = take(in) % 8 == 0;
 		retreated(run);
+		if (take(in) % 4 == 0)
+			vbucket_pause(v, run->now);
+		else
+			vbucket_resume(v, run->now);
 		break;
 	case 9:
 	case 10: acknowledge(run, in); break;
@@ -259,6 +269,9 @@ static void step(struct run *run, struct slice *in)
 	}
 	CHECK(v->pos.snap_start <= v->pos.seqno && v->pos.seqno <= v->pos.snap_end);
 	CHECK(v->held.n || run->bytes_in == run->bytes_out);
+	if (v->paused)
+		CHECK(run->bytes_in == run->bytes_out && v->state != VB_STREAMING &&
+		      v->state != VB_OPENING && v->state != VB_LOG);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -267,7 +280,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct slice in = { data, MIN(size, 4096) };
 	run = (struct run){ .now = NSEC_PER_SEC, .config = { .ops = &ops, .system_events = true } };
 	run.config.arg = &run;
-	run.config.collections = take(&in) & 1;
+	uint8_t mode = take(&in);
+	run.config.collections = mode & 1;
+	run.config.stream_id = mode & 6 ? 0 : 7;
 	vbucket_init(&run.v, 3, &run.config, 7);
 	ack_init(&run.w, 1, &(struct dcp_position){ 0 }, NULL);
 	while (in.len)

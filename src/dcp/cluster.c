@@ -4,7 +4,6 @@
 #include "doc/json.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 /* Reads the members it needs; each is checked where it is used. */
 struct reader {
@@ -213,7 +212,8 @@ static bool has_text(struct slice array, const char *text)
 static int read_map(struct reader *r, struct slice doc)
 {
 	struct cluster_map *m = r->map;
-	struct slice servers_map, servers, vbuckets, nodes_ext, capabilities;
+	struct slice servers_map = SLICE_NONE, servers = SLICE_NONE, vbuckets = SLICE_NONE;
+	struct slice nodes_ext, capabilities;
 	m->rev = number(doc, "rev", -1);
 	m->epoch = number(doc, "revEpoch", 0);
 	if (m->rev < 0)
@@ -301,27 +301,28 @@ bool cluster_address(const struct cluster_map *m, uint32_t node, enum cluster_ne
 	return *port_out != 0;
 }
 
-bool cluster_split_seed(const char *text, uint16_t otherwise, char host[CLUSTER_HOST_MAX + 1],
-			uint16_t *port)
+bool cluster_mgmt_address(const struct cluster_map *m, uint32_t node, enum cluster_network network,
+			  bool tls, const char **host, uint16_t *port_out)
 {
-	const char *colon = strrchr(text, ':'), *end = text + strlen(text);
-	*port = otherwise;
-	if (colon && (text[0] == '[' ? colon > strchr(text, ']') : strchr(text, ':') == colon)) {
-		char *rest;
-		unsigned long p = strtoul(colon + 1, &rest, 10);
-		if (*rest || p == 0 || p > UINT16_MAX)
-			return false;
-		*port = (uint16_t)p;
-		end = colon;
-	}
-	if (text[0] == '[' && end > text && end[-1] == ']') {
-		text++;
-		end--;
-	}
-	if (end == text || end - text > (int)CLUSTER_HOST_MAX)
+	ASSERT(node < m->n_nodes);
+	const struct cluster_node *n = &m->node[node];
+	bool external = network == NETWORK_EXTERNAL && n->has_external;
+	*host = external ? n->external_host : n->host;
+	*port_out = external ? (tls ? n->external_mgmt_tls : n->external_mgmt)
+		    : tls    ? n->mgmt_tls
+			     : n->mgmt;
+	return *port_out != 0;
+}
+
+bool cluster_bucket_ephemeral(struct slice json, bool *ephemeral)
+{
+	AUTO(buf) struct buf doc = BUF_INIT;
+	if (json.len > CLUSTER_JSON_MAX || json_to_bson(json, &doc, NULL, NULL) < 0)
 		return false;
-	memcpy(host, text, (size_t)(end - text));
-	host[end - text] = '\0';
+	struct value type = bson_get_str(buf_slice(&doc), "bucketType");
+	if (type.type != BSON_STRING)
+		return false;
+	*ephemeral = slice_is(value_slice(type), "ephemeral");
 	return true;
 }
 

@@ -67,9 +67,12 @@ enum cluster_network cluster_choose_network(const struct cluster_map *m, enum cl
 bool cluster_address(const struct cluster_map *m, uint32_t node, enum cluster_network network,
 		     bool tls, const char **host, uint16_t *port);
 
-/* What a user writes: "host", "host:port", "[v6]:port". false: it is none of them. */
-bool cluster_split_seed(const char *text, uint16_t otherwise, char host[CLUSTER_HOST_MAX + 1],
-			uint16_t *port);
+/* The same for the management service. */
+bool cluster_mgmt_address(const struct cluster_map *m, uint32_t node, enum cluster_network network,
+			  bool tls, const char **host, uint16_t *port);
+
+/* What /pools/default/buckets/<bucket> says of the bucket's kind. false: nothing. */
+bool cluster_bucket_ephemeral(struct slice json, bool *ephemeral);
 
 /* The contiguous share of member n (1..total) of n_vbuckets: [*first, *first + *count). Members beyond the number of
  * vBuckets get none. */

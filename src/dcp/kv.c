@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "dcp/cluster.h"
 #include "dcp/collections.h"
+#include "dcp/seed.h"
 #include "os/env.h"
 
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #define RETRY_MIN (2 * NSEC_PER_MS)
 #define RETRY_MAX (50 * NSEC_PER_MS)
 
-enum { OPAQUE = 0x10000, FLAGS_JSON = 50333696, KV_PORT = 11210, KV_PORT_TLS = 11207 };
+enum { OPAQUE = 0x10000, FLAGS_JSON = 50333696 };
 
 struct host {
 	struct kv *k;
@@ -343,17 +344,20 @@ static void connect_host(struct host *h)
 		again(h->k);
 }
 
+/* A seed that names the management service: the data service is likely to be on the same host, at its usual port. */
 static void connect_seed(struct kv *k)
 {
-	char name[CLUSTER_HOST_MAX + 1];
-	uint16_t port;
-	const char *seed = k->given.seeds[k->next_seed++ % k->given.n_seeds];
-	if (!cluster_split_seed(seed, k->o.tls ? KV_PORT_TLS : KV_PORT, name, &port)) {
-		finish(k, err_set(&k->error, ERR_INVALID, "\"%s\" is no host, and no host:port",
-				  seed));
+	struct seed seed;
+	bool tls = k->o.tls != NULL;
+	const char *text = k->given.seeds[k->next_seed++ % k->given.n_seeds];
+	int rc = seed_parse(text, tls, &seed, &k->error);
+	if (rc < 0) {
+		finish(k, rc);
 		return;
 	}
-	struct host *h = host_of(k, name, port);
+	struct host *h =
+		host_of(k, seed.host,
+			seed.http ? (uint16_t)(tls ? SEED_KV_PORT_TLS : SEED_KV_PORT) : seed.port);
 	if (h && !h->conn)
 		connect_host(h);
 }

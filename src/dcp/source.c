@@ -6,6 +6,7 @@
 
 #define NOOP_DEFAULT       (5 * NSEC_PER_SEC)
 #define CONNECT_DEFAULT    (10 * NSEC_PER_SEC)
+#define SAVE_RETRY         (1 * NSEC_PER_SEC)
 #define CHECKPOINT_DEFAULT (60 * NSEC_PER_SEC)
 
 static const struct slice metadata_keys[] = { { (const uint8_t *)"_connector:cbgo:", 16 },
@@ -19,6 +20,11 @@ static void hook(struct dcp_source *s, enum dcp_hook h, const uint16_t *vb, size
 
 /* ---- opening ---- */
 
+static bool one_of(const char *text, const char *a, const char *b, const char *c)
+{
+	return !text || strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
+}
+
 static int check_options(const struct dcp_options *o, struct err *e)
 {
 	if (o->n_seeds == 0)
@@ -29,7 +35,32 @@ static int check_options(const struct dcp_options *o, struct err *e)
 		return err_set(e, ERR_INVALID, "no group name");
 	if (o->scope && *o->scope == '\0')
 		return err_set(e, ERR_INVALID, "an empty scope name");
+	if (!one_of(o->priority, "low", "medium", "high"))
+		return err_set(e, ERR_INVALID, "'%s' is no priority: low, medium or high",
+			       o->priority);
+	if (!one_of(o->backfill_order, "round-robin", "sequential", "sequential"))
+		return err_set(e, ERR_INVALID,
+			       "'%s' is no order of backfills: round-robin or sequential",
+			       o->backfill_order);
 	return 0;
+}
+
+static bool seeds_want_tls(const struct dcp_options *o)
+{
+	for (size_t i = 0; i < o->n_seeds; i++)
+		if (seed_wants_tls(o->seeds[i]))
+			return true;
+	return false;
+}
+
+static uint32_t open_flags(const struct dcp_options *o)
+{
+	uint32_t flags = o->xattrs ? DCP_OPEN_XATTRS : 0u;
+	if (o->no_value_datatype) /* the two exclude each other */
+		flags |= DCP_OPEN_NO_VALUE_DATATYPE;
+	else if (o->no_value)
+		flags |= DCP_OPEN_NO_VALUE;
+	return flags;
 }
 
 static void fill_defaults(struct dcp_source *s)
@@ -64,15 +95,20 @@ static void fill_defaults(struct dcp_source *s)
 		.noop = o->noop,
 		.push_maps = true,
 		.known = &s->map_version,
-		.open_flags =
-			(o->xattrs ? DCP_OPEN_XATTRS : 0u) | (o->no_value ? DCP_OPEN_NO_VALUE : 0u),
+		.open_flags = open_flags(o),
 		.window_bytes = o->window_bytes,
 		.priority = o->priority,
+		.backfill_order = o->backfill_order,
 		.change_streams = o->change_streams,
 		.out_of_order = o->out_of_order,
+		.stream_ids = o->stream_id != 0,
+		.skip_deletes = o->skip_deletes,
+		.cursor_dropping = o->cursor_dropping,
+		.force_compression = o->force_compression,
 	};
 	s->vb_config = (struct vbucket_config){
 		.stream_flags = STREAM_ACTIVE_ONLY | (o->ignore_purged ? STREAM_IGNORE_PURGED : 0u),
+		.stream_id = o->stream_id,
 		.system_events = o->system_events,
 		.rollback_unacked = o->rollback_unacked,
 		.skip_until_cas =
@@ -149,9 +185,11 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->api);
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
-	if (o->tls)
-		rc = tls_new(o->tls, &s->tls, e);
+	if (o->tls || seeds_want_tls(o))
+		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
 	fill_defaults(s);
+	if (rc == 0)
+		rc = source_read_seeds(s, e);
 	if (rc == 0)
 		rc = notify_open(&s->fd, e);
 	if (rc == 0)
@@ -192,13 +230,34 @@ struct gathered {
 	bool rollbacks;
 };
 
+void source_branch_settled(struct dcp_source *s, struct slot *slot)
+{
+	if (!slot->branch_unsaved)
+		return;
+	slot->branch_unsaved = false;
+	if (--s->n_branch_unsaved)
+		return;
+	cond_broadcast(&s->changed);
+	if (s->fd_used && s->queue_first)
+		notify_set(s->fd);
+}
+
+/* What must be saved even when only a commit saves what was acknowledged. */
+static bool must_be_saved(const struct slot *slot)
+{
+	return slot->branch_unsaved || slot->retreat ||
+	       slot->w.rollbacks_acked > slot->rollbacks_released;
+}
+
 /* What has moved since it was saved. Under lock; the arrays hold n_slots. */
-static void gather(struct dcp_source *s, struct gathered *g)
+static void gather(struct dcp_source *s, struct gathered *g, bool acknowledged)
 {
 	g->n = 0;
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
 		if (!slot->owned)
+			continue;
+		if (!acknowledged && !must_be_saved(slot))
 			continue;
 		g->rollbacks |= slot->retreat || slot->w.rollbacks_acked > slot->rollbacks_released;
 		if (slot->w.version == slot->saved_version)
@@ -227,6 +286,7 @@ static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	mutex_lock(&s->lock);
 	struct slot *slot = &s->slot[vb];
 	slot->owned = false;
+	source_branch_settled(s, slot);
 	slot->fenced = s->fences = true;
 	slot->held = false;
 	ack_done(&slot->w);
@@ -238,8 +298,12 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 		       const struct err *e)
 {
 	mutex_lock(&s->lock);
-	for (size_t i = 0; rc == 0 && i < g->n; i++)
-		s->slot[g->cp[i].vb].saved_version = g->version[i];
+	for (size_t i = 0; rc == 0 && i < g->n; i++) {
+		struct slot *slot = &s->slot[g->cp[i].vb];
+		slot->saved_version = g->version[i];
+		if (g->cp[i].pos.uuid)
+			source_branch_settled(s, slot);
+	}
 	s->saves += rc == 0 && g->n;
 	s->saved_vbuckets += rc == 0 ? g->n : 0;
 	s->save_failures += rc < 0;
@@ -256,8 +320,9 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 		loop_wake(s->loop);
 }
 
-/* One round; with api held, which guards the store. ERR_FENCED: all others are saved. */
-static int save_dirty(struct dcp_source *s, struct err *caller)
+/* One round; with api held, which guards the store. ERR_FENCED: all others are saved. Not acknowledged: only what must
+ * be saved in any case. */
+static int save_dirty(struct dcp_source *s, bool acknowledged, struct err *caller)
 {
 	struct err e = ERR_INIT, fenced = ERR_INIT;
 	struct gathered g = { .cp = mem_try_array(s->n_slots + 1, sizeof(*g.cp)),
@@ -266,7 +331,7 @@ static int save_dirty(struct dcp_source *s, struct err *caller)
 	nsec started = env_mono(s->env);
 	if (rc == 0) {
 		mutex_lock(&s->lock);
-		gather(s, &g);
+		gather(s, &g, acknowledged);
 		mutex_unlock(&s->lock);
 		while ((rc = checkpoint_save(s->o.store, g.cp, g.n, &e)) == ERR_FENCED && g.n &&
 		       e.newest < s->n_slots) {
@@ -293,10 +358,9 @@ static void *save_run(void *arg)
 	nsec next = env_mono(s->env) + s->o.checkpoint_interval;
 	mutex_lock(&s->lock);
 	while (!s->saver_stop) {
-		bool due = !s->o.manual_commit && env_mono(s->env) >= next;
-		if (!s->save_now && !due) {
-			(void)cond_wait_until(&s->changed, &s->lock,
-					      s->o.manual_commit ? -1 : next);
+		bool timed = !s->o.manual_commit || s->n_branch_unsaved;
+		if (!s->save_now && !(timed && env_mono(s->env) >= next)) {
+			(void)cond_wait_until(&s->changed, &s->lock, timed ? next : -1);
 			continue;
 		}
 		bool ready = s->ready;
@@ -305,11 +369,14 @@ static void *save_run(void *arg)
 		struct err e = ERR_INIT;
 		if (ready) {
 			mutex_lock(&s->api);
-			(void)save_dirty(s, &e);
+			(void)save_dirty(s, !s->o.manual_commit, &e);
 			mutex_unlock(&s->api);
 		}
-		next = env_mono(s->env) + s->o.checkpoint_interval;
 		mutex_lock(&s->lock);
+		nsec wait = s->o.checkpoint_interval;
+		if (s->n_branch_unsaved) /* somebody waits for it */
+			wait = MIN(wait, SAVE_RETRY);
+		next = env_mono(s->env) + wait;
 	}
 	mutex_unlock(&s->lock);
 	return NULL;
@@ -320,7 +387,7 @@ int dcp_source_commit(struct dcp_source *s, struct err *e)
 	if (!s->o.store)
 		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
 	mutex_lock(&s->api);
-	int rc = save_dirty(s, e);
+	int rc = save_dirty(s, true, e);
 	mutex_unlock(&s->api);
 	return rc;
 }
@@ -379,13 +446,14 @@ static int let_go(struct dcp_source *s, const uint16_t *vb, size_t n, struct err
 	hook(s, DCP_BEFORE_STREAM_STOP, vb, n);
 	carry_out(s, vb, n, NULL, 0);
 	mutex_lock(&s->api);
-	int rc = s->o.store ? save_dirty(s, e) : 0;
+	int rc = s->o.store ? save_dirty(s, true, e) : 0;
 	mutex_lock(&s->lock);
 	for (size_t i = 0; i < n; i++) {
 		struct slot *slot = &s->slot[vb[i]];
 		if (slot->owned)
 			ack_done(&slot->w);
 		slot->owned = slot->held = false;
+		source_branch_settled(s, slot);
 	}
 	mutex_unlock(&s->lock);
 	mutex_unlock(&s->api);
@@ -621,11 +689,11 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 	mutex_lock(&s->lock);
 	if (give_back(s))
 		loop_wake(s->loop);
-	while (!s->queue_first && !s->failed && !s->interrupted && wait != 0)
+	while (!source_has_batch(s) && !s->failed && !s->interrupted && wait != 0)
 		if (cond_wait_until(&s->changed, &s->lock, deadline) == 0)
 			break;
 	s->interrupted = false;
-	struct block *b = s->queue_first;
+	struct block *b = source_has_batch(s) ? s->queue_first : NULL;
 	if (b) {
 		s->queue_first = b->next;
 		if (!b->next)
@@ -638,7 +706,7 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 		if (e)
 			*e = s->error;
 	}
-	if (s->fd_used && !s->queue_first && !s->failed)
+	if (s->fd_used && !source_has_batch(s) && !s->failed)
 		notify_clear(s->fd);
 	mutex_unlock(&s->lock);
 	return rc;
@@ -682,7 +750,7 @@ int dcp_source_fd(struct dcp_source *s)
 {
 	mutex_lock(&s->lock);
 	s->fd_used = true;
-	if (s->queue_first || s->failed)
+	if (source_has_batch(s) || s->failed)
 		notify_set(s->fd);
 	mutex_unlock(&s->lock);
 	return s->fd;

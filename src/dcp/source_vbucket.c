@@ -35,7 +35,7 @@ static void send_close(void *arg, struct vbucket *v, int node, uint32_t opaque)
 	struct conn *c = source_ready_conn(arg, node);
 	if (!c)
 		return;
-	wire_close_stream(conn_out(c), v->id, opaque, 0);
+	wire_close_stream(conn_out(c), v->id, opaque, v->config->stream_id);
 	conn_flush(c);
 }
 
@@ -75,7 +75,7 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 	struct node *n = source_node_of(s, v);
 	bool accepted = false;
 	if (json.len && n)
-		source_adopt_map(s, json, n->host, &accepted);
+		source_adopt_map(s, json, n->host, n->port, &accepted);
 	if (!accepted)
 		for (uint32_t i = 0; i < s->n_nodes; i++)
 			if (conn_is_ready(s->node[i]->dcp))
@@ -92,12 +92,15 @@ static void on_history(void *arg, struct vbucket *v)
 	mutex_lock(&s->lock);
 	if (slot->owned && slot->w.mark.uuid == 0) {
 		uint64_t at = slot->w.mark.seqno;
-		slot->w.mark.uuid = at ? failover_uuid_at(&v->log, at)
-				       : v->log.entry[v->log.n - 1].uuid;
+		slot->w.mark.uuid =
+			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
-		if (!s->o.manual_commit)
-			s->save_now = true; /* soon: without a checkpoint a restart knows nothing */
-		cond_broadcast(&s->changed);
+		if (s->o.store &&
+		    !slot->branch_unsaved) { /* without a checkpoint a restart knows nothing */
+			slot->branch_unsaved = s->save_now = true;
+			s->n_branch_unsaved++;
+			cond_broadcast(&s->changed);
+		}
 	}
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
@@ -177,11 +180,11 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	slot->saved_version = slot->w.version;
 	slot->rollbacks_released = 0;
 	slot->retreat = false;
+	source_branch_settled(s, slot);
 	slot->owned = true;
 	mutex_unlock(&s->lock);
 	mitigation_reset(&slot->m);
-	vbucket_set_gate(&slot->v, s->o.mitigation.policy == MITIGATE_NONE ? GATE_OFF : GATE_ON,
-			 source_now(s));
+	vbucket_set_gate(&slot->v, source_gate(s), source_now(s));
 	vbucket_start(&slot->v, &st, source_now(s));
 }
 

@@ -40,7 +40,9 @@ static int tell_rollback(struct vbucket *v, uint64_t to, uint64_t server)
 /* In REWIND; when there is no room for the event it is told later. */
 void vb_rewind_tell(struct vbucket *v, nsec now)
 {
-	v->untold = tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	v->untold = v->paused || tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	if (v->paused)
+		return; /* until it is resumed */
 	if (v->untold)
 		vb_set_timer(v, now + vb_backoff(v));
 	else if (v->config->rollback_unacked)
@@ -62,8 +64,11 @@ static uint64_t void_above(const struct vbucket *v, const struct failover_log *n
 {
 	uint64_t end;
 	*silent = true;
-	if (parted_at(v, now, &end) <= 0)
-		return server; /* a foreign history, or tombstones were purged, or we were ahead */
+	int parted = parted_at(v, now, &end);
+	if (parted < 0)
+		return 0; /* a foreign history */
+	if (parted == 0)
+		return server; /* tombstones were purged, or we were ahead */
 	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
 	bool purged = server == 0 && snap_end <= end;
 	*silent = purged;
@@ -78,6 +83,8 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 	v->log = *log;
 	to = MIN(to, vb_held_rollback(v)); /* which goes with the rest that is held, untold */
 	uint64_t limit = MIN(server, v->requested ? v->requested - 1 : 0);
+	/* the log is newer than the answer: it may have gone back further since */
+	limit = MIN(limit, to);
 	if (v->held.n) /* all of it comes again: nothing may come before the rollback */
 		limit = MIN(limit, vb_first_held(v) ? vb_first_held(v) - 1 : 0);
 	vb_drop_all_held(v);
@@ -233,7 +240,9 @@ static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 	case STATUS_EINVAL:
 	case STATUS_ERANGE: refused(v, ERR_PROTOCOL, now); return;
 	case STATUS_NOT_SUPPORTED:
-	case STATUS_STREAMID_INVALID: refused(v, ERR_UNSUPPORTED, now); return;
+	case STATUS_STREAMID_INVALID: /* the connection has no ids, or asks for them */
+		refused(v, ERR_UNSUPPORTED, now);
+		return;
 	case STATUS_UNKNOWN_COLLECTION:
 	case STATUS_UNKNOWN_SCOPE: refused(v, ERR_NOTFOUND, now); return;
 	default: react(v, p->vb_status, now); return;

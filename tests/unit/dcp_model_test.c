@@ -2,7 +2,7 @@
  *
  * The model keeps a full history with branches, deduplicates by key within each snapshot it sends, answers
  * STREAM_REQ by the server's rollback rule, fails over (losing what lies above a random seqno) and cuts the stream
- * anywhere. The consumer applies everything it gets at once, acknowledges in random order, sometimes refuses, and is
+ * anywhere. The consumer pauses and resumes it, applies everything it gets at once, acknowledges in random order, sometimes refuses, and is
  * killed now and then; what it applied survives, what it had not acknowledged comes again. It checks
  *
  *	- that a seqno never has two different contents without a rollback event between (no orphan)
@@ -124,7 +124,7 @@ static int on_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 {
 	struct model *m = arg;
 	uint64_t ticket;
-	(void)v;
+	assert_false(v->paused);
 	if (ev->kind == DCP_ADVANCED)
 		return ack_advance(&m->window, &ev->pos, NULL);
 	if (ev->kind == DCP_ROLLBACK) {
@@ -469,6 +469,8 @@ static void step(struct model *m, bool calm)
 	acknowledge_some(m, calm);
 	if (calm || rnd(m, 30) == 0)
 		m->behind = UINT64_MAX;
+	if (calm || rnd(m, 10) == 0)
+		vbucket_resume(&m->v, m->now);
 	if (calm)
 		return;
 	if (rnd(m, 2) == 0)
@@ -491,6 +493,7 @@ static void step(struct model *m, bool calm)
 			send_number(m, OP_DCP_STREAM_END, 1 + rnd(m, 6), 4);
 		break;
 	case 5: fall_behind(m); break;
+	case 6: vbucket_pause(&m->v, m->now); break;
 	}
 }
 
