@@ -111,7 +111,8 @@ enum weir_dcp_members {
 	WEIR_DCP_MEMBERS_STATIC, /* member of total */
 	WEIR_DCP_MEMBERS_DYNAMIC, /* as weir_dcp_set_membership says; nothing before its first call */
 	WEIR_DCP_MEMBERS_STATEFULSET, /* a Kubernetes pod NAME-3 is member 4 of total, or of what total_file says */
-	WEIR_DCP_MEMBERS_COUCHBASE, /* heartbeats in documents of checkpoint_bucket, go-dcp's layout */
+	WEIR_DCP_MEMBERS_COUCHBASE, /* a list and heartbeats in documents of a bucket, go-dcp's layout */
+	WEIR_DCP_MEMBERS_LIL_COUCHBASE, /* the same in one document for all members, go-dcp's layout */
 	WEIR_DCP_MEMBERS_LEASE /* a leader elected over a Kubernetes Lease numbers the members */
 };
 
@@ -121,7 +122,8 @@ enum weir_dcp_members {
  * the group changes, what moves away is saved and let go at once, what moves here comes after the delay, and what stays
  * is not disturbed. With checkpoint_bucket, what comes is claimed: the checkpoints of whoever had it before are refused
  * from then on (FENCED), even if it was paused and knows nothing. Groups that change need checkpoint_bucket, or keep
- * positions themselves. */
+ * positions themselves. Of a group that does not change (STATIC, STATEFULSET without total_file) the share is assigned
+ * when weir_dcp_open returns. */
 typedef struct weir_dcp_membership {
 	size_t size;
 	enum weir_dcp_members kind;
@@ -132,10 +134,15 @@ typedef struct weir_dcp_membership {
 	const char *lease_api; /* "https://host:port"; NULL: https://kubernetes.default.svc */
 	const char *lease_namespace, *lease_name;
 	const char *
-		member_id; /* unique in the group: the pod's name; COUCHBASE, NULL: drawn at random */
+		member_id; /* unique in the group: the pod's name; NULL: LEASE /etc/hostname, else drawn at random */
 	const char *lease_token_file, *lease_ca_file;      /* NULL: the service account's */
 	uint32_t lease_ms, lease_renew_ms, lease_retry_ms; /* 0: 8000, 5000, 1000 */
-	uint32_t heartbeat_ms, heartbeat_tolerance_ms;     /* COUCHBASE; 0: 10000, 60000 */
+	const char *
+		member_bucket; /* *COUCHBASE: of the documents; NULL: checkpoint_bucket, else the stream's bucket */
+	uint32_t heartbeat_ms, heartbeat_tolerance_ms; /* *COUCHBASE; 0: 10000, 60000 */
+	uint32_t heartbeat_monitor_ms; /* how often the list is read; 0: 1000; at most half the tolerance */
+	uint32_t heartbeat_expiry_s;   /* COUCHBASE: of a member's document; 0: 120 */
+	uint32_t member_timeout_ms;    /* of one request; 0: connect_timeout_ms, LEASE 2000 */
 	uint32_t rebalance_delay_ms; /* 0: 3000, none for static and dynamic; WEIR_DCP_NO_DELAY */
 	bool contiguous;             /* shares as go-dcp cuts them, not those that move least */
 } weir_dcp_membership;
@@ -182,6 +189,7 @@ typedef struct weir_dcp_options {
 		ahead; /* it lies above the server's high seqno; default: ignore (TOKEN_FUTURE). REWIND: it goes back to the
 			  greatest end of a whole snapshot that both histories have, and says so with a rollback event */
 	const weir_dcp_membership *membership; /* NULL: the caller assigns */
+	uint32_t config_watch_ms; /* how often a newer cluster map is asked for, besides those pushed; 0: 10000 */
 	const char *priority; /* "low", "medium", "high" among the server's connections; NULL: its default */
 	const char *checkpoint_log; /* the directory of a log of weir's own, for this group alone; made if there is none */
 	const weir_dcp_store *checkpoint_store; /* the caller's own */
@@ -222,14 +230,39 @@ WEIR_API int weir_dcp_set_membership(weir_dcp *d, uint32_t member, uint32_t tota
 typedef struct weir_dcp_member {
 	size_t size;            /* set by the caller */
 	uint32_t member, total; /* 0: none at present */
-	uint64_t generation;    /* of the group's list; 0 where there is none */
+	uint64_t generation;    /* differs when the group's list does; 0 where there is none */
 	uint32_t vbuckets;      /* assigned */
 	uint64_t rebalances;    /* assignments made */
 	int error;              /* what went wrong last; 0 nothing */
 	bool over;              /* and will not pass: nothing is assigned any more */
 	char message[256];
+	bool settled; /* it has a number, and no vBucket is to come or to go */
 } weir_dcp_member;
 WEIR_API int weir_dcp_member_get(weir_dcp *d, weir_dcp_member *out, weir_error *e);
+
+/* A member of a group with a list: *COUCHBASE and LEASE. */
+typedef struct weir_dcp_peer {
+	size_t size;
+	const char *id;    /* until `each` returns */
+	uint32_t member;   /* its number, from 1; 0: it has shown itself and is not on the list yet */
+	uint32_t total;    /* of the list */
+	uint32_t vbuckets; /* its share */
+	bool self;
+	bool leads;        /* LEASE: it holds the group's Lease */
+	int64_t joined_ms; /* ms since 1970, by its own clock; 0 unknown */
+	int64_t seen_ms;   /* its last sign of life, by its own clock; 0 unknown */
+	int64_t silent_ms; /* since this process saw that sign; -1 it does not watch that one */
+} weir_dcp_peer;
+
+/* The members as this one knew them at its last look, in the order of their numbers; none for kinds without a list.
+ * each may return non-zero to stop; that is returned. A LEASE's followers do not watch each other: silent_ms is -1. */
+WEIR_API int weir_dcp_peers(weir_dcp *d, int (*each)(void *arg, const weir_dcp_peer *p), void *arg,
+			    weir_error *e);
+/* The same for somebody who is no member: reads the list that o->membership names, and writes nothing. UNSUPPORTED for
+ * kinds without one. */
+WEIR_API int weir_dcp_group(const weir_dcp_options *o,
+			    int (*each)(void *arg, const weir_dcp_peer *p), void *arg,
+			    weir_error *e);
 
 /* 1 some: *events is borrowed until the next poll; 0 none in time; negative: it cannot go on. */
 WEIR_API int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events,
@@ -300,10 +333,8 @@ WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);
 typedef struct weir_dcp_config weir_dcp_config;
 WEIR_API int weir_dcp_config_parse(const char *yaml, size_t len, const char *name,
 				   weir_dcp_config **out, weir_error *e);
-/* What it says; its strings stay until the config is freed. */
+/* What it says, a membership always among it: nothing is left to assign. Its strings stay until the config is freed. */
 WEIR_API const weir_dcp_options *weir_dcp_config_options(const weir_dcp_config *c);
-/* group.member and group.total, for weir_dcp_assign_share. */
-WEIR_API void weir_dcp_config_share(const weir_dcp_config *c, uint32_t *member, uint32_t *total);
 WEIR_API void weir_dcp_config_free(weir_dcp_config *c);
 
 /* Appends weir's YAML for a configuration file of go-dcp, with comments on what has no counterpart. */

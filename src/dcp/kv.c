@@ -348,16 +348,14 @@ static void connect_host(struct host *h)
 static void connect_seed(struct kv *k)
 {
 	struct seed seed;
-	bool tls = k->o.tls != NULL;
 	const char *text = k->given.seeds[k->next_seed++ % k->given.n_seeds];
-	int rc = seed_parse(text, tls, &seed, &k->error);
-	if (rc < 0) {
-		finish(k, rc);
+	if (seed_parse(text, k->o.tls != NULL, &seed, &k->error) < 0) {
+		finish(k, k->error.code);
 		return;
 	}
-	struct host *h =
-		host_of(k, seed.host,
-			seed.http ? (uint16_t)(tls ? SEED_KV_PORT_TLS : SEED_KV_PORT) : seed.port);
+	if (seed.http) /* the data service of the same host tells the same map */
+		seed.port = k->o.tls ? SEED_KV_PORT_TLS : SEED_KV_PORT;
+	struct host *h = host_of(k, seed.host, seed.port);
 	if (h && !h->conn)
 		connect_host(h);
 }

@@ -28,6 +28,7 @@ struct weir_dcp {
 	struct checkpoint_store *own; /* the caller's, within store */
 	struct membership *membership;
 	struct membership_run *run; /* NULL: the caller assigns */
+	bool contiguous;            /* how it shares */
 	struct feed *feed;
 	struct tls *store_tls;
 	struct scram_cache store_scram, member_scram;
@@ -73,6 +74,8 @@ void lib_dcp_own_store_taken(struct checkpoint_store *s);
 /* weir_dcp.c: cuts a copy of "a,b,c"; the names point into it. */
 int lib_dcp_split(const char *list, const char *what, char **copy, const char **name, size_t *n,
 		  struct err *e);
+/* weir_dcp_status.c */
+weir_dcp_options lib_dcp_without_state(const weir_dcp_options *o);
 
 /* weir_dcp_members.c: opened before anything is connected, so that what is wrong with it is told at once; started when
  * there is a source to assign to. */

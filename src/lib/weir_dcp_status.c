@@ -111,18 +111,10 @@ static int tell_places(weir_dcp *d, struct places *p,
 	return rc;
 }
 
-int weir_dcp_places(const weir_dcp_options *options, int64_t timeout_ms,
-		    int (*each)(void *arg, const weir_dcp_place *p), void *arg, weir_error *we)
+/* Connects as the stream would, and neither saves, nor joins, nor sees an event. */
+weir_dcp_options lib_dcp_without_state(const weir_dcp_options *o)
 {
-	struct err *e = lib_err(we);
-	weir_dcp_options o = { 0 }, ask;
-	weir_dcp *d;
-	if (!options || !each)
-		return lib_null(e, options ? "the callback" : "the options");
-	int rc = lib_options(&o, sizeof(o), options, e);
-	if (rc < 0)
-		return rc;
-	ask = o;
+	weir_dcp_options ask = *o;
 	ask.size = sizeof(ask);
 	ask.checkpoint_file = ask.checkpoint_bucket = ask.checkpoint_log = ask.resume_after = NULL;
 	ask.checkpoint_hosts = ask.checkpoint_user = NULL;
@@ -135,6 +127,21 @@ int weir_dcp_places(const weir_dcp_options *options, int64_t timeout_ms,
 	ask.latest = ask.finite = ask.no_value = true;
 	ask.system_events = ask.change_history = ask.out_of_order_snapshots = false;
 	ask.mitigation = WEIR_DCP_MITIGATE_NONE;
+	return ask;
+}
+
+int weir_dcp_places(const weir_dcp_options *options, int64_t timeout_ms,
+		    int (*each)(void *arg, const weir_dcp_place *p), void *arg, weir_error *we)
+{
+	struct err *e = lib_err(we);
+	weir_dcp_options o = { 0 }, ask;
+	weir_dcp *d;
+	if (!options || !each)
+		return lib_null(e, options ? "the callback" : "the options");
+	int rc = lib_options(&o, sizeof(o), options, e);
+	if (rc < 0)
+		return rc;
+	ask = lib_dcp_without_state(&o);
 	rc = weir_dcp_open(&ask, &d, we);
 	if (rc < 0)
 		return rc;
