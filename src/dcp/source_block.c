@@ -293,7 +293,7 @@ void source_flush(struct dcp_source *s)
 		s->queue_last = b;
 		if (waited_for)
 			cond_broadcast(&s->changed);
-		if (waited_for && s->fd_used)
+		if (waited_for && s->fd_used && source_has_batch(s))
 			notify_set(s->fd);
 	}
 	mutex_unlock(&s->lock);
