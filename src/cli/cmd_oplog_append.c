@@ -3,6 +3,7 @@
 #include "cli/outcome.h"
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/suggest.h"
 
 #include <inttypes.h>
@@ -151,12 +152,44 @@ static weir_doc text_doc(const weir_buffer *b)
 	return weir_json_n((const char *)b->data, b->len);
 }
 
-/* LOG DB.COLL OP [JSON...] */
-static int append_one(weir_oplog *o, const struct args *a, const struct op_row *row,
-		      struct operation *p)
-{
+/* What an operation of the command line holds. */
+struct operands {
 	char ns[400], target[400];
-	if (!split_ns(a->operand[1], ns, sizeof(ns), &p->db, &p->coll) ||
+	weir_buffer doc, update, before;
+};
+
+static void operands_free(struct operands *t)
+{
+	weir_buffer_free(&t->doc);
+	weir_buffer_free(&t->update);
+	weir_buffer_free(&t->before);
+}
+
+/* One JSON operand; `what` it is. Arrays, the pipelines of updates, are left to the append. */
+static int read_document(const char *op, const char *what, const char *operand, weir_buffer *out)
+{
+	AUTO(buf) struct buf context = BUF_INIT;
+	weir_buffer bson = WEIR_BUFFER_INIT;
+	weir_error e = WEIR_ERROR_INIT;
+	int rc = json_operand(operand, out);
+	size_t at = 0;
+	while (!rc && at < out->len && strchr(" \t\r\n", out->data[at]))
+		at++;
+	if (rc || (at < out->len && out->data[at] == '['))
+		return rc;
+	if (weir_json_to_bson((const char *)out->data, out->len, &bson, NULL, &e) < 0) {
+		buf_add_fmt(&context, "%s: %s", op, what);
+		rc = fail(buf_cstr(&context), &e);
+	}
+	weir_buffer_free(&bson);
+	return rc;
+}
+
+/* LOG DB.COLL OP [JSON...]: read whole before there is a log, so that a mistake does not make one. */
+static int read_operation(const struct args *a, const struct op_row *row, struct operands *t,
+			  struct operation *p)
+{
+	if (!split_ns(a->operand[1], t->ns, sizeof(t->ns), &p->db, &p->coll) ||
 	    (row->has_coll && !*p->coll))
 		return usage_error(a->command, "%s needs DATABASE%s, not '%s'", row->name,
 				   row->has_coll ? ".COLLECTION" : "", a->operand[1]);
@@ -164,7 +197,7 @@ static int append_one(weir_oplog *o, const struct args *a, const struct op_row *
 	const char *const *operand = a->operand + 3;
 	if (row->has_target) {
 		if (left < 1 ||
-		    !split_ns(operand[0], target, sizeof(target), &p->to_db, &p->to_coll) ||
+		    !split_ns(operand[0], t->target, sizeof(t->target), &p->to_db, &p->to_coll) ||
 		    !*p->to_coll)
 			return usage_error(a->command, "rename needs the new DATABASE.COLLECTION");
 		left--;
@@ -172,27 +205,25 @@ static int append_one(weir_oplog *o, const struct args *a, const struct op_row *
 	if (left < row->docs_min || left > row->docs_max)
 		return usage_error(a->command, "%s takes %d JSON document%s", row->name,
 				   row->docs_max, row->docs_max == 1 ? "" : "s");
-	weir_buffer doc = WEIR_BUFFER_INIT, upd = WEIR_BUFFER_INIT, before = WEIR_BUFFER_INIT;
-	int rc = left > 0 ? json_operand(operand[0], &doc) : EXIT_OK;
+	int rc = left > 0 ? read_document(row->name, "document", operand[0], &t->doc) : EXIT_OK;
 	if (!rc && left > 1)
-		rc = json_operand(operand[1], &upd);
+		rc = read_document(row->name, "update", operand[1], &t->update);
 	if (!rc && args_text(a, "before"))
-		rc = json_operand(args_text(a, "before"), &before);
-	if (!rc) {
-		p->doc = left > 0 ? text_doc(&doc) : weir_none();
-		p->update = left > 1 ? text_doc(&upd) : weir_none();
-		p->options.before = before.data ? text_doc(&before) : weir_none();
-		weir_error e = WEIR_ERROR_INIT;
-		weir_position at;
-		if (row->append(o, p, &at, &e) < 0)
-			rc = fail(row->name, &e);
-		else
-			print_position(&at);
-	}
-	weir_buffer_free(&doc);
-	weir_buffer_free(&upd);
-	weir_buffer_free(&before);
+		rc = read_document(row->name, "before", args_text(a, "before"), &t->before);
+	p->doc = left > 0 ? text_doc(&t->doc) : weir_none();
+	p->update = left > 1 ? text_doc(&t->update) : weir_none();
+	p->options.before = t->before.data ? text_doc(&t->before) : weir_none();
 	return rc;
+}
+
+static int append_one(weir_oplog *o, const struct op_row *row, const struct operation *p)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	weir_position at;
+	if (row->append(o, p, &at, &e) < 0)
+		return fail(row->name, &e);
+	print_position(&at);
+	return EXIT_OK;
 }
 
 /* {"op": "update", "ns": "shop.orders", "key": {...}, "update": {...}} */
@@ -281,12 +312,18 @@ static int run(const struct args *a)
 		return usage_error(a->command,
 				   "--time must be a time such as 2026-01-31T10:00:00Z, not '%s'",
 				   time);
-	int rc = EXIT_OK;
-	weir_oplog *o = open_oplog(a->operand[0], false, false, args_text(a, "ack"), &rc);
-	if (!o)
-		return rc;
-	rc = stream ? append_stream(o, &p) : append_one(o, a, row, &p);
-	rc = close_oplog(o, rc);
+	struct operands t = { .doc = WEIR_BUFFER_INIT,
+			      .update = WEIR_BUFFER_INIT,
+			      .before = WEIR_BUFFER_INIT };
+	int rc = stream ? EXIT_OK : read_operation(a, row, &t, &p);
+	weir_oplog *o = NULL;
+	if (!rc)
+		o = open_oplog(a->operand[0], false, false, args_text(a, "ack"), &rc);
+	if (o) {
+		rc = stream ? append_stream(o, &p) : append_one(o, row, &p);
+		rc = close_oplog(o, rc);
+	}
+	operands_free(&t);
 	int flushed = out_finish();
 	return rc ? rc : flushed;
 }

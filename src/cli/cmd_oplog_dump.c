@@ -35,8 +35,13 @@ static int dump(weir_watch *w, const struct args *a)
 	weir_error e = WEIR_ERROR_INIT;
 	const weir_event *ev;
 	int rc = 1, code = EXIT_OK;
+	bool seen = false;
 	while (rc == 1 && !(limit && shown == limit)) {
 		rc = weir_watch_try_next(w, &ev, &e);
+		if (rc == 1 && from && !seen && weir_event_offset(ev) > from)
+			say("the log begins at offset %" PRIu64 "; what lay before it was trimmed",
+			    weir_event_offset(ev));
+		seen |= rc == 1;
 		if (rc == 1 && weir_event_offset(ev) >= from) {
 			rc = event_print(&printer, ev, &e) < 0 ? -1 : 1;
 			shown++;

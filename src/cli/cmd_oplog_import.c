@@ -12,6 +12,8 @@
 #include "cli/commands.h"
 #include "cli/outcome.h"
 
+#include "base/base.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,7 +24,8 @@ enum {
 	PIECE_BYTES = 1 << 18,
 	BATCH_BYTES = 4 << 20, /* of documents in one append */
 	ENTRY_FRAME = 1024,    /* what an entry holds beside its document, but for a long _id */
-	SKIPS_TOLD = 20,       /* malformed documents told one by one */
+	FILES_MAX = 63,
+	SKIPS_TOLD = 20, /* malformed documents told one by one */
 };
 
 static const struct option_row import_options[] = {
@@ -423,14 +426,13 @@ static uint64_t size_of(FILE *f)
 
 /* ---- the command ---- */
 
+/* Without a log reading only checks: a log is not made for an input that cannot be used. */
 static int check_first(struct import *im, FILE *f)
 {
-	weir_oplog *o = im->oplog;
-	im->oplog = NULL;
+	ASSERT(!im->oplog);
 	progress_start(&im->progress, "checking", "documents", size_of(f));
 	int rc = read_input(im, f);
 	progress_end(&im->progress);
-	im->oplog = o;
 	im->units = 0;
 	if (rc)
 		fprintf(stderr, "      nothing was imported; --on-error skip imports the other "
@@ -440,10 +442,9 @@ static int check_first(struct import *im, FILE *f)
 	return rc;
 }
 
-static int import_files(struct import *im)
+static int open_files(struct import *im, FILE **file, int n)
 {
-	FILE *file[64] = { NULL };
-	int n = im->args->n_operands - 1, rc = EXIT_OK;
+	int rc = EXIT_OK;
 	for (int i = 0; !rc && i < n; i++) {
 		im->path = im->args->operand[i + 1];
 		file[i] = open_input(im->path);
@@ -459,6 +460,15 @@ static int import_files(struct import *im)
 		if (!rc && !im->skip)
 			rc = check_first(im, file[i]);
 	}
+	return rc;
+}
+
+static int import_files(struct import *im, FILE *const *file, int n)
+{
+	int rc = EXIT_OK;
+	weir_error e = WEIR_ERROR_INIT;
+	if (weir_batch_new(im->oplog, &im->batch, &e) < 0)
+		return fail(NULL, &e);
 	for (int i = 0; !rc && i < n && !stopped(im); i++) {
 		im->path = im->args->operand[i + 1];
 		progress_start(&im->progress, im->history ? "reading" : "importing", "documents",
@@ -466,7 +476,6 @@ static int import_files(struct import *im)
 		rc = read_input(im, file[i]);
 		progress_end(&im->progress);
 	}
-	weir_error e = WEIR_ERROR_INIT;
 	if (!rc && im->history) {
 		progress_start(&im->progress, "importing", "changes", 0);
 		int failed = append_history(im, &e);
@@ -475,9 +484,7 @@ static int import_files(struct import *im)
 	}
 	if (!rc && commit(im, &e) < 0)
 		rc = fail(NULL, &e);
-	for (int i = 0; i < n; i++)
-		if (file[i] && file[i] != stdin)
-			fclose(file[i]);
+	weir_batch_free(im->batch);
 	return rc;
 }
 
@@ -511,25 +518,23 @@ static int run(const struct args *a)
 		return usage_error(a->command, "--replace-time goes with --insert-time");
 	if (args_count(a, "batch") == 0)
 		return usage_error(a->command, "--batch must be at least 1");
-	if (a->n_operands > 64)
-		return usage_error(a->command, "at most 63 files at once");
+	if (a->n_operands - 1 > FILES_MAX)
+		return usage_error(a->command, "at most %d files at once", FILES_MAX);
 	im.skip = args_choice(a, "on-error", "skip");
 	im.history = args_text(a, "insert-time") != NULL;
 	running = &im;
 	stop_on_signal(stop, NULL);
 
 	int64_t started_ms = mono_ms();
-	int rc = EXIT_OK;
-	weir_error e = WEIR_ERROR_INIT;
-	im.oplog = open_oplog(a->operand[0], false, false, args_text(a, "ack"), &rc);
-	if (!im.oplog)
-		return rc;
-	if (weir_batch_new(im.oplog, &im.batch, &e) < 0)
-		rc = fail(NULL, &e);
-	else
-		rc = import_files(&im);
-	weir_batch_free(im.batch);
-	rc = close_oplog(im.oplog, rc);
+	FILE *file[FILES_MAX] = { NULL };
+	int n = a->n_operands - 1, rc = open_files(&im, file, n);
+	if (!rc && !stopped(&im))
+		im.oplog = open_oplog(a->operand[0], false, false, args_text(a, "ack"), &rc);
+	if (im.oplog)
+		rc = close_oplog(im.oplog, import_files(&im, file, n));
+	for (int i = 0; i < n; i++)
+		if (file[i] && file[i] != stdin)
+			fclose(file[i]);
 	if (!args_flag(a, "quiet") && (rc == EXIT_OK || imported(&im)))
 		summarize(&im, started_ms);
 	if (stopped(&im))

@@ -12,11 +12,6 @@
 
 static void connect_kv(struct node *n);
 
-static nsec now_of(const struct dcp_source *s)
-{
-	return loop_now(s->loop);
-}
-
 static void on_kv_ready(void *arg, struct conn *c)
 {
 	struct node *n = arg;
@@ -135,7 +130,7 @@ static void ask(struct dcp_source *s, struct slot *slot, nsec now)
 static void ask_all(void *arg)
 {
 	struct dcp_source *s = arg;
-	nsec now = now_of(s), next = 0;
+	nsec now = source_now(s), next = 0;
 	s->observe_armed = false;
 	if (!s->map)
 		return;
@@ -182,7 +177,7 @@ void source_observe_reply(struct dcp_source *s, struct node *n, const struct pac
 	if (p->vb_status == STATUS_OK && observe_parse(p, &r, NULL) < 0)
 		return;
 	uint64_t uuid = slot->asked_uuid;
-	nsec now = now_of(s);
+	nsec now = source_now(s);
 	bool changed = mitigation_answer(&slot->m, copy, uuid, p->vb_status, &r);
 	uint64_t safe = mitigation_safe(&slot->m, s->o.mitigation.policy, copies_of(s, vb), uuid);
 	if (v->persisted_uuid != uuid || safe != v->persisted) {

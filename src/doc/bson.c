@@ -640,8 +640,3 @@ void bson_put_doc(struct bson_writer *w, struct slice key, struct slice doc)
 {
 	put_bytes(w, BSON_DOCUMENT, key, doc);
 }
-
-void bson_put_array(struct bson_writer *w, struct slice key, struct slice doc)
-{
-	put_bytes(w, BSON_ARRAY, key, doc);
-}

@@ -303,6 +303,5 @@ void bson_put_timestamp(struct bson_writer *w, struct slice key, uint32_t second
 void bson_put_oid(struct bson_writer *w, struct slice key, const uint8_t oid[12]);
 void bson_put_binary(struct bson_writer *w, struct slice key, uint8_t subtype, struct slice data);
 void bson_put_doc(struct bson_writer *w, struct slice key, struct slice doc);
-void bson_put_array(struct bson_writer *w, struct slice key, struct slice doc);
 
 #endif

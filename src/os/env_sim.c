@@ -630,11 +630,6 @@ void sim_set_wall_ms(struct sim *s, int64_t wall)
 	s->wall_offset_ms = wall - s->now / NSEC_PER_MS;
 }
 
-void sim_set_process_id(struct sim *s, int64_t id)
-{
-	s->process_id = id;
-}
-
 size_t sim_open_files(struct sim *s)
 {
 	return s->open_files;

@@ -58,7 +58,6 @@ void sim_drop_dirty(struct file *f);
 /* The clock. Every look at it moves it by a microsecond, a wait moves it to its deadline. */
 void sim_advance(struct sim *s, nsec by);
 void sim_set_wall_ms(struct sim *s, int64_t wall_ms); /* a jump of the wall clock only */
-void sim_set_process_id(struct sim *s, int64_t id);
 
 /* For leak checks. */
 size_t sim_open_files(struct sim *s);

@@ -36,16 +36,8 @@ chmod 600 "$dir/open.yml"
 run "$weir" couchbase check-config "$dir/open.yml"
 t "one that nobody else may read does not" test ! -s "$dir/err"
 
-fake="$(dirname "$weir")/fake-couchbase"
-if [ ! -x "$fake" ]; then
-	skip "weir couchbase status" "there is no $fake"
-	finish
-fi
-port=$((20000 + ($$ + 7777) % 20000))
-"$fake" --nodes 2 --replicas 1 --vbuckets 16 --port $port --load 200 >"$dir/fake" 2>&1 </dev/null &
-fake_pid=$!
-trap 'kill $fake_pid 2>/dev/null; rm -rf "$dir"' EXIT
-for _ in $(seq 50); do grep -q "node 1" "$dir/fake" && break; sleep 0.1; done
+. tests/cli/cluster.sh.inc
+cluster --nodes 2 --replicas 1 --vbuckets 16 --load 200
 cat >"$dir/s.yml" <<YML
 hosts: 127.0.0.1:$port
 user: Administrator

@@ -166,4 +166,14 @@ run "$weir" oplog trim "$log" --keep-bytes 10MB --keep-age 7d
 t "retention is set" gives 0 "removed"
 run "$weir" oplog stat "$log"
 t "and remembered" gives 0 "7.0 days"
+
+# what the input is wrong for leaves nothing behind
+run "$weir" oplog append "$dir/fresh" shop.a insert '{bad'
+t "a malformed document is told" gives 2 "insert: document: line 1, column 2"
+run "$weir" oplog append "$dir/fresh" shop insert '{"_id":1}'
+t "and so is half a namespace" gives 2 "DATABASE.COLLECTION"
+printf '{"_id":1}\n{bad' >"$dir/bad.json"
+run "$weir" oplog import "$dir/fresh" "$dir/bad.json" --ns shop.a
+t "and a malformed file" gives 2 "bad.json: line 2, column 2"
+t "none of them made a log" test ! -e "$dir/fresh"
 finish

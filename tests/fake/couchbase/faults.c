@@ -15,8 +15,10 @@ static void per_node(struct fake *f, const struct fake_fault *x)
 			n->stalled = x->count != 0;
 		else if (x->kind == FAKE_DEAF)
 			n->deaf = x->count != 0;
-		else if (x->kind == FAKE_CUT_NEW)
-			n->cut_new = x->n;
+		else if (x->kind == FAKE_CUT_NEXT)
+			n->cut_next = *x;
+		else if (x->kind == FAKE_CUT_INPUT)
+			n->cut_input = *x;
 		else if (x->kind == FAKE_SPLIT)
 			n->split = x->n;
 		else if (x->kind == FAKE_DOWN)
@@ -59,7 +61,7 @@ void fake_clear_faults(struct fake *f)
 	for (unsigned i = 0; i < f->o.nodes; i++) {
 		f->node[i].slow_ms = f->node[i].split = 0;
 		f->node[i].stalled = f->node[i].down = f->node[i].deaf = false;
-		f->node[i].cut_new = UINT64_MAX;
+		f->node[i].cut_next.count = f->node[i].cut_input.count = 0;
 		for (struct conn *c = f->node[i].conns; c; c = c->next)
 			c->cut_after = UINT64_MAX;
 	}

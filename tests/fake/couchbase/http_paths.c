@@ -431,6 +431,14 @@ static bool fits(const struct route *x, struct request *r, bool *names_bucket)
 	return n == r->n_segments && strcmp(x->method, r->method) == 0;
 }
 
+/* Streams of maps that the options leave out. */
+static bool closed_way(const struct fake *f, const struct request *r)
+{
+	const char *last = r->n_segments > 2 ? r->segment[2] : "";
+	return (f->o.http_ways >= 1 && strcmp(last, "bs") == 0) ||
+	       (f->o.http_ways >= 2 && strcmp(last, "bucketsStreaming") == 0);
+}
+
 void http_route(struct fake *f, struct conn *c, struct request *r)
 {
 	if (!r->user) {
@@ -446,7 +454,7 @@ void http_route(struct fake *f, struct conn *c, struct request *r)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
 		bool names_bucket;
-		if (!fits(&routes[i], r, &names_bucket))
+		if (!fits(&routes[i], r, &names_bucket) || closed_way(f, r))
 			continue;
 		r->b = names_bucket ? bucket_named(f, slice_str(r->arg[0])) : NULL;
 		if (names_bucket && !r->b)

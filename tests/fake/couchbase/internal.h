@@ -124,7 +124,7 @@ struct node {
 	bool failed;                /* failed over: listens no more in the map */
 	bool stalled, deaf, down;
 	uint64_t slow_ms, split;
-	uint64_t cut_new;           /* KV connections accepted from now on are cut after so many bytes; UINT64_MAX: never */
+	struct fake_fault cut_next, cut_input; /* while their count is not 0 */
 	char alternate[64];         /* host of the external network; "": none */
 	uint16_t alternate_kv, alternate_mgmt, alternate_kvs, alternate_mgmts; /* 0: the usual ones */
 	struct conn *conns;
@@ -267,7 +267,8 @@ struct conn {
 	uint32_t events;
 	int64_t send_after_ms;
 	int64_t heard_ms;             /* when it said something last */
-	uint64_t cut_after;           /* UINT64_MAX: never */
+	uint64_t cut_after;           /* bytes to it; UINT64_MAX: never */
+	uint64_t cut_input;           /* bytes from it; UINT64_MAX: never */
 	bool parked;                  /* its next request waits for a pending vBucket */
 	bool full;                    /* its next request waits until the answers before are read */
 	/* HELLO */

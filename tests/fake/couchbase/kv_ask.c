@@ -149,6 +149,8 @@ static void stat_line(struct conn *c, const struct packet *p, const char *key, u
 static void bucket_stats(struct conn *c, const struct packet *p)
 {
 	uint64_t items = 0;
+	kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_LIT("ep_bucket_type"),
+		   slice_str(c->b->ephemeral ? "ephemeral" : "persistent"), 0, 0);
 	for (unsigned v = 0; v < c->b->n_vbs; v++)
 		items += c->b->vb[v].n_keys;
 	const struct {

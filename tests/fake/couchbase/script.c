@@ -307,10 +307,17 @@ static bool fault(struct fake *f, request_t r, enum fake_fault_kind kind, struct
 	return true;
 }
 
+/* Without a count of the connections to come it is about the DCP connections that there are. */
 static bool cut(struct fake *f, request_t r)
 {
-	return fault(f, r, number(r, "new", 0) ? FAKE_CUT_NEW : FAKE_CUT_AFTER,
-		     (struct fake_fault){ .n = number(r, "n", UINT64_MAX) });
+	bool next = has(r, "next"), input = has(r, "input");
+	return fault(f, r,
+		     next    ? FAKE_CUT_NEXT
+		     : input ? FAKE_CUT_INPUT
+			     : FAKE_CUT_AFTER,
+		     (struct fake_fault){
+			     .n = number(r, "n", UINT64_MAX),
+			     .count = (unsigned)number(r, next ? "next" : "input", 1) });
 }
 
 static bool slow(struct fake *f, request_t r)
@@ -458,8 +465,9 @@ static const struct verb {
 	  "node=N [host=H] [ports=0]: the external network's address; none without a host" },
 	{ "user", user, "name=N [password=P] roles=data_reader[*],..." },
 	{ "cut", cut,
-	  "[node=N] n=BYTES: DCP connections are closed after so many more; new=1: KV connections "
-	  "to come" },
+	  "[node=N] n=BYTES: DCP connections are closed after so many more; next=N: the next N "
+	  "connections; "
+	  "input=N: after so many bytes came from the next N" },
 	{ "slow", slow, "[node=N] n=MS: waits so long after each send" },
 	{ "split", split, "[node=N] n=BYTES: at most so many in one send" },
 	{ "stall", stall, "[node=N] [on=0]: neither reads nor writes" },

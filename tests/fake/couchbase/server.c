@@ -157,8 +157,17 @@ static void on_readable(struct fake *f, struct conn *c)
 			c->dead = true;
 			return;
 		}
+		bool cut = (uint64_t)n > c->cut_input;
+		if (cut)
+			n = (ssize_t)c->cut_input;
 		c->in.len += (size_t)n;
 		c->heard_ms = f->now_ms;
+		if (c->cut_input != UINT64_MAX)
+			c->cut_input -= (uint64_t)n;
+		if (cut) {
+			c->closing = true; /* once what was asked for so far is answered */
+			break;
+		}
 		if (n < READ_BLOCK && !c->ssl)
 			break;
 	}
@@ -192,7 +201,16 @@ static void accept_one(struct fake *f, struct node *n, int listener, enum conn_k
 	c->node = n;
 	c->fd = fd;
 	c->kind = kind;
-	c->cut_after = kind == CONN_KV ? n->cut_new : UINT64_MAX;
+	c->cut_after = UINT64_MAX;
+	c->cut_input = UINT64_MAX;
+	if (kind == CONN_KV && n->cut_next.count) {
+		n->cut_next.count--;
+		c->cut_after = n->cut_next.n;
+	}
+	if (kind == CONN_KV && n->cut_input.count) {
+		n->cut_input.count--;
+		c->cut_input = n->cut_input.n;
+	}
 	c->heard_ms = f->now_ms;
 	c->events = EPOLLIN;
 	if (tls) {
@@ -381,7 +399,6 @@ static bool start_nodes(struct fake *f)
 		struct node *n = &f->node[i];
 		n->index = (int)i;
 		n->kv_fd = n->kvs_fd = n->http_fd = n->https_fd = -1;
-		n->cut_new = UINT64_MAX;
 		uint16_t base = f->o.port ? (uint16_t)(f->o.port + i * 10) : 0;
 		n->kv_fd = listen_on(f, n, base, &n->kv_port, TAG_KV);
 		uint16_t http = f->o.http_port ? (uint16_t)(f->o.http_port + i * 10)

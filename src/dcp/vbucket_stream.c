@@ -1,0 +1,252 @@
+/* vbucket_stream.c: the packets of a running stream.
+ *
+ * snap_start is the seqno at which the client was complete before the snapshot, never above the marker's start: the
+ * server takes "start == snapshot start" to mean that nothing of the snapshot was received. When a snapshot was left
+ * unfinished and the next one begins within it (the server went back to disk), the two are one.
+ *
+ * A disk snapshot may say up to where tombstones are purged. Told that again when the stream is reopened, the server
+ * knows that the client missed no deletion by that purge; so does it only for places at or after where the client was
+ * when it heard of it. */
+#include "dcp/collections.h"
+#include "dcp/vbucket_internal.h"
+
+static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
+{
+	struct wire_marker m;
+	if (wire_marker_parse(p, &m, NULL) < 0 || m.end < v->pos.seqno) {
+		vb_violation(v, now);
+		return;
+	}
+	bool unfinished = v->pos.seqno < v->pos.snap_end;
+	uint64_t start = MIN(m.start, v->pos.seqno);
+	if (unfinished && m.start <= v->pos.snap_end)
+		start = MIN(start, v->pos.snap_start);
+	v->in_snapshot = true;
+	v->snap_start = start;
+	v->snap_end =
+		unfinished && m.start <= v->pos.snap_end ? MAX(m.end, v->pos.snap_end) : m.end;
+	v->snap_flags = m.flags;
+	if (m.has_purge && (m.flags & SNAPSHOT_DISK)) {
+		if (!v->knows_purge || v->purge_seqno != m.purge_seqno)
+			v->purge_from = v->pos.seqno;
+		v->knows_purge = true;
+		v->purge_seqno = m.purge_seqno;
+	}
+}
+
+/* The place of a seqno in the current snapshot; false: it does not belong there. */
+static inline bool place(struct vbucket *v, uint64_t seqno, struct dcp_position *pos)
+{
+	if (v->oso) {
+		*pos = (struct dcp_position){ seqno, seqno, seqno, vb_branch_of(v, seqno) };
+		return seqno > v->pos.seqno;
+	}
+	if (unlikely(!v->in_snapshot || seqno <= v->pos.seqno || seqno > v->snap_end))
+		return false;
+	*pos = (struct dcp_position){ seqno, v->snap_start, v->snap_end, vb_branch_of(v, seqno) };
+	if (seqno == v->snap_end)
+		pos->snap_start = seqno;
+	return true;
+}
+
+static inline void received(struct vbucket *v, const struct dcp_position *pos)
+{
+	if (v->oso) {
+		v->oso_max = MAX(v->oso_max, pos->seqno);
+		return;
+	}
+	v->pos = *pos;
+	if (pos->snap_start == pos->snap_end)
+		points_add(&v->points, pos->seqno);
+}
+
+static bool skipped(const struct vbucket_config *c, const struct wire_doc *d)
+{
+	if (d->cas < c->skip_until_cas)
+		return true;
+	for (size_t i = 0; i < c->n_skip_prefix; i++) {
+		struct slice s = c->skip_prefix[i];
+		if (d->key.len >= s.len && memcmp(d->key.p, s.p, s.len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet *p, nsec now)
+{
+	ev->vb = v->id;
+	ev->out_of_order = v->oso;
+	ev->snapshot_flags = v->snap_flags;
+	ev->stream_id = v->config->stream_id;
+	ev->wire_bytes = (uint32_t)p->len;
+	ev->connection = v->connection;
+	if (v->oso &&
+	    ev->kind == DCP_ADVANCED) { /* only the end of the snapshot moves the position */
+		v->config->ops->dropped(v->config->arg, v, ev->connection, ev->wire_bytes);
+		received(v, &ev->pos);
+	} else if (vb_hand_out(v, ev) < 0) {
+		v->config->ops->dropped(v->config->arg, v, ev->connection, ev->wire_bytes);
+		v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
+		vb_retry(v, now);
+	} else {
+		received(v, &ev->pos);
+	}
+}
+
+static void on_doc(struct vbucket *v, const struct packet *p, nsec now)
+{
+	struct wire_doc d;
+	struct dcp_event ev = { .kind = (uint8_t)(p->opcode - OP_DCP_MUTATION) };
+	if (wire_doc_parse(p, v->config->collections, &d, NULL) < 0 ||
+	    !place(v, d.seqno, &ev.pos)) {
+		vb_violation(v, now);
+		return;
+	}
+	static_assert(DCP_DELETION == OP_DCP_DELETION - OP_DCP_MUTATION &&
+			      DCP_EXPIRATION == OP_DCP_EXPIRATION - OP_DCP_MUTATION,
+		      "event kinds follow the opcodes");
+	if (skipped(v->config, &d)) {
+		ev.kind = DCP_ADVANCED;
+		deliver(v, &ev, p, now);
+		return;
+	}
+	if (ev.kind == DCP_MUTATION)
+		v->n_mutations++;
+	else if (ev.kind == DCP_DELETION)
+		v->n_deletions++;
+	else
+		v->n_expirations++;
+	ev.datatype = d.datatype;
+	ev.collection = d.collection;
+	ev.rev = d.rev;
+	ev.cas = d.cas;
+	ev.flags = d.flags;
+	ev.expiry = d.expiry;
+	ev.lock_time = d.lock_time;
+	ev.delete_time = d.delete_time;
+	ev.key = d.key;
+	ev.value = d.value;
+	deliver(v, &ev, p, now);
+}
+
+static void on_system_event(struct vbucket *v, const struct packet *p, nsec now)
+{
+	struct dcp_event ev = { .kind = DCP_SYSTEM };
+	uint64_t seqno = 0;
+	int rc = system_event_parse(p, &seqno, &ev.system, &ev.key, NULL);
+	if (rc < 0 || !place(v, seqno, &ev.pos)) {
+		vb_violation(v, now);
+		return;
+	}
+	ev.collection = ev.system.collection;
+	if (rc == 0 || !v->config->system_events)
+		ev = (struct dcp_event){ .kind = DCP_ADVANCED, .pos = ev.pos };
+	deliver(v, &ev, p, now);
+}
+
+static void on_advanced(struct vbucket *v, const struct packet *p, nsec now)
+{
+	struct dcp_event ev = { .kind = DCP_ADVANCED };
+	uint64_t seqno;
+	if (wire_seqno_advanced_parse(p, &seqno, NULL) < 0) {
+		vb_violation(v, now);
+		return;
+	}
+	if (seqno <= v->pos.seqno && !v->oso) { /* says nothing new */
+		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	}
+	if (!place(v, seqno, &ev.pos)) {
+		/* after an out-of-order snapshot it may stand alone: everything up to it was sent */
+		if (v->in_snapshot) {
+			vb_violation(v, now);
+			return;
+		}
+		ev.pos = (struct dcp_position){ seqno, seqno, seqno, vb_branch_of(v, seqno) };
+	}
+	deliver(v, &ev, p, now);
+}
+
+static void on_oso(struct vbucket *v, const struct packet *p, nsec now)
+{
+	bool start;
+	if (wire_oso_parse(p, &start, NULL) < 0 || start == v->oso) {
+		vb_violation(v, now);
+		return;
+	}
+	if (start) {
+		v->oso = true;
+		v->oso_max = v->pos.seqno;
+		v->in_snapshot = false;
+		v->snap_flags = SNAPSHOT_DISK;
+		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	}
+	v->oso = false;
+	uint64_t s = v->oso_max;
+	struct dcp_event ev = { .kind = DCP_ADVANCED, .pos = { s, s, s, vb_branch_of(v, s) } };
+	deliver(v, &ev, p, now);
+}
+
+static void on_end(struct vbucket *v, const struct packet *p, nsec now)
+{
+	uint32_t reason;
+	if (wire_stream_end_parse(p, &reason, NULL) < 0) {
+		vb_violation(v, now);
+		return;
+	}
+	v->last_reason = reason;
+	switch (reason) {
+	case STREAM_END_OK:
+		if (v->end_seqno != VBUCKET_NO_END)
+			vb_finish(v, reason, 0);
+		else
+			vb_retry(v, now);
+		return;
+	case STREAM_END_FILTER_EMPTY: vb_finish(v, reason, 0); return;
+	case STREAM_END_STATE_CHANGED: vb_moved_away(v, SLICE_NONE, now); return;
+	default: vb_retry(v, now); return;
+	}
+}
+
+static bool has_our_id(const struct vbucket *v, const struct packet *p)
+{
+	uint16_t id;
+	return framing_stream_id(p->framing, &id, NULL) == 0 && id == v->config->stream_id;
+}
+
+void vbucket_on_packet(struct vbucket *v, const struct packet *p, nsec now)
+{
+	/* DCP_END and markers carry no event whose consumption would give their bytes back */
+	if (unlikely(v->state != VB_STREAMING || p->opaque != vbucket_opaque(v))) {
+		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	}
+	uint64_t violations = v->n_violations;
+	if (unlikely(v->config->stream_id) && !has_our_id(v, p)) {
+		vb_violation(v, now);
+		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	}
+	switch (p->opcode) {
+	case OP_DCP_MUTATION:
+	case OP_DCP_DELETION:
+	case OP_DCP_EXPIRATION: on_doc(v, p, now); break;
+	case OP_DCP_SYSTEM_EVENT: on_system_event(v, p, now); break;
+	case OP_DCP_SEQNO_ADVANCED: on_advanced(v, p, now); break;
+	case OP_DCP_OSO_SNAPSHOT: on_oso(v, p, now); break;
+	case OP_DCP_SNAPSHOT_MARKER:
+		on_marker(v, p, now);
+		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	case OP_DCP_STREAM_END:
+		on_end(v, p, now);
+		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	default: /* something newer servers send: its bytes count all the same */
+		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	}
+	if (unlikely(v->n_violations != violations))
+		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+}
