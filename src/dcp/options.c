@@ -24,7 +24,8 @@ const struct dcp_option dcp_options_table[] = {
 	{ "scope", DCP_OPTION_TEXT, AT(scope),
 	  .help = "Of the collections; alone: everything in it; neither: the whole bucket" },
 	{ "collections", DCP_OPTION_NAMES, AT(collections),
-	  .help = "Only these, of the scope (`_default` without one)" },
+	  .help = "Only these, of the scope (`_default` without one), or `scope.collection` of "
+		  "any" },
 	{ "connect_timeout", DCP_OPTION_DURATION, "10s", .min = 1, .max = HOUR,
 	  AT(connect_timeout_ms), .help = "How long connecting and logging in may take" },
 	{ "allow_plain", DCP_OPTION_FLAG, "false", AT(allow_plain),
@@ -117,7 +118,21 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "Of the connections, among the server's; none: the server's default" },
 	{ "stream.xattrs", DCP_OPTION_FLAG, "false", AT(xattrs),
 	  .help = "Extended attributes, too" },
+	{ "stream.id", DCP_OPTION_COUNT, .min = 1, .max = 65535, AT(stream_id),
+	  .help = "Streams carry this id, and messages without it are refused; none: no ids" },
+	{ "stream.backfill_order", DCP_OPTION_CHOICE, NULL, "round-robin|sequential",
+	  AT(backfill_order),
+	  .help = "How the server reads vBuckets from its disk; none: its default" },
+	{ "stream.cursor_dropping", DCP_OPTION_FLAG, "false", AT(cursor_dropping),
+	  .help = "When too slow, the server may go back to its disk instead of ending a stream" },
+	{ "stream.compress", DCP_OPTION_FLAG, "false", AT(force_compression),
+	  .help = "Values are compressed on the way even where they are not stored so" },
 	{ "stream.no_value", DCP_OPTION_FLAG, "false", AT(no_value), .help = "Keys only" },
+	{ "stream.no_value_datatype", DCP_OPTION_FLAG, "false", AT(no_value_datatype),
+	  .help = "Keys only, but with what the value's datatype was" },
+	{ "stream.skip_initial_deletes", DCP_OPTION_FLAG, "false", AT(skip_deletes),
+	  .help = "No deletions in the first read from disk; servers before 8.0 send them all the "
+		  "same" },
 	{ "stream.system_events", DCP_OPTION_FLAG, "false", AT(system_events),
 	  .help = "Collections and scopes that come and go" },
 	{ "stream.change_history", DCP_OPTION_FLAG, "false", AT(change_history),
@@ -315,7 +330,9 @@ static int set_choice(struct dcp_config *c, const struct dcp_option *o, const ch
 	int rc = choice_of(o->choices, text, &n, e);
 	if (rc < 0)
 		return rc;
-	if (o->offset == offsetof(struct dcp_config, priority)) /* the server takes the word */
+	if (o->offset == offsetof(struct dcp_config, priority) ||
+	    o->offset ==
+		    offsetof(struct dcp_config, backfill_order)) /* the server takes the word */
 		return set_text(c, at, text, e);
 	*(uint32_t *)at = n;
 	return 0;

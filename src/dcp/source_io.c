@@ -117,6 +117,7 @@ static void release_rollbacks(struct dcp_source *s)
 		if (saved && retreat)
 			vbucket_on_retreated(&slot->v, source_now(s));
 	}
+	source_flush(s); /* what was told now */
 }
 
 static void report_slot(const struct slot *slot, struct source_report *r)
@@ -224,6 +225,7 @@ void source_io_wake(void *arg)
 		release_rollbacks(s);
 	if (pauses)
 		source_take_pauses(s);
+	source_flush(s); /* a rollback or an end that these brought */
 	if (command) {
 		carry_out(s);
 		source_flush(s);

@@ -16,6 +16,7 @@ static_assert((int)WEIR_DCP_NETWORK_DEFAULT == (int)NETWORK_DEFAULT &&
 static_assert((int)WEIR_DCP_POLICY_REWIND == (int)CHECKPOINT_REWIND &&
 		      (int)WEIR_DCP_POLICY_FAIL == (int)CHECKPOINT_FAIL,
 	      "checkpoint policies have one number");
+static_assert(WEIR_DCP_ALL == DCP_ALL_VBUCKETS, "all vBuckets have one number");
 
 int lib_dcp_split(const char *list, const char *what, char **copy, const char **name, size_t *n,
 		  struct err *e)
@@ -76,6 +77,12 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 		.no_value = o->no_value,
 		.system_events = o->system_events,
 		.change_streams = o->change_history,
+		.stream_id = o->stream_id,
+		.backfill_order = o->backfill_order,
+		.cursor_dropping = o->cursor_dropping,
+		.force_compression = o->force_compression,
+		.no_value_datatype = o->no_value_datatype,
+		.skip_deletes = o->skip_initial_deletes,
 		.out_of_order = o->out_of_order_snapshots,
 		.ignore_purged = o->ignore_purged_tombstones,
 		.deliver_metadata = o->deliver_metadata,
