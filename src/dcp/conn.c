@@ -484,6 +484,11 @@ bool conn_control_ok(const struct conn *c, const char *key)
 	return false;
 }
 
+uint64_t conn_unacked(const struct conn *c)
+{
+	return c->received - c->acked;
+}
+
 uint64_t conn_unacked_max(const struct conn *c)
 {
 	return c->unacked_max;

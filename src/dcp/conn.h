@@ -67,5 +67,6 @@ bool conn_has(const struct conn *c, enum hello_feature f);
 const char *conn_host(const struct conn *c);
 bool conn_control_ok(const struct conn *c, const char *key); /* the server took this control */
 uint64_t conn_unacked_max(const struct conn *c);             /* the most bytes ever outstanding */
+uint64_t conn_unacked(const struct conn *c);                 /* outstanding now */
 
 #endif

@@ -1,4 +1,5 @@
-/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (the I/O thread,
+/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver),
+ * source_assign.c (which vBuckets, from where), source_status.c (what others want to know), source_io.c (the I/O thread,
  * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map), source_vbucket.c (actions and
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks),
  * source_observe.c (mitigation), source_seqnos.c (how far the server is).
@@ -61,6 +62,7 @@ struct slot { /* one vBucket */
 	bool owned;                 /* acks are taken, checkpoints saved */
 	bool nack;
 	nsec nack_delay;
+	uint64_t nacked; /* how many were carried out */
 	bool held;   /* wanted by whoever assigns */
 	bool fenced; /* another member has taken it: to be stopped */
 	/* I/O thread */
@@ -77,6 +79,8 @@ struct slot { /* one vBucket */
 struct source_report { /* filled by the I/O thread for dcp_source_status */
 	struct dcp_status status;
 	struct dcp_vbucket_status *vb; /* n_slots */
+	struct dcp_node_status *node;  /* CLUSTER_NODES_MAX, or NULL: not wanted */
+	uint32_t n_nodes;
 	bool done;
 };
 
@@ -159,6 +163,10 @@ static inline nsec source_now(const struct dcp_source *s)
 {
 	return loop_now(s->loop);
 }
+
+/* source.c */
+void source_free(struct dcp_source *s);
+int source_save(struct dcp_source *s, struct err *caller); /* one round; with api held */
 
 /* source_io.c */
 void *source_io_run(void *arg);

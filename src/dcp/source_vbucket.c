@@ -92,8 +92,8 @@ static void on_history(void *arg, struct vbucket *v)
 	mutex_lock(&s->lock);
 	if (slot->owned && slot->w.mark.uuid == 0) {
 		uint64_t at = slot->w.mark.seqno;
-		slot->w.mark.uuid = at ? failover_uuid_at(&v->log, at)
-				       : v->log.entry[v->log.n - 1].uuid;
+		slot->w.mark.uuid =
+			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
 		s->save_now =
 			!s->o.manual_commit; /* soon: without a checkpoint a restart knows nothing */
@@ -134,9 +134,9 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		end_with(s, slot, &e);
 		return;
 	}
-	if (slot->cp.found && slot->cp.any_branch && slot->cp.pos.seqno) {
+	if (slot->cp.found && slot->cp.any_branch) {
 		st.pos = slot->cp.pos;
-		st.latest = true;
+		st.latest = st.pos.seqno > 0;
 	} else if (slot->cp.found) {
 		st.pos = slot->cp.pos;
 		st.points = slot->cp.points;
@@ -147,8 +147,9 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		st.latest = true;
 	}
 	mutex_lock(&s->lock);
+	uint64_t version = slot->w.version + 1; /* goes on: whoever compares sees a change */
 	ack_init(&slot->w, slot->w.tail + 1, &st.pos, &st.points);
-	slot->saved_version = slot->w.version;
+	slot->saved_version = slot->w.version = version;
 	slot->rollbacks_released = 0;
 	slot->owned = true;
 	mutex_unlock(&s->lock);
