@@ -35,8 +35,8 @@ struct kv {
 	enum cluster_network network;
 	struct link link[HOSTS]; /* the seed's, and the document's node's when that is another */
 	const char *key;
-	struct slice value;
-	struct buf *out; /* get */
+	struct slice value, field; /* field: only that one is written */
+	struct buf *out;           /* get */
 	uint64_t cas;
 	uint32_t expiry;
 	int rc;
@@ -59,6 +59,16 @@ static void send_request(struct kv *k, struct link *l)
 	memcpy(key + 1, k->key, len);
 	put_be32(extras, FLAGS_JSON);
 	put_be32(extras + 4, k->expiry);
+	if (k->field.len) {
+		wire_field_upsert(conn_out(l->conn),
+				  wire_vbucket_of(slice_of(key + 1, len), k->map->n_vbuckets),
+				  OPAQUE,
+				  collections ? slice_of(key, len + 1) : slice_of(key + 1, len),
+				  k->field, k->value);
+		conn_flush(l->conn);
+		l->sent = true;
+		return;
+	}
 	struct packet p = { .magic = MAGIC_REQUEST,
 			    .opcode = k->out        ? OP_GET
 				      : k->cas == 0 ? OP_ADD
@@ -151,9 +161,15 @@ static void answered(struct kv *k, const struct packet *p)
 		}
 		finish(k, k->out ? (buf_check(k->out, k->e) < 0 ? ERR_NOMEM : 1) : 0);
 		return;
+	case STATUS_SUBDOC_MULTI_FAILURE:
+		finish(k, err_set(k->e, ERR_NOTFOUND, "%s has no " SLICE_FMT, k->key,
+				  SLICE_ARG(k->field)));
+		return;
 	case STATUS_KEY_ENOENT:
 		if (k->out)
 			finish(k, 0);
+		else if (k->field.len)
+			finish(k, err_set(k->e, ERR_NOTFOUND, "there is no %s", k->key));
 		else
 			finish(k, err_set(k->e, ERR_CONFLICT, "%s was removed", k->key));
 		return;
@@ -298,7 +314,7 @@ static int get(struct documents *d, const char *key, struct buf *value, uint64_t
 {
 	struct kv *k = container_of(d, struct kv, base);
 	k->key = key;
-	k->value = SLICE_NONE;
+	k->value = k->field = SLICE_NONE;
 	k->out = value;
 	k->cas = 0;
 	int rc = call(k, e);
@@ -313,9 +329,21 @@ static int put(struct documents *d, const char *key, struct slice value, uint64_
 	struct kv *k = container_of(d, struct kv, base);
 	k->key = key;
 	k->value = value;
+	k->field = SLICE_NONE;
 	k->out = NULL;
 	k->cas = cas;
 	k->expiry = expiry;
+	return call(k, e);
+}
+
+static int set_field(struct documents *d, const char *key, const char *path, struct slice json,
+		     struct err *e)
+{
+	struct kv *k = container_of(d, struct kv, base);
+	k->key = key;
+	k->value = json;
+	k->field = slice_str(path);
+	k->out = NULL;
 	return call(k, e);
 }
 
@@ -327,7 +355,7 @@ static void kv_free(struct documents *d)
 int documents_couchbase(const struct conn_options *o, const char *const *seeds, size_t n_seeds,
 			nsec timeout, struct documents **out, struct err *e)
 {
-	static const struct documents_ops ops = { get, put, kv_free };
+	static const struct documents_ops ops = { get, put, set_field, kv_free };
 	struct kv *k = mem_try(sizeof(*k));
 	if (!k)
 		return err_nomem(e);

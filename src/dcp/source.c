@@ -13,6 +13,11 @@ static const struct slice metadata_keys[] = { { (const uint8_t *)"_connector:cbg
 
 /* ---- opening ---- */
 
+static bool one_of(const char *text, const char *a, const char *b, const char *c)
+{
+	return !text || strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
+}
+
 static int check_options(const struct dcp_options *o, struct err *e)
 {
 	if (o->n_seeds == 0)
@@ -23,7 +28,32 @@ static int check_options(const struct dcp_options *o, struct err *e)
 		return err_set(e, ERR_INVALID, "no group name");
 	if (o->scope && *o->scope == '\0')
 		return err_set(e, ERR_INVALID, "an empty scope name");
+	if (!one_of(o->priority, "low", "medium", "high"))
+		return err_set(e, ERR_INVALID, "'%s' is no priority: low, medium or high",
+			       o->priority);
+	if (!one_of(o->backfill_order, "round-robin", "sequential", "sequential"))
+		return err_set(e, ERR_INVALID,
+			       "'%s' is no order of backfills: round-robin or sequential",
+			       o->backfill_order);
 	return 0;
+}
+
+static bool seeds_want_tls(const struct dcp_options *o)
+{
+	for (size_t i = 0; i < o->n_seeds; i++)
+		if (seed_wants_tls(o->seeds[i]))
+			return true;
+	return false;
+}
+
+static uint32_t open_flags(const struct dcp_options *o)
+{
+	uint32_t flags = o->xattrs ? DCP_OPEN_XATTRS : 0u;
+	if (o->no_value_datatype) /* the two exclude each other */
+		flags |= DCP_OPEN_NO_VALUE_DATATYPE;
+	else if (o->no_value)
+		flags |= DCP_OPEN_NO_VALUE;
+	return flags;
 }
 
 static void fill_defaults(struct dcp_source *s)
@@ -57,15 +87,21 @@ static void fill_defaults(struct dcp_source *s)
 		.connect_timeout = o->connect_timeout,
 		.noop = o->noop,
 		.push_maps = true,
-		.open_flags =
-			(o->xattrs ? DCP_OPEN_XATTRS : 0u) | (o->no_value ? DCP_OPEN_NO_VALUE : 0u),
+		.known = &s->map_version,
+		.open_flags = open_flags(o),
 		.window_bytes = o->window_bytes,
 		.priority = o->priority,
+		.backfill_order = o->backfill_order,
 		.change_streams = o->change_streams,
 		.out_of_order = o->out_of_order,
+		.stream_ids = o->stream_id != 0,
+		.skip_deletes = o->skip_deletes,
+		.cursor_dropping = o->cursor_dropping,
+		.force_compression = o->force_compression,
 	};
 	s->vb_config = (struct vbucket_config){
 		.stream_flags = STREAM_ACTIVE_ONLY | (o->ignore_purged ? STREAM_IGNORE_PURGED : 0u),
+		.stream_id = o->stream_id,
 		.system_events = o->system_events,
 		.rollback_unacked = o->rollback_unacked,
 		.skip_until_cas =
@@ -142,9 +178,11 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->api);
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
-	if (o->tls)
-		rc = tls_new(o->tls, &s->tls, e);
+	if (o->tls || seeds_want_tls(o))
+		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
 	fill_defaults(s);
+	if (rc == 0)
+		rc = source_read_seeds(s, e);
 	if (rc == 0)
 		rc = notify_open(&s->fd, e);
 	if (rc == 0)
@@ -191,7 +229,10 @@ static void gather(struct dcp_source *s, struct gathered *g)
 	g->n = 0;
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
-		if (!slot->owned || slot->w.version == slot->saved_version)
+		if (!slot->owned)
+			continue;
+		g->rollbacks |= slot->retreat || slot->w.rollbacks_acked > slot->rollbacks_released;
+		if (slot->w.version == slot->saved_version)
 			continue;
 		struct checkpoint *c = &g->cp[g->n];
 		*c = (struct checkpoint){ .vb = (uint16_t)i,
@@ -200,7 +241,6 @@ static void gather(struct dcp_source *s, struct gathered *g)
 					  .points = slot->w.points };
 		(void)snprintf(c->bucket_uuid, sizeof(c->bucket_uuid), "%s", s->map->uuid);
 		g->version[g->n++] = slot->w.version;
-		g->rollbacks |= slot->w.rollbacks_acked > slot->rollbacks_released;
 	}
 }
 
@@ -392,8 +432,7 @@ static int ack(struct dcp_source *s, const struct dcp_event *ev, bool *rollback)
 	return MIN(rc, 0);
 }
 
-/* The checkpoint goes back first; without a store the caller's own position has. */
-static void rollback_acked(struct dcp_source *s)
+void source_save_rollback(struct dcp_source *s)
 {
 	if (s->o.store) {
 		s->save_now = true;
@@ -415,7 +454,7 @@ int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_
 			rc = one;
 	}
 	if (rollback)
-		rollback_acked(s);
+		source_save_rollback(s);
 	mutex_unlock(&s->lock);
 	return rc;
 }

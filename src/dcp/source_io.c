@@ -66,6 +66,9 @@ static void take_nacks(struct dcp_source *s)
 		if (nack) {
 			ack_rewind(&slot->w);
 			slot->nacked++;
+			/* one may have been acknowledged behind what is void now */
+			if (slot->rollbacks_released < slot->w.rollbacks_acked)
+				source_save_rollback(s);
 		}
 		struct dcp_position mark = slot->w.mark;
 		mutex_unlock(&s->lock);
@@ -92,20 +95,28 @@ static void stop_fenced(struct dcp_source *s)
 	source_flush(s);
 }
 
+/* What waits for its mark to be saved, and whether it is. Rollbacks count when all are acknowledged. */
 static void release_rollbacks(struct dcp_source *s)
 {
+	source_flush(s); /* a rollback that is on its way is not acknowledged */
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
-		bool release = false;
 		mutex_lock(&s->lock);
-		if (slot->owned && slot->rollbacks_released < slot->w.rollbacks_acked &&
-		    (!s->o.store || slot->saved_version == slot->w.version)) {
+		bool saved = !s->o.store || slot->saved_version == slot->w.version;
+		bool retreat = slot->owned && slot->retreat;
+		bool acked = slot->owned && !ack_rollback_open(&slot->w) &&
+			     slot->rollbacks_released < slot->w.rollbacks_acked;
+		if (saved && acked)
 			slot->rollbacks_released = slot->w.rollbacks_acked;
-			release = true;
-		}
+		if (saved)
+			slot->retreat = false;
+		else if (retreat || acked)
+			source_save_rollback(s); /* it moved since */
 		mutex_unlock(&s->lock);
-		if (release)
+		if (saved && acked)
 			vbucket_on_rollback_acked(&slot->v, source_now(s));
+		if (saved && retreat)
+			vbucket_on_retreated(&slot->v, source_now(s));
 	}
 }
 
@@ -115,6 +126,7 @@ static bool is_open(const struct slot *slot)
 	switch ((enum vbucket_state)slot->v.state) {
 	case VB_STREAMING:
 	case VB_REWIND:
+	case VB_PAUSED:
 	case VB_DONE: return true;
 	case VB_IDLE: return slot->started; /* its checkpoint was refused: it has ended */
 	case VB_WAIT:
@@ -128,6 +140,7 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 {
 	const struct vbucket *v = &slot->v;
 	r->status.n_streaming += v->state == VB_STREAMING;
+	r->status.n_paused += v->state == VB_PAUSED;
 	r->status.n_open += is_open(slot);
 	r->status.n_done += v->state == VB_DONE || (slot->started && v->state == VB_IDLE);
 	r->vb[r->status.n_assigned++] = (struct dcp_vbucket_status){
@@ -174,7 +187,9 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .rebalances = s->rebalances,
 				   .last_save_vbuckets = s->last_save_vbuckets,
 				   .last_save_took = s->last_save_took,
-				   .blocks = s->n_blocks };
+				   .blocks = s->n_blocks,
+				   .map_over_http = s->http.get != NULL,
+				   .ephemeral = s->ephemeral };
 	if (s->map) {
 		st->map_epoch = s->map->epoch;
 		st->map_rev = s->map->rev;
@@ -219,6 +234,8 @@ void source_io_wake(void *arg)
 	bool command = s->command, release = s->release_rollbacks, nacks = s->nacks,
 	     fences = s->fences;
 	s->command = s->release_rollbacks = s->nacks = s->fences = false;
+	bool pauses = s->pauses_taken < s->pauses_wished;
+	s->pauses_taking = s->pauses_wished;
 	if (s->report) {
 		fill_report(s, s->report);
 		s->report->done = true;
@@ -233,6 +250,8 @@ void source_io_wake(void *arg)
 		take_nacks(s);
 	if (release)
 		release_rollbacks(s);
+	if (pauses)
+		source_take_pauses(s);
 	if (command) {
 		carry_out(s);
 		source_flush(s);
@@ -255,6 +274,8 @@ int source_io_init(struct dcp_source *s, struct err *e)
 		rc = timer_init(&s->seqno_timer, s->loop, source_ask_seqnos, s, e);
 	if (rc == 0)
 		rc = timer_init(&s->watch_timer, s->loop, source_watch_map, s, e);
+	if (rc == 0)
+		rc = source_http_init(s, e);
 	if (rc == 0)
 		rc = source_seqnos_init(s, e);
 	s->vb_config.ops = &source_vbucket_ops;
@@ -283,6 +304,7 @@ void source_io_done(struct dcp_source *s)
 		mem_free(n);
 	}
 	s->n_nodes = 0;
+	source_http_done(s);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
 	timer_done(&s->watch_timer);
@@ -294,6 +316,7 @@ void source_io_done(struct dcp_source *s)
 	}
 	loop_free(s->loop);
 	mem_free(s->slot);
+	mem_free(s->seed);
 	cluster_map_free(s->map);
 	s->map = NULL;
 }

@@ -35,7 +35,7 @@ static void send_close(void *arg, struct vbucket *v, int node, uint32_t opaque)
 	struct conn *c = source_ready_conn(arg, node);
 	if (!c)
 		return;
-	wire_close_stream(conn_out(c), v->id, opaque, 0);
+	wire_close_stream(conn_out(c), v->id, opaque, v->config->stream_id);
 	conn_flush(c);
 }
 
@@ -75,11 +75,11 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 	struct node *n = source_node_of(s, v);
 	bool accepted = false;
 	if (json.len && n)
-		source_adopt_map(s, json, n->host, &accepted);
+		source_adopt_map(s, json, n->host, n->port, &accepted);
 	if (!accepted)
 		for (uint32_t i = 0; i < s->n_nodes; i++)
 			if (conn_is_ready(s->node[i]->dcp))
-				source_ask_map(s->node[i]->dcp);
+				conn_ask_map(s->node[i]->dcp);
 }
 
 /* A mark without a branch (at the beginning of everything, at a seqno that was the latest or that a caller named) adopts
@@ -95,12 +95,32 @@ static void on_history(void *arg, struct vbucket *v)
 		slot->w.mark.uuid =
 			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
-		s->save_now =
-			!s->o.manual_commit; /* soon: without a checkpoint a restart knows nothing */
+		if (!s->o.manual_commit)
+			s->save_now = true; /* soon: without a checkpoint a restart knows nothing */
 		cond_broadcast(&s->changed);
 	}
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
+}
+
+static void on_retreat(void *arg, struct vbucket *v, const struct dcp_position *pos)
+{
+	struct dcp_source *s = arg;
+	struct slot *slot = slot_of(v);
+	source_flush(s); /* what is on its way lies above */
+	mutex_lock(&s->lock);
+	if (slot->owned) {
+		ack_retreat(&slot->w, pos);
+		slot->retreat = true;
+		source_save_rollback(s);
+	}
+	mutex_unlock(&s->lock);
+}
+
+static enum reaction reaction(void *arg, struct vbucket *v, uint16_t status)
+{
+	struct conn *c = source_ready_conn(arg, v->node);
+	return c ? conn_reaction(c, status) : REACT_RETRY_LATER;
 }
 
 const struct vbucket_ops source_vbucket_ops = {
@@ -112,6 +132,8 @@ const struct vbucket_ops source_vbucket_ops = {
 	.timer = on_vb_timer_changed,
 	.wrong_node = on_wrong_node,
 	.history = on_history,
+	.retreat = on_retreat,
+	.reaction = reaction,
 };
 
 /* ---- starting them ---- */
@@ -151,11 +173,11 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	ack_init(&slot->w, slot->w.tail + 1, &st.pos, &st.points);
 	slot->saved_version = slot->w.version = version;
 	slot->rollbacks_released = 0;
+	slot->retreat = false;
 	slot->owned = true;
 	mutex_unlock(&s->lock);
 	mitigation_reset(&slot->m);
-	vbucket_set_gate(&slot->v, s->o.mitigation.policy == MITIGATE_NONE ? GATE_OFF : GATE_ON,
-			 source_now(s));
+	vbucket_set_gate(&slot->v, source_gate(s), source_now(s));
 	vbucket_start(&slot->v, &st, source_now(s));
 }
 

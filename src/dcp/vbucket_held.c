@@ -92,7 +92,7 @@ static void held_pop(struct vbucket_held *h, size_t total)
 
 int vb_release_held(struct vbucket *v)
 {
-	while (v->held.n) {
+	while (v->held.n && !v->paused) {
 		struct held_item item;
 		held_first(&v->held, &item);
 		if (item.ev.kind != DCP_ROLLBACK && !vb_may_pass(v, item.ev.pos.seqno))
@@ -112,8 +112,19 @@ uint64_t vb_first_held(const struct vbucket *v)
 	return item.ev.pos.seqno;
 }
 
-/* Forgets what is held above `limit`: it was rolled back before anybody saw it. */
-void vb_drop_held(struct vbucket *v, uint64_t limit)
+uint64_t vb_held_rollback(const struct vbucket *v)
+{
+	uint64_t lowest = UINT64_MAX;
+	struct held_item item;
+	for (size_t at = v->held.head; at != v->held.tail; at += item.total) {
+		memcpy(&item, v->held.p + at, sizeof(item));
+		if (item.ev.kind == DCP_ROLLBACK)
+			lowest = MIN(lowest, item.ev.rollback_to);
+	}
+	return lowest;
+}
+
+void vb_drop_held(struct vbucket *v, const struct dcp_position *limit)
 {
 	struct vbucket_held *h = &v->held;
 	size_t at = h->head, to = h->head;
@@ -121,7 +132,13 @@ void vb_drop_held(struct vbucket *v, uint64_t limit)
 	while (at != h->tail) {
 		struct held_item item;
 		memcpy(&item, h->p + at, sizeof(item));
-		if (item.ev.pos.seqno > limit) {
+		bool above = item.ev.pos.seqno > limit->seqno;
+		if (above && item.ev.kind == DCP_ROLLBACK) {
+			item.ev.pos = *limit;
+			memcpy(h->p + at, &item, sizeof(item));
+			above = false;
+		}
+		if (above) {
 			v->config->ops->dropped(v->config->arg, v, item.ev.connection,
 						item.ev.wire_bytes);
 		} else {
@@ -146,5 +163,18 @@ void vb_drop_all_held(struct vbucket *v)
 		held_first(&v->held, &item);
 		v->config->ops->dropped(v->config->arg, v, item.ev.connection, item.ev.wire_bytes);
 		held_pop(&v->held, item.total);
+	}
+}
+
+void vb_disown_held(struct vbucket *v)
+{
+	struct held_item item;
+	for (size_t at = v->held.head; at != v->held.tail; at += item.total) {
+		memcpy(&item, v->held.p + at, sizeof(item));
+		if (item.ev.wire_bytes == 0)
+			continue;
+		v->config->ops->dropped(v->config->arg, v, item.ev.connection, item.ev.wire_bytes);
+		item.ev.wire_bytes = 0;
+		memcpy(v->held.p + at, &item, sizeof(item));
 	}
 }

@@ -409,16 +409,11 @@ void fake_warmup(struct fake *f, bool on)
 	unlock(f);
 }
 
-void http_push(struct fake *f, struct conn *c);
 
 void fake_push_map(struct fake *f)
 {
 	lock(f);
 	topology_changed(f);
-	for (unsigned i = 0; i < f->o.nodes; i++)
-		for (struct conn *c = f->node[i].conns; c; c = c->next)
-			if (c->http_stream)
-				http_push(f, c);
 	unlock(f);
 }
 

@@ -47,6 +47,7 @@ struct fake_options {
 	unsigned version;               /* 0: behaves as 7.2.9; 80: as 8.0, which has v2 markers and purge seqnos */
 	bool magma;                     /* keeps history: change streams without deduplication */
 	unsigned oso_items;             /* backfills of so many items come out of order where asked for; 0: none */
+	unsigned http_ways;             /* to a map over HTTP: 0 all, 1 no "bs", 2 no streams at all */
 	bool external;                  /* the nodes' own names lead nowhere: only the external network's addresses do */
 	const char *scram_nonce, *scram_salt; /* the server's part, the salt in base64; NULL: random ones */
 	int expiry_pager_ms;            /* how often documents past their time are looked for; 0: 500 */

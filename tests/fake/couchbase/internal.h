@@ -252,6 +252,7 @@ uint8_t sysevent_value(const struct item *it, bool flatbuffers, uint8_t out[SYST
 void sasl_certificate(struct fake *f, struct conn *c); /* who the TLS client's certificate says it is */
 void sasl_request(struct fake *f, struct conn *c, const struct packet *p);
 bool http_on_bytes(struct fake *f, struct conn *c);
+void http_push(struct fake *f, struct conn *c); /* the newest map, to a stream of maps */
 void subdoc_request(struct fake *f, struct conn *c, const struct packet *p, uint32_t cid, struct slice key);
 
 #endif
