@@ -17,10 +17,8 @@ extern "C" {
 typedef struct weir_dcp_config weir_dcp_config;
 WEIR_API int weir_dcp_config_parse(const char *yaml, size_t len, const char *name,
 				   weir_dcp_config **out, weir_error *e);
-/* What it says; its strings stay until the config is freed. */
+/* What it says, a membership always among it: nothing is left to assign. Its strings stay until the config is freed. */
 WEIR_API const weir_dcp_options *weir_dcp_config_options(const weir_dcp_config *c);
-/* group.member and group.total, for weir_dcp_assign_share. */
-WEIR_API void weir_dcp_config_share(const weir_dcp_config *c, uint32_t *member, uint32_t *total);
 WEIR_API void weir_dcp_config_free(weir_dcp_config *c);
 
 /* Appends weir's YAML for a configuration file of go-dcp, with comments on what has no counterpart. */

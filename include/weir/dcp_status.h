@@ -62,18 +62,45 @@ typedef struct weir_dcp_node {
 WEIR_API int weir_dcp_node_each(weir_dcp *d, int (*each)(void *arg, const weir_dcp_node *n),
 				void *arg, weir_error *e);
 
+/* ---- members of the group ---- */
+
 typedef struct weir_dcp_member {
 	size_t size;            /* set by the caller */
 	uint32_t member, total; /* 0: none at present */
-	uint64_t generation;    /* of the group's list; 0 where there is none */
+	uint64_t generation;    /* differs when the group's list does; 0 where there is none */
 	uint32_t vbuckets;      /* assigned */
 	uint64_t rebalances;    /* assignments made */
 	int error;              /* what went wrong last; 0 nothing */
 	bool over;              /* and will not pass: nothing is assigned any more */
 	char message[256];
+	bool settled; /* it has a number, and no vBucket is to come or to go */
 } weir_dcp_member;
 /* INVALID: opened without a membership. */
 WEIR_API int weir_dcp_member_get(weir_dcp *d, weir_dcp_member *out, weir_error *e);
+
+/* A member of a group with a list: *COUCHBASE and LEASE. */
+typedef struct weir_dcp_peer {
+	size_t size;
+	const char *id;  /* until `each` returns */
+	uint32_t member; /* its number, from 1; 0: it has shown itself and is not on the list yet */
+	uint32_t total;  /* of the list */
+	uint32_t vbuckets; /* its share */
+	bool self;
+	bool leads;        /* LEASE: it holds the group's Lease */
+	int64_t joined_ms; /* ms since 1970, by its own clock; 0 unknown */
+	int64_t seen_ms;   /* its last sign of life, by its own clock; 0 unknown */
+	int64_t silent_ms; /* since this process saw that sign; -1 it does not watch that one */
+} weir_dcp_peer;
+
+/* The members as this one knew them at its last look, in the order of their numbers; none for kinds without a list.
+ * each may return non-zero to stop; that is returned. A LEASE's followers do not watch each other: silent_ms is -1. */
+WEIR_API int weir_dcp_peers(weir_dcp *d, int (*each)(void *arg, const weir_dcp_peer *p), void *arg,
+			    weir_error *e);
+/* The same for somebody who is no member: reads the list that o->membership names, and writes nothing. UNSUPPORTED for
+ * kinds without one. */
+WEIR_API int weir_dcp_group(const weir_dcp_options *o,
+			    int (*each)(void *arg, const weir_dcp_peer *p), void *arg,
+			    weir_error *e);
 
 /* ---- metrics ---- */
 
@@ -100,6 +127,7 @@ typedef struct weir_dcp_place {
 	uint64_t lag;           /* high - seqno, or 0 when the checkpoint is ahead */
 	bool ahead; /* the checkpoint lies above high: a failover lost items that the group has seen */
 	bool foreign;                          /* it is of another bucket */
+	bool damaged; /* there is one, or may have been, that cannot be read */
 	uint64_t snapshot_start, snapshot_end; /* of the checkpoint */
 } weir_dcp_place;
 

@@ -356,6 +356,31 @@ int dcp_source_commit(struct dcp_source *s, struct err *e)
 	return rc;
 }
 
+/* Under api. */
+static int clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (vb[i] >= s->n_slots)
+			return err_set(e, ERR_INVALID, "there is no vBucket %u", vb[i]);
+		mutex_lock(&s->lock);
+		bool owned = s->slot[vb[i]].owned;
+		mutex_unlock(&s->lock);
+		if (owned)
+			return err_set(e, ERR_INVALID, "vBucket %u is assigned", vb[i]);
+	}
+	return checkpoint_clear(s->o.store, vb, n, e);
+}
+
+int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
+{
+	if (!s->o.store)
+		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
+	mutex_lock(&s->api);
+	int rc = clear(s, vb, n, e);
+	mutex_unlock(&s->api);
+	return rc;
+}
+
 /* ---- polling and acknowledging ---- */
 
 /* Under lock: the consumer is done with what it was lent. */

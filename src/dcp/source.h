@@ -81,7 +81,7 @@ struct dcp_options {
 	struct checkpoint_store *store; /* borrowed; NULL: the caller keeps positions */
 	bool manual_commit;             /* only dcp_source_commit saves */
 	nsec checkpoint_interval;       /* 0: 1 minute */
-	enum checkpoint_policy foreign, ahead;
+	struct checkpoint_policies policies;
 	nsec seqno_interval;            /* how often high seqnos are asked for; 0: 10 s */
 	/* Where vBuckets without a checkpoint start, before `begin` is looked at. */
 	const struct checkpoint *start_at;
@@ -149,6 +149,8 @@ int dcp_source_seek(struct dcp_source *s, struct checkpoint *cp, size_t n, struc
 int dcp_source_wait_open(struct dcp_source *s, nsec wait, struct err *e);
 /* Saves everything acknowledged so far; returns when it is durable. */
 int dcp_source_commit(struct dcp_source *s, struct err *e);
+/* Of vBuckets that are not assigned: ERR_INVALID. */
+int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e);
 
 /* A collection's name; false unknown. Valid until the source closes. */
 bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope,

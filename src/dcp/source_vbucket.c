@@ -151,8 +151,11 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	struct err e = ERR_INIT;
 	struct vbucket_start st = { .end_seqno = s->o.finite ? slot->high : VBUCKET_NO_END };
 	slot->started = true;
-	enum checkpoint_policy ahead = slot->cp.any_branch ? CHECKPOINT_FAIL : s->o.ahead;
-	if (checkpoint_check(&slot->cp, s->map->uuid, slot->high, s->o.foreign, ahead, &e) < 0) {
+	struct checkpoint_policies policies = s->o.policies;
+	if (slot->cp.any_branch)
+		policies.ahead = CHECKPOINT_FAIL;
+	int checked = checkpoint_check(&slot->cp, s->map->uuid, slot->high, &policies, &e);
+	if (checked < 0) {
 		end_with(s, slot, &e);
 		return;
 	}
@@ -163,6 +166,7 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		st.pos = slot->cp.pos;
 		st.points = slot->cp.points;
 		st.restarted = true;
+		st.rewind = checked > 0;
 		st.high_seqno = slot->high;
 	} else if (s->o.begin == DCP_LATEST && slot->high > 0) {
 		st.pos = (struct dcp_position){ slot->high, slot->high, slot->high, 0 };

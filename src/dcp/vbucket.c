@@ -160,7 +160,7 @@ static void try_open(struct vbucket *v, nsec now)
 		return;
 	}
 	vb_set_timer(v, 0);
-	if (v->from_latest)
+	if (v->from_latest || v->rewind)
 		vb_ask_log(v);
 	else
 		vb_open(v);
@@ -211,6 +211,7 @@ void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now)
 	if (s->pos.snap_start == s->pos.snap_end)
 		points_add(&v->points, s->pos.seqno);
 	v->from_latest = s->latest;
+	v->rewind = s->rewind;
 	v->end_seqno = s->end_seqno;
 	v->delivered = s->restarted ? UINT64_MAX : s->pos.seqno;
 	v->seen_limit = s->high_seqno;

@@ -106,7 +106,7 @@ struct vbucket {
 	uint64_t end_seqno;
 	struct failover_log log;
 	struct points points;
-	bool from_latest;
+	bool from_latest, rewind;
 	uint64_t rollback_server, rollback_to;
 	bool in_snapshot;
 	uint64_t snap_start, snap_end; /* start: where the client was before it */
@@ -139,6 +139,7 @@ struct vbucket_start {
 	struct points points;
 	bool latest;    /* no checkpoint: from pos.seqno (the server's high seqno) on */
 	bool restarted; /* events above pos may have been handed out before */
+	bool rewind;    /* pos lies above high_seqno: go back to it before anything is asked for */
 	uint64_t
 		high_seqno; /* the server's when started: nobody saw more of this branch; 0 unknown */
 	uint64_t end_seqno; /* VBUCKET_NO_END: go on for ever */

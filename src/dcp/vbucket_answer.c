@@ -105,6 +105,17 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 		vb_rewind_tell(v, now);
 }
 
+/* As if the server had been asked, and had answered with the last seqno that both histories can have. */
+static void rewind_to_high(struct vbucket *v, const struct failover_log *log)
+{
+	uint64_t end;
+	v->rewind = false;
+	v->requested = v->pos.seqno;
+	v->rollback_server = v->seen_limit;
+	if (parted_at(v, log, &end) > 0)
+		v->rollback_server = MIN(end, v->seen_limit);
+}
+
 static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct failover_log log;
@@ -113,6 +124,8 @@ static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 		vb_retry(v, now);
 		return;
 	}
+	if (v->rewind)
+		rewind_to_high(v, &log);
 	if (!v->from_latest) {
 		go_back(v, &log, now);
 		v->config->ops->history(v->config->arg, v);

@@ -369,7 +369,7 @@ static void b8_a_bucket_that_was_flushed_is_noticed(void **state)
 		with_checkpoint += k.cp[vb].found;
 	assert_true(refused == with_checkpoint && refused > 0);
 	world_close(w);
-	w->o.foreign = w->o.ahead = CHECKPOINT_RESTART;
+	w->o.policies.foreign = w->o.policies.ahead = CHECKPOINT_RESTART;
 	memset(w->seen, 0, VBS_MAX * sizeof(*w->seen));
 	write_some(w, VBS, 100, &counter);
 	world_open(w);

@@ -126,6 +126,8 @@ enum fake_fault_kind {
 	FAKE_DROP_CURSOR,    /* the streams of `vb` are too slow: back to the disk, or ended with reason 4 where the client
 	                      * did not allow that */
 	FAKE_DOWN,           /* while `count` != 0 the node has no connections: they are closed, new ones at once */
+	FAKE_CUT_NEXT,       /* the next `count` connections to the node are closed after `n` bytes were sent to them */
+	FAKE_CUT_INPUT,      /* the same after `n` bytes came from them: the rest is never looked at */
 	FAKE_UNKNOWN,        /* the streams of `vb` send a message with the opcode `opcode`, with `n` bytes of value */
 };
 
