@@ -18,6 +18,7 @@ struct run {
 	uint64_t last_seqno, rollbacks;
 	uint64_t bytes_in, bytes_out;
 	bool fail_emit, retreating;
+	uint8_t react;
 	nsec now;
 };
 
@@ -95,6 +96,13 @@ static void on_retreat(void *arg, struct vbucket *v, const struct dcp_position *
 	run->retreating = true;
 }
 
+static enum reaction on_reaction(void *arg, struct vbucket *v, uint16_t status)
+{
+	(void)v;
+	(void)status;
+	return (enum reaction)(((struct run *)arg)->react % (REACT_REFUSED + 1));
+}
+
 static void retreated(struct run *run)
 {
 	if (run->retreating)
@@ -112,6 +120,7 @@ static const struct vbucket_ops ops = {
 	.wrong_node = on_wrong_node,
 	.history = on_simple,
 	.retreat = on_retreat,
+	.reaction = on_reaction,
 };
 
 static uint8_t take(struct slice *s)
@@ -171,10 +180,12 @@ static void stream_message(struct run *run, struct slice *in, uint8_t opcode)
 
 static void response(struct run *run, struct slice *in, uint8_t opcode)
 {
-	static const uint16_t statuses[] = { 0,    0,    0,    0x23, 0x23, 0x07, 0x86,
-					     0x02, 0x04, 0x22, 0x24, 0x88, 0x83, 0x8d };
+	static const uint16_t statuses[] = { 0,    0,    0,    0x23, 0x23, 0x07, 0x86, 0x02,
+					     0x04, 0x22, 0x24, 0x88, 0x83, 0x8d, 0x99, 0x99 };
 	uint8_t v[16 * 3];
-	uint16_t status = statuses[take(in) % ARRAY_LEN(statuses)];
+	uint8_t which = take(in);
+	uint16_t status = statuses[which % ARRAY_LEN(statuses)];
+	run->react = which / ARRAY_LEN(statuses);
 	size_t n = (take(in) % 3 + 1u) * 16;
 	for (size_t i = 0; i + 16 <= n; i += 16) {
 		put_be64(v + i, 1 + take(in) % 6);

@@ -63,10 +63,10 @@ static uint64_t void_above(const struct vbucket *v, const struct failover_log *n
 			   bool *silent)
 {
 	uint64_t end;
-	*silent = true;
 	int parted = parted_at(v, now, &end);
+	*silent = parted == 0;
 	if (parted < 0)
-		return 0; /* a foreign history */
+		return 0; /* a foreign history, which refuses an old checkpoint as well */
 	if (parted == 0)
 		return server; /* tombstones were purged, or we were ahead */
 	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
