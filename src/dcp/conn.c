@@ -25,7 +25,8 @@ void conn_fail(struct conn *c, const struct err *why)
 	c->ready = false;
 	timer_clear(&c->liveness);
 	struct err e = *why;
-	(void)err_in(&e, e.code ? e.code : ERR_NET, "%s:%u", c->host, c->port);
+	if (!strstr(e.msg, c->host)) /* it says where already */
+		(void)err_in(&e, e.code ? e.code : ERR_NET, "%s:%u", c->host, c->port);
 	c->ops->closed(c->arg, c, &e);
 }
 
