@@ -26,6 +26,7 @@ typedef struct weir_dcp_stats {
 	uint64_t reopens, rebalances;
 	uint32_t last_save_vbuckets; /* how many checkpoints the last save wrote, */
 	uint32_t last_save_ms;       /* and how long that took */
+	uint32_t paused;             /* vBuckets */
 } weir_dcp_stats;
 /* INVALID, NOMEM. */
 WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);
@@ -126,7 +127,7 @@ typedef struct weir_dcp_place {
 	uint64_t high;          /* the server's */
 	uint64_t lag;           /* high - seqno, or 0 when the checkpoint is ahead */
 	bool ahead; /* the checkpoint lies above high: a failover lost items that the group has seen */
-	bool foreign;                          /* it is of another bucket */
+	bool foreign; /* it is of another bucket */
 	bool damaged; /* there is one, or may have been, that cannot be read */
 	uint64_t snapshot_start, snapshot_end; /* of the checkpoint */
 } weir_dcp_place;

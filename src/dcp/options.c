@@ -15,8 +15,8 @@ enum { MINUTE = 60000, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 /* clang-format off: one row an option */
 const struct dcp_option dcp_options_table[] = {
 	{ "hosts", DCP_OPTION_NAMES, .required = true, AT(hosts),
-	  .help = "Nodes to begin with, `host[:port]`; ports of the data service: 11210, with TLS "
-		  "11207" },
+	  .help = "Nodes to begin with, `host[:port]`: the data service (11210, with TLS 11207) or "
+		  "the management service (8091, with TLS 18091, or `http://host:port`)" },
 	{ "user", DCP_OPTION_TEXT, .required = true, AT(user), .help = "Who logs in" },
 	{ "password", DCP_OPTION_TEXT, .required = true, AT(password),
 	  .help = "Best from a variable: `${COUCHBASE_PASSWORD}`" },
@@ -24,11 +24,15 @@ const struct dcp_option dcp_options_table[] = {
 	{ "scope", DCP_OPTION_TEXT, AT(scope),
 	  .help = "Of the collections; alone: everything in it; neither: the whole bucket" },
 	{ "collections", DCP_OPTION_NAMES, AT(collections),
-	  .help = "Only these, of the scope (`_default` without one)" },
+	  .help = "Only these, of the scope (`_default` without one), or `scope.collection` of "
+		  "any" },
 	{ "connect_timeout", DCP_OPTION_DURATION, "10s", .min = 1, .max = HOUR,
 	  AT(connect_timeout_ms), .help = "How long connecting and logging in may take" },
 	{ "allow_plain", DCP_OPTION_FLAG, "false", AT(allow_plain),
 	  .help = "Send the password in the clear when the server offers nothing better" },
+	{ "network", DCP_OPTION_CHOICE, "auto", "auto|default|external", AT(network),
+	  .help = "By which of its addresses a node is reached; auto: by the external ones where "
+		  "`hosts` names none of the nodes' own" },
 	{ "tls.enabled", DCP_OPTION_FLAG, "false", AT(tls),
 	  .help = "Connect with TLS; so does any other key of `tls`" },
 	{ "tls.ca", DCP_OPTION_TEXT, AT(tls_ca),
@@ -114,7 +118,21 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "Of the connections, among the server's; none: the server's default" },
 	{ "stream.xattrs", DCP_OPTION_FLAG, "false", AT(xattrs),
 	  .help = "Extended attributes, too" },
+	{ "stream.id", DCP_OPTION_COUNT, .min = 1, .max = 65535, AT(stream_id),
+	  .help = "Streams carry this id, and messages without it are refused; none: no ids" },
+	{ "stream.backfill_order", DCP_OPTION_CHOICE, NULL, "round-robin|sequential",
+	  AT(backfill_order),
+	  .help = "How the server reads vBuckets from its disk; none: its default" },
+	{ "stream.cursor_dropping", DCP_OPTION_FLAG, "false", AT(cursor_dropping),
+	  .help = "When too slow, the server may go back to its disk instead of ending a stream" },
+	{ "stream.compress", DCP_OPTION_FLAG, "false", AT(force_compression),
+	  .help = "Values are compressed on the way even where they are not stored so" },
 	{ "stream.no_value", DCP_OPTION_FLAG, "false", AT(no_value), .help = "Keys only" },
+	{ "stream.no_value_datatype", DCP_OPTION_FLAG, "false", AT(no_value_datatype),
+	  .help = "Keys only, but with what the value's datatype was" },
+	{ "stream.skip_initial_deletes", DCP_OPTION_FLAG, "false", AT(skip_deletes),
+	  .help = "No deletions in the first read from disk; servers before 8.0 send them all the "
+		  "same" },
 	{ "stream.system_events", DCP_OPTION_FLAG, "false", AT(system_events),
 	  .help = "Collections and scopes that come and go" },
 	{ "stream.change_history", DCP_OPTION_FLAG, "false", AT(change_history),
@@ -312,7 +330,9 @@ static int set_choice(struct dcp_config *c, const struct dcp_option *o, const ch
 	int rc = choice_of(o->choices, text, &n, e);
 	if (rc < 0)
 		return rc;
-	if (o->offset == offsetof(struct dcp_config, priority)) /* the server takes the word */
+	if (o->offset == offsetof(struct dcp_config, priority) ||
+	    o->offset ==
+		    offsetof(struct dcp_config, backfill_order)) /* the server takes the word */
 		return set_text(c, at, text, e);
 	*(uint32_t *)at = n;
 	return 0;

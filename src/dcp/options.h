@@ -28,20 +28,21 @@ enum dcp_option_kind {
 struct dcp_config {
 	struct arena arena;
 	const char *hosts, *user, *password, *bucket, *scope, *collections;
-	const char *group, *tls_ca, *tls_cert, *tls_key, *tls_server_name, *priority;
+	const char *group, *tls_ca, *tls_cert, *tls_key, *tls_server_name, *priority, *backfill_order;
 	const char *filter, *pipeline, *checkpoint_file, *checkpoint_bucket;
 	const char *member_id, *host_name, *total_file, *total_key, *members_bucket;
 	const char *lease_api, *lease_namespace, *lease_name, *lease_token, *lease_ca;
-	uint32_t member, total, window_bytes, noop_ms, connect_timeout_ms;
+	uint32_t member, total, stream_id, window_bytes, noop_ms, connect_timeout_ms;
 	uint32_t mitigation_min_ms, mitigation_max_ms, config_watch_ms, checkpoint_interval_ms;
 	uint32_t heartbeat_ms, tolerance_ms, monitor_ms, expiry_ms, member_timeout_ms;
 	uint32_t rebalance_delay_ms; /* DCP_DELAY_BY_KIND */
 	uint32_t lease_ms, lease_renew_ms, lease_retry_ms;
-	uint32_t mode, from, commit, mitigation, foreign, ahead, members; /* choices */
+	uint32_t network, mode, from, commit, mitigation, foreign, ahead, members; /* choices */
 	int64_t skip_until_ms;
 	bool mitigate, tls, tls_insecure, allow_plain, xattrs, no_value, system_events,
 		change_history, out_of_order_snapshots, ignore_purged_tombstones, deliver_metadata,
-		checkpoint_read_only, contiguous;
+		checkpoint_read_only, contiguous, no_value_datatype, cursor_dropping,
+		force_compression, skip_deletes;
 };
 
 #define DCP_DELAY_BY_KIND UINT32_MAX

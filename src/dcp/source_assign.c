@@ -43,14 +43,20 @@ static int let_go(struct dcp_source *s, const uint16_t *vb, size_t n, struct err
 		return 0;
 	hook(s, DCP_BEFORE_STREAM_STOP, vb, n);
 	carry_out(s, vb, n, NULL, 0);
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < n; i++)
+		s->slot[vb[i]].leaving = true;
+	s->voided++;
+	mutex_unlock(&s->lock);
 	mutex_lock(&s->api);
-	int rc = s->o.store ? source_save(s, e) : 0;
+	int rc = s->o.store ? source_save(s, true, e) : 0;
 	mutex_lock(&s->lock);
 	for (size_t i = 0; i < n; i++) {
 		struct slot *slot = &s->slot[vb[i]];
 		if (slot->owned)
 			ack_done(&slot->w);
-		slot->owned = slot->held = false;
+		slot->owned = slot->held = slot->leaving = false;
+		source_branch_settled(s, slot);
 	}
 	mutex_unlock(&s->lock);
 	mutex_unlock(&s->api);

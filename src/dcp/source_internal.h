@@ -18,6 +18,7 @@
 #include "dcp/seed.h"
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
+#include "net/dns_lookup.h"
 #include "net/http_get.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -32,6 +33,7 @@ enum {
 
 struct block {
 	struct block *next;
+	uint64_t voided; /* as the source's when it was queued */
 	uint32_t n;
 	uint8_t *mem;
 	size_t used, cap;
@@ -64,12 +66,14 @@ struct slot { /* one vBucket */
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
 	bool retreat;               /* the machine waits for the mark to be saved */
 	bool owned;                 /* acks are taken, checkpoints saved */
-	bool paused; /* as the caller wants it */
+	bool branch_unsaved; /* it has just got its branch: nothing is handed out before that is saved */
+	bool paused;         /* as the caller wants it */
+	bool leaving; /* it is being let go: what is acknowledged is being saved, and no more is taken */
 	bool nack;
 	nsec nack_delay;
 	uint64_t nacked; /* how many were carried out */
-	bool held;   /* wanted by whoever assigns */
-	bool fenced; /* another member has taken it: to be stopped */
+	bool held;       /* wanted by whoever assigns */
+	bool fenced;     /* another member has taken it: to be stopped */
 	/* I/O thread */
 	bool assigned, started;
 	struct checkpoint cp; /* to start from */
@@ -119,6 +123,7 @@ struct dcp_source {
 	uint32_t n_nodes, next_asked;
 	struct seed *seed;
 	size_t n_seeds, next_seed;
+	struct dns_lookup *lookup; /* of the seeds; NULL: done, or none */
 	struct map_stream http;
 	struct cluster_map *map;
 	struct map_version
@@ -158,20 +163,24 @@ struct dcp_source {
 	struct err last_error; /* of a connection */
 	struct manifest manifest;
 	bool has_manifest;
-	const uint16_t *command_stop; /* a command to be carried out: first these stop, then those start */
+	const uint16_t
+		*command_stop; /* a command to be carried out: first these stop, then those start */
 	size_t command_n_stop;
 	const struct checkpoint *command_start;
 	size_t command_n_start;
 	bool command, command_done;
-	bool nacks;  /* some slot has its nack set */
+	bool nacks; /* some slot has its nack set */
 	/* counts of changes to slots' paused: made, being carried out, carried out */
 	uint64_t pauses_wished, pauses_taking, pauses_taken;
-	bool fences; /* some slot is fenced */
-	bool release_rollbacks; /* some machine may go on after a rollback or a retreat */
+	bool fences;                  /* some slot is fenced */
+	uint32_t n_branch_unsaved;    /* slots; while there are any, poll has nothing */
+	bool release_rollbacks;       /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
 	bool interrupted;             /* poll is to return */
-	uint32_t open_waiters;        /* who waits until all streams are open */
-	bool all_open;                /* they were when last looked; only with open_waiters */
+	nsec hand_out_until;          /* poll hands out nothing after that moment */
+	uint64_t voided; /* how often vBuckets were let go or taken: queued events may be void */
+	uint32_t open_waiters; /* who waits until all streams are open */
+	bool all_open;         /* they were when last looked; only with open_waiters */
 
 	/* saver */
 	struct thread saver;
@@ -183,6 +192,12 @@ struct dcp_source {
 	uint32_t last_save_vbuckets;
 	nsec last_save_took;
 };
+
+/* Under lock. A batch that may be handed out. */
+static inline bool source_has_batch(const struct dcp_source *s)
+{
+	return s->queue_first && s->n_branch_unsaved == 0;
+}
 
 static inline struct slot *slot_of(struct vbucket *v)
 {
@@ -200,7 +215,8 @@ static inline enum vbucket_gate source_gate(const struct dcp_source *s)
 }
 /* source.c */
 void source_free(struct dcp_source *s);
-int source_save(struct dcp_source *s, struct err *caller); /* one round; with api held */
+int source_save(struct dcp_source *s, bool acknowledged,
+		struct err *caller); /* one round; with api held */
 
 /* source_io.c */
 void *source_io_run(void *arg);
@@ -208,6 +224,8 @@ int source_io_init(struct dcp_source *s, struct err *e);
 void source_io_done(struct dcp_source *s);
 void source_io_wake(void *arg);
 void source_look_if_open(struct dcp_source *s);
+void source_branch_settled(struct dcp_source *s,
+			   struct slot *slot); /* under lock: saved, or not ours any more */
 void source_fail(struct dcp_source *s, const struct err *why); /* any thread: poll reports it */
 
 /* source.c. Under lock: a machine waits until the mark, which went back, is saved. Without a store the caller's own
@@ -224,10 +242,12 @@ struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not rea
 
 /* source_map.c */
 int source_read_seeds(struct dcp_source *s, struct err *e);
+void source_find_seeds(struct dcp_source *s); /* by SRV records, where that may be meant */
 void source_try_seed(struct dcp_source *s); /* the next one of the data service, if there is any */
 /* host, port: where the map came from. *accepted: it is newer than ours, which it has replaced. */
 void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,
 		      bool *accepted);
+void source_drop_strangers(struct dcp_source *s);
 void source_watch_map(void *source); /* of watch_timer */
 
 /* source_http.c */

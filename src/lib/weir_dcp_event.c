@@ -193,6 +193,20 @@ int weir_dcp_seek(weir_dcp *d, const weir_dcp_position *positions, size_t n, wei
 	return rc;
 }
 
+int weir_dcp_pause(weir_dcp *d, int vbucket, weir_error *e)
+{
+	if (!d)
+		return lib_null(lib_err(e), "the client");
+	return dcp_source_pause(d->source, vbucket, lib_err(e));
+}
+
+int weir_dcp_resume(weir_dcp *d, int vbucket, weir_error *e)
+{
+	if (!d)
+		return lib_null(lib_err(e), "the client");
+	return dcp_source_resume(d->source, vbucket, lib_err(e));
+}
+
 int weir_dcp_commit(weir_dcp *d, weir_error *e)
 {
 	if (!d)

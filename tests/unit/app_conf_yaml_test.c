@@ -207,12 +207,12 @@ static void what_is_wrong_is_told_with_its_place_and_a_suggestion(void **state)
 		  "w.yml:1:22: stream.skip_until: 'yesterday' is not a time such as "
 		  "2026-01-31T10:00:00Z" },
 		{ "user: *nobody\n", "w.yml:1:7: there is no anchor &nobody" },
-		{ "",
-		  "w.yml: hosts is missing: Nodes to begin with, `host[:port]`; ports of the data "
-		  "service: 11210, with TLS 11207" },
-		{ "# nothing\n",
-		  "w.yml: hosts is missing: Nodes to begin with, `host[:port]`; ports of "
-		  "the data service: 11210, with TLS 11207" },
+		{ "", "w.yml: hosts is missing: Nodes to begin with, `host[:port]`: the data "
+		      "service (11210, with TLS 11207) or the management service (8091, with TLS "
+		      "18091, or `http://host:port`)" },
+		{ "# nothing\n", "w.yml: hosts is missing: Nodes to begin with, `host[:port]`: the "
+				 "data service (11210, with TLS 11207) or the management service "
+				 "(8091, with TLS 18091, or `http://host:port`)" },
 		{ HEAD "group: {member: 2}\n", "w.yml: group.member 2 is more than group.total 1" },
 		{ HEAD "checkpoint: {file: a, bucket: b}\n",
 		  "w.yml: checkpoint.file and checkpoint.bucket exclude each other" },
