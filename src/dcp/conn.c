@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { READ_BYTES_DCP = 256 << 10, READ_BYTES_KV = 16 << 10, SETUP_MAX = 48 };
+enum { READ_BYTES = 16 << 10, SETUP_MAX = 48 };
 
 struct setup { /* a request whose answer is awaited before the connection is ready */
 	uint8_t opcode;
@@ -405,7 +405,8 @@ int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn
 	(void)snprintf(c->host, sizeof(c->host), "%s", host);
 	(void)snprintf(c->name, sizeof(c->name), "%s", o->name ? o->name : "");
 	struct tcp_options t = { .tls = o->tls,
-				 .read_bytes = o->dcp ? READ_BYTES_DCP : READ_BYTES_KV,
+				 .slabs = o->slabs,
+				 .read_bytes = READ_BYTES,
 				 .connect_timeout = o->connect_timeout };
 	int rc = timer_init(&c->liveness, l, check_liveness, c, e);
 	if (rc == 0)
@@ -442,6 +443,21 @@ struct buf *conn_out(struct conn *c)
 void conn_flush(struct conn *c)
 {
 	tcp_flush_soon(c->tcp);
+}
+
+struct slab *conn_slab(const struct conn *c)
+{
+	return tcp_in(c->tcp);
+}
+
+nsec conn_time(const struct conn *c)
+{
+	return c->last_received;
+}
+
+void conn_pause(struct conn *c, bool pause)
+{
+	tcp_pause(c->tcp, pause);
 }
 
 void conn_consumed(struct conn *c, uint32_t bytes)
