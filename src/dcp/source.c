@@ -121,6 +121,10 @@ static void free_source(struct dcp_source *s)
 	if (s->loop)
 		source_io_done(s);
 	source_blocks_free(s);
+	ack_rings_done(&s->rings);
+	slab_pool_done(&s->slabs);
+	buf_done(&s->inflated);
+	mem_free(s->batch);
 	manifest_done(&s->manifest);
 	buf_done(&s->stream_json);
 	tls_free(s->tls);
@@ -130,6 +134,7 @@ static void free_source(struct dcp_source *s)
 	mutex_done(&s->lock);
 	mutex_done(&s->api);
 	cond_done(&s->changed);
+	cond_done(&s->arrived);
 	mem_free(s);
 }
 
@@ -146,7 +151,12 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->lock);
 	mutex_init(&s->api);
 	cond_init(&s->changed);
-	if (o->tls)
+	cond_init(&s->arrived);
+	slab_pool_init(&s->slabs, READ_SLAB, SLABS_KEEP);
+	s->batch = mem_try_array(BLOCK_EVENTS, sizeof(*s->batch));
+	if (!s->batch)
+		rc = err_nomem(e);
+	if (rc == 0 && o->tls)
 		rc = tls_new(o->tls, &s->tls, e);
 	fill_defaults(s);
 	if (rc == 0)
@@ -423,116 +433,6 @@ int dcp_source_close(struct dcp_source *s, struct err *e)
 	hook(s, DCP_AFTER_STREAM_STOP);
 	free_source(s);
 	return rc;
-}
-
-/* ---- polling and acknowledging ---- */
-
-/* Under lock: the consumer is done with what it was lent. */
-static bool give_back(struct dcp_source *s)
-{
-	if (!s->lent)
-		return false;
-	bool first = !s->returned; /* else the I/O thread was woken already */
-	s->lent->next = s->returned;
-	s->returned = s->lent;
-	s->lent = NULL;
-	return first;
-}
-
-int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e)
-{
-	nsec deadline = wait > 0 ? env_mono(s->env) + wait : wait;
-	int rc = 0;
-	mutex_lock(&s->lock);
-	if (give_back(s))
-		loop_wake(s->loop);
-	while (!s->queue_first && !s->failed && wait != 0)
-		if (cond_wait_until(&s->changed, &s->lock, deadline) == 0)
-			break;
-	struct block *b = s->queue_first;
-	if (b) {
-		s->queue_first = b->next;
-		if (!b->next)
-			s->queue_last = NULL;
-		s->lent = b;
-		*out = (struct dcp_batch){ b->ev, b->n };
-		rc = 1;
-	} else if (s->failed) {
-		rc = s->error.code;
-		if (e)
-			*e = s->error;
-	}
-	if (s->fd_used && !s->queue_first && !s->failed)
-		notify_clear(s->fd);
-	mutex_unlock(&s->lock);
-	return rc;
-}
-
-int dcp_source_fd(struct dcp_source *s)
-{
-	mutex_lock(&s->lock);
-	s->fd_used = true;
-	if (s->queue_first || s->failed)
-		notify_set(s->fd);
-	mutex_unlock(&s->lock);
-	return s->fd;
-}
-
-/* Under lock. Notices when a rollback was acknowledged. */
-static int ack(struct dcp_source *s, const struct dcp_event *ev, bool *rollback)
-{
-	if (ev->vb >= s->n_slots || ev->kind == DCP_END)
-		return ERR_NOTFOUND;
-	struct slot *slot = &s->slot[ev->vb];
-	if (!slot->owned)
-		return ERR_NOTFOUND;
-	uint64_t before = slot->w.rollbacks_acked;
-	int rc = ack_one(&slot->w, ev->ticket, NULL);
-	*rollback |= slot->w.rollbacks_acked != before;
-	return MIN(rc, 0);
-}
-
-/* The checkpoint goes back first; without a store the caller's own position has. */
-static void rollback_acked(struct dcp_source *s)
-{
-	if (s->o.store) {
-		s->save_now = true;
-		cond_broadcast(&s->changed);
-	} else {
-		s->release_rollbacks = true;
-		loop_wake(s->loop);
-	}
-}
-
-int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_t n)
-{
-	bool rollback = false;
-	int rc = 0;
-	mutex_lock(&s->lock);
-	for (size_t i = 0; i < n; i++) {
-		int one = ack(s, &ev[i], &rollback);
-		if (one < 0 && ev[i].kind != DCP_END)
-			rc = one;
-	}
-	if (rollback)
-		rollback_acked(s);
-	mutex_unlock(&s->lock);
-	return rc;
-}
-
-int dcp_source_ack(struct dcp_source *s, const struct dcp_event *ev)
-{
-	return dcp_source_ack_batch(s, ev, 1);
-}
-
-void dcp_source_nack(struct dcp_source *s, uint16_t vb)
-{
-	if (vb >= s->n_slots)
-		return;
-	mutex_lock(&s->lock);
-	s->slot[vb].nack = s->nacks = true;
-	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
 }
 
 /* ---- looking ---- */

@@ -1,7 +1,7 @@
 /* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (the I/O thread,
  * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map), source_vbucket.c (actions and
- * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks),
- * source_observe.c (mitigation).
+ * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks), source_poll.c
+ * (events out of blocks, acknowledgements), source_observe.c (mitigation).
  *
  * Locks: `lock` guards what is named under it; it is never held while a callback or a store runs. `api` serialises
  * assign, close and commit and is taken before `lock`. Everything else belongs to the I/O thread.
@@ -15,26 +15,61 @@
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
 #include "net/loop.h"
+#include "net/slab.h"
 #include "net/tls.h"
 #include "os/env.h"
 #include "os/thread.h"
 
+#define READ_SLAB (256u << 10)
+#define READ_AHEAD \
+	(1u << 20) /* waiting for the consumer; beyond it the sockets are read now and then only */
+#define READ_PAUSE (10 * NSEC_PER_MS)
+
 enum {
+	SLABS_KEEP = 8,
 	BLOCK_EVENTS = 256,
-	BLOCK_BYTES = 96 << 10,
+	BLOCK_CELLS = 512,
+	BLOCK_SLABS = 8,
 	BLOCK_CONNECTIONS = 8,
+	BLOCKS_KEEP = 64,
+	BATCH_INFLATED = 1 << 20, /* bytes; one document may have more */
 };
+
+/* Where the events behind it are, up to the next one. */
+struct place {
+	uint64_t snap_start, snap_end, uuid;
+	uint32_t epoch; /* of the slot */
+	uint16_t vb;
+	uint16_t flags; /* enum snapshot_flag, PLACE_OUT_OF_ORDER */
+};
+#define PLACE_OUT_OF_ORDER 0x8000u
+
+/* A block's content: a run of cells. source_block.c draws it. */
+union cell {
+	struct {
+		uint32_t at; /* of its bytes in the slab */
+		uint8_t slab, kind;
+		bool whole; /* its position has snap_start and snap_end equal to its seqno */
+	};
+	uint64_t seqno;
+};
+#define CELL_PLACE  0xff /* kind */
+#define PLACE_CELLS (sizeof(struct place) / sizeof(union cell))
+static_assert(sizeof(union cell) == 8 && sizeof(struct place) == 32, "a place is four cells");
 
 struct block {
 	struct block *next;
-	uint32_t n;
-	uint8_t *mem;
-	size_t used, cap;
+	uint32_t n_events, n_cells;
+	uint32_t at;       /* the first cell that the consumer has not seen */
+	uint32_t advanced; /* n_cells when the last thing put in was a seqno without an event */
+	uint32_t n_slabs, n_from;
+	struct place place; /* the consumer's, at `at` */
+	uint64_t bytes;     /* sum of from */
+	struct slab *slab[BLOCK_SLABS];
 	struct {
 		uint32_t connection, bytes;
 	} from[BLOCK_CONNECTIONS]; /* what its consumption gives back to whom */
-	uint32_t n_from;
-	struct dcp_event ev[BLOCK_EVENTS];
+	union cell cell[BLOCK_CELLS];
 };
 
 struct node {
@@ -58,6 +93,9 @@ struct slot { /* one vBucket */
 	bool owned;                 /* acks are taken, checkpoints saved */
 	bool nack;
 	bool fenced; /* another member has taken it: to be stopped */
+	/* under lock; changed by the I/O thread only */
+	uint32_t epoch;  /* what was emitted in an earlier one is void: it comes again */
+	uint32_t tenure; /* the epoch in which this ownership began */
 	/* I/O thread */
 	bool assigned, started;
 	struct checkpoint cp; /* to start from */
@@ -95,7 +133,12 @@ struct dcp_source {
 	enum cluster_network network;
 	struct slot *slot;
 	uint32_t n_slots;
+	struct slab_pool slabs;
 	struct block *fill;
+	struct place place; /* of what was emitted last, if fill has something */
+	struct slab *side;  /* for bytes that lie in no connection's slab */
+	size_t side_used;
+	struct timer pause_timer;
 	struct timer vb_timer, observe_timer, watch_timer, seqno_timer;
 	nsec vb_timer_at;
 	uint64_t reconnects;
@@ -104,12 +147,18 @@ struct dcp_source {
 	struct mutex api; /* one assign, commit or close at a time; guards store */
 
 	struct mutex lock;   /* guards all below, and the slots' fields that say so */
-	struct cond changed; /* of anything below */
+	struct cond changed; /* of anything below but the queue */
+	struct cond arrived; /* the queue has something, or never will again */
+	bool waited_for;     /* the consumer sleeps */
 	struct block *queue_first, *queue_last;
-	struct block *lent;     /* the consumer's; its thread only */
+	uint64_t queued;        /* bytes in it */
 	struct block *returned; /* to be given back by the I/O thread */
+	uint64_t returned_bytes;
+	bool paused;   /* the connections are not read */
+	bool io_woken; /* on account of what was returned */
 	struct block *free_list;
 	uint32_t n_free, n_blocks;
+	struct ack_rings rings;
 	int fd;       /* readable while queue_first */
 	bool fd_used; /* somebody asked for it */
 	bool ready;   /* map and collections are known */
@@ -126,6 +175,11 @@ struct dcp_source {
 	bool fences; /* some slot is fenced */
 	bool release_rollbacks;
 	struct source_report *report; /* wanted */
+
+	/* consumer */
+	struct block *lent;      /* what the batch views */
+	struct dcp_event *batch; /* BLOCK_EVENTS */
+	struct buf inflated;
 
 	/* saver */
 	struct thread saver;
@@ -144,6 +198,11 @@ static inline struct slot *slot_of(struct vbucket *v)
 static inline nsec source_now(const struct dcp_source *s)
 {
 	return loop_now(s->loop);
+}
+
+static inline uint64_t source_read_ahead(const struct dcp_source *s)
+{
+	return MIN(READ_AHEAD, s->o.window_bytes / 2);
 }
 
 /* source_io.c */
@@ -185,7 +244,9 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev);
 void source_give_back(void *arg, struct vbucket *v, uint32_t connection, uint32_t bytes);
 void source_flush(struct dcp_source *s);     /* the block being filled goes to the consumer */
 void source_take_back(struct dcp_source *s); /* what the consumer returned */
+void source_pause_over(void *source);        /* of pause_timer */
 void source_blocks_free(struct dcp_source *s);
+void source_block_empty(struct block *b); /* any thread; drops its slabs */
 
 /* source_observe.c */
 void source_observe_start(struct dcp_source *s);

@@ -13,6 +13,7 @@ void source_fail(struct dcp_source *s, const struct err *why)
 		s->error = *why;
 	}
 	cond_broadcast(&s->changed);
+	cond_broadcast(&s->arrived);
 	notify_set(s->fd);
 	mutex_unlock(&s->lock);
 }
@@ -70,8 +71,10 @@ static void take_nacks(struct dcp_source *s)
 		mutex_lock(&s->lock);
 		bool nack = slot->nack && slot->owned;
 		slot->nack = false;
-		if (nack)
+		if (nack) {
 			ack_rewind(&slot->w);
+			slot->epoch++;
+		}
 		struct dcp_position mark = slot->w.mark;
 		mutex_unlock(&s->lock);
 		if (nack && slot->started)
@@ -207,6 +210,8 @@ int source_io_init(struct dcp_source *s, struct err *e)
 	if (rc == 0)
 		rc = timer_init(&s->seqno_timer, s->loop, source_ask_seqnos, s, e);
 	if (rc == 0)
+		rc = timer_init(&s->pause_timer, s->loop, source_pause_over, s, e);
+	if (rc == 0)
 		rc = timer_init(&s->watch_timer, s->loop, source_watch_map, s, e);
 	s->vb_config.ops = &source_vbucket_ops;
 	s->vb_config.arg = s;
@@ -235,6 +240,7 @@ void source_io_done(struct dcp_source *s)
 	s->n_nodes = 0;
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
+	timer_done(&s->pause_timer);
 	timer_done(&s->watch_timer);
 	timer_done(&s->observe_timer);
 	for (uint32_t i = 0; i < s->n_slots; i++) {

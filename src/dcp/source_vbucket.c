@@ -141,6 +141,8 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	}
 	mutex_lock(&s->lock);
 	ack_init(&slot->w, slot->w.tail + 1, &st.pos, &st.points);
+	ack_share(&slot->w, &s->rings);
+	slot->tenure = ++slot->epoch;
 	slot->saved_version = slot->w.version;
 	slot->rollbacks_released = 0;
 	slot->owned = true;

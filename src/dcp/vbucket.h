@@ -39,7 +39,9 @@ struct vbucket_ops {
 	void (*stream_req)(void *arg, struct vbucket *v, const struct wire_stream_req *r);
 	void (*failover_log)(void *arg, struct vbucket *v); /* ask for it on the DCP connection */
 	void (*close_stream)(void *arg, struct vbucket *v, int node, uint32_t opaque);
-	/* Hands an event on. Slices are valid during the call. Negative: out of room or memory; the stream is reopened. */
+	/* Hands an event on: its kind, place and snapshot. What a document or system event says is still in ev->packet,
+	 * to be read with event_of_packet by whoever needs it; valid during the call. Negative: out of room or memory;
+	 * the stream is reopened. */
 	int (*emit)(void *arg, struct vbucket *v, const struct dcp_event *ev);
 	void (*dropped)(void *arg, struct vbucket *v, uint32_t connection, uint32_t wire_bytes);
 	void (*timer)(void *arg, struct vbucket *v); /* v->timer_at changed */

@@ -67,6 +67,7 @@ static void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet
 	ev->vb = v->id;
 	ev->out_of_order = v->oso;
 	ev->snapshot_flags = v->snap_flags;
+	ev->packet = slice_of(p->start, p->len);
 	ev->wire_bytes = (uint32_t)p->len;
 	ev->connection = v->connection;
 	if (v->oso &&
@@ -91,9 +92,6 @@ static void on_doc(struct vbucket *v, const struct packet *p, nsec now)
 		vb_violation(v, now);
 		return;
 	}
-	static_assert(DCP_DELETION == OP_DCP_DELETION - OP_DCP_MUTATION &&
-			      DCP_EXPIRATION == OP_DCP_EXPIRATION - OP_DCP_MUTATION,
-		      "event kinds follow the opcodes");
 	if (skipped(v->config, &d)) {
 		ev.kind = DCP_ADVANCED;
 		deliver(v, &ev, p, now);
@@ -105,31 +103,22 @@ static void on_doc(struct vbucket *v, const struct packet *p, nsec now)
 		v->n_deletions++;
 	else
 		v->n_expirations++;
-	ev.datatype = d.datatype;
-	ev.collection = d.collection;
-	ev.rev = d.rev;
-	ev.cas = d.cas;
-	ev.flags = d.flags;
-	ev.expiry = d.expiry;
-	ev.lock_time = d.lock_time;
-	ev.delete_time = d.delete_time;
-	ev.key = d.key;
-	ev.value = d.value;
 	deliver(v, &ev, p, now);
 }
 
 static void on_system_event(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct dcp_event ev = { .kind = DCP_SYSTEM };
+	struct dcp_system system;
+	struct slice name;
 	uint64_t seqno = 0;
-	int rc = system_event_parse(p, &seqno, &ev.system, &ev.key, NULL);
+	int rc = system_event_parse(p, &seqno, &system, &name, NULL);
 	if (rc < 0 || !place(v, seqno, &ev.pos)) {
 		vb_violation(v, now);
 		return;
 	}
-	ev.collection = ev.system.collection;
 	if (rc == 0 || !v->config->system_events)
-		ev = (struct dcp_event){ .kind = DCP_ADVANCED, .pos = ev.pos };
+		ev.kind = DCP_ADVANCED;
 	deliver(v, &ev, p, now);
 }
 

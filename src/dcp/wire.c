@@ -108,6 +108,7 @@ int packet_parse(struct slice bytes, size_t body_max, struct packet *out, size_t
 		.value = { p + framing_len + extras_len + key_len,
 			   body - framing_len - extras_len - key_len },
 		.len = PACKET_HEADER + body,
+		.start = h,
 	};
 	return 1;
 }

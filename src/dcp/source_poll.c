@@ -1,0 +1,320 @@
+/* source_poll.c: the consumer's side: blocks become batches of events, events get their tickets, acknowledgements move
+ * the marks.
+ *
+ *	queue ─▶ lent block ─▶ decoded from the slabs into the batch ─▶ tickets, under the lock ─▶ consumer
+ *	            └─ kept until the next poll: the events are views of its slabs
+ *
+ * A ticket is given when the consumer takes the event, in the order in which they were emitted. What was emitted in an
+ * earlier epoch of its vBucket (before a nack, or an earlier ownership) is left out here: it comes again. Only a
+ * rollback that is still to be acknowledged outlives a nack, and then leads no further than the mark. */
+#include "dcp/source_internal.h"
+
+#include "base/mem.h"
+
+/* ---- blocks ---- */
+
+static bool lent_done(const struct dcp_source *s)
+{
+	return !s->lent || s->lent->at == s->lent->n_cells;
+}
+
+/* Under lock: the consumer is done with what it was lent. True: the I/O thread should look at it now. */
+static bool give_back(struct dcp_source *s)
+{
+	struct block *b = s->lent;
+	s->lent = NULL;
+	b->next = s->returned;
+	s->returned = b;
+	s->returned_bytes += b->bytes;
+	bool wake = s->returned_bytes >= s->o.window_bytes / 16 ||
+		    (s->paused && s->queued <= source_read_ahead(s) / 2);
+	wake = wake && !s->io_woken;
+	s->io_woken |= wake;
+	return wake;
+}
+
+/* The next block, if one comes in time. 1, 0, the error that ended it all. */
+static int next_block(struct dcp_source *s, nsec deadline, struct err *e)
+{
+	int rc = 0;
+	if (s->lent)
+		source_block_empty(s->lent);
+	mutex_lock(&s->lock);
+	if (s->lent && give_back(s))
+		loop_wake(s->loop);
+	while (!s->queue_first && !s->failed && deadline != 0) {
+		s->waited_for = true;
+		if (cond_wait_until(&s->arrived, &s->lock, deadline) == 0)
+			break;
+	}
+	s->waited_for = false;
+	struct block *b = s->queue_first;
+	if (b) {
+		s->queue_first = b->next;
+		if (!b->next)
+			s->queue_last = NULL;
+		s->queued -= b->bytes;
+		s->lent = b;
+		rc = 1;
+	} else if (s->failed) {
+		rc = s->error.code;
+		if (e)
+			*e = s->error;
+	}
+	mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* ---- decoding ---- */
+
+/* How the value is handed out: 0 as it is, else inflated to so many bytes. */
+static size_t inflated_size(const struct dcp_event *ev)
+{
+	size_t size;
+	if (!(ev->datatype & DATATYPE_SNAPPY) ||
+	    wire_inflated_size(ev->value, DCP_VALUE_MAX, &size, NULL) < 0)
+		return 0; /* damaged: handed out as it is, still marked as compressed */
+	return size;
+}
+
+static void split_xattrs(struct dcp_event *ev)
+{
+	if ((ev->datatype & (DATATYPE_XATTR | DATATYPE_SNAPPY)) == DATATYPE_XATTR &&
+	    wire_split_xattrs(ev->value, &ev->xattrs, &ev->value, NULL) == 0)
+		ev->datatype &= (uint8_t)~DATATYPE_XATTR;
+}
+
+/* The values of the batch that are compressed, `total` bytes in all. */
+static int inflate(struct dcp_source *s, size_t n, size_t total, struct err *e)
+{
+	if (s->inflated.cap > 2 * BATCH_INFLATED)
+		buf_done(&s->inflated); /* for one big document */
+	buf_reset(&s->inflated);
+	if (!buf_reserve(&s->inflated, total))
+		return err_nomem(e);
+	for (size_t i = 0; i < n; i++) {
+		struct dcp_event *ev = &s->batch[i];
+		size_t size = ev->kind <= DCP_EXPIRATION ? inflated_size(ev) : 0;
+		uint8_t *to = s->inflated.p + s->inflated.len;
+		if (size == 0 || wire_inflate_into(ev->value, to, size, NULL) < 0)
+			continue;
+		ev->value = slice_of(to, size);
+		ev->datatype &= (uint8_t)~DATATYPE_SNAPPY;
+		s->inflated.len += size;
+		split_xattrs(ev);
+	}
+	return 0;
+}
+
+static void read_event(const struct dcp_source *s, const union cell *c, const struct slab *slab,
+		       const struct place *at, struct dcp_event *ev)
+{
+	const uint8_t *p = slab->p + c->at;
+	if (unlikely(ev->kind > DCP_EXPIRATION)) /* else its rarer fields are zero */
+		*ev = (struct dcp_event){ 0 };
+	if (unlikely(c->kind == DCP_ROLLBACK || c->kind == DCP_END)) {
+		memcpy(ev, p, sizeof(*ev));
+		return;
+	}
+	struct packet packet;
+	uint64_t seqno;
+	ASSERT(packet_parse(slice_of(p, slab->cap - c->at), PACKET_BODY_MAX, &packet, NULL, NULL) ==
+	       1);
+	ASSERT(event_of_packet(&packet, s->vb_config.collections, ev, &seqno) == 1);
+	ev->vb = at->vb;
+	ev->out_of_order = (at->flags & PLACE_OUT_OF_ORDER) != 0;
+	ev->snapshot_flags = at->flags & ~PLACE_OUT_OF_ORDER;
+	ev->ticket = at->epoch;
+	ev->pos = (struct dcp_position){ seqno, at->snap_start, at->snap_end, at->uuid };
+	if (c->whole)
+		ev->pos.snap_start = ev->pos.snap_end = seqno;
+}
+
+static void read_advanced(const union cell *c, const struct place *at, struct dcp_event *ev)
+{
+	*ev = (struct dcp_event){
+		.kind = DCP_ADVANCED,
+		.vb = at->vb,
+		.ticket = at->epoch,
+		.pos = { c[1].seqno, at->snap_start, at->snap_end, at->uuid },
+	};
+	if (c->whole)
+		ev->pos.snap_start = ev->pos.snap_end = ev->pos.seqno;
+}
+
+/* Fills the batch from the lent block, all of it unless its documents are big. *n events; a ticket holds the epoch. */
+static int decode(struct dcp_source *s, size_t *n, struct err *e)
+{
+	struct block *b = s->lent;
+	struct place at = b->place;
+	uint32_t i = b->at;
+	size_t inflated = 0;
+	*n = 0;
+	while (i < b->n_cells) {
+		const union cell *c = &b->cell[i];
+		if (c->kind == CELL_PLACE) {
+			memcpy(&at, c + 1, sizeof(at));
+			i += 1 + PLACE_CELLS;
+			continue;
+		}
+		struct dcp_event *ev = &s->batch[*n];
+		if (c->kind == DCP_ADVANCED) {
+			read_advanced(c, &at, ev);
+			i += 2;
+		} else {
+			read_event(s, c, b->slab[c->slab], &at, ev);
+			size_t size = ev->kind <= DCP_EXPIRATION ? inflated_size(ev) : 0;
+			if (size && inflated && inflated + size > BATCH_INFLATED)
+				break;
+			inflated += size;
+			if (size == 0)
+				split_xattrs(ev);
+			i++;
+		}
+		++*n;
+	}
+	int rc = inflated ? inflate(s, *n, inflated, e) : 0;
+	if (rc < 0)
+		return rc;
+	b->at = i;
+	b->place = at;
+	return 0;
+}
+
+/* ---- tickets ---- */
+
+/* Under lock. 1 the consumer gets it, 0 it only counts, negative: nothing more can be tracked. */
+static int enrol(struct slot *slot, struct dcp_event *ev, struct err *e)
+{
+	uint32_t epoch = (uint32_t)ev->ticket;
+	if (ev->kind == DCP_END) {
+		ev->ticket = 0;
+		return 1;
+	}
+	if (!slot->owned || epoch < slot->tenure)
+		return 0; /* handed over while it was on the way */
+	if (epoch != slot->epoch) {
+		if (ev->kind != DCP_ROLLBACK)
+			return 0; /* comes again */
+		if (slot->w.mark.seqno < ev->pos.seqno)
+			ev->pos = slot->w.mark;
+	}
+	if (ev->kind == DCP_ADVANCED)
+		return MIN(0, ack_advance(&slot->w, &ev->pos, e));
+	int rc;
+	if (ev->kind == DCP_ROLLBACK)
+		rc = ack_rollback(&slot->w, &ev->pos, &ev->ticket, e);
+	else
+		rc = ack_push(&slot->w, ev->out_of_order ? ACK_HOLD : ACK_EVENT, &ev->pos,
+			      &ev->ticket, e);
+	return rc < 0 ? rc : 1;
+}
+
+/* Leaves in the batch what the consumer gets. */
+static int enrol_all(struct dcp_source *s, size_t n, size_t *kept, struct err *caller)
+{
+	struct err e = ERR_INIT;
+	int rc = 0;
+	*kept = 0;
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < n && rc >= 0; i++) {
+		struct dcp_event *ev = &s->batch[i];
+		rc = enrol(&s->slot[ev->vb], ev, &e);
+		if (rc > 0 && *kept != i)
+			s->batch[*kept] = *ev;
+		*kept += rc > 0;
+	}
+	if (s->fd_used && !s->queue_first && !s->failed && lent_done(s))
+		notify_clear(s->fd);
+	mutex_unlock(&s->lock);
+	if (rc >= 0)
+		return 0;
+	source_fail(s, &e); /* what came behind it would be missing */
+	if (caller)
+		*caller = e;
+	return rc;
+}
+
+int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e)
+{
+	nsec deadline = wait > 0 ? env_mono(s->env) + wait : wait;
+	size_t n, kept = 0;
+	while (kept == 0) {
+		int rc = lent_done(s) ? next_block(s, deadline, e) : 1;
+		if (rc <= 0)
+			return rc;
+		rc = decode(s, &n, e);
+		if (rc == 0)
+			rc = enrol_all(s, n, &kept, e);
+		if (rc < 0)
+			return rc;
+	}
+	*out = (struct dcp_batch){ s->batch, kept };
+	return 1;
+}
+int dcp_source_fd(struct dcp_source *s)
+{
+	mutex_lock(&s->lock);
+	s->fd_used = true;
+	if (s->queue_first || s->failed)
+		notify_set(s->fd);
+	mutex_unlock(&s->lock);
+	return s->fd;
+}
+
+/* Under lock. Notices when a rollback was acknowledged. */
+static int ack(struct dcp_source *s, const struct dcp_event *ev, bool *rollback)
+{
+	if (ev->vb >= s->n_slots || ev->kind == DCP_END)
+		return ERR_NOTFOUND;
+	struct slot *slot = &s->slot[ev->vb];
+	if (!slot->owned)
+		return ERR_NOTFOUND;
+	uint64_t before = slot->w.rollbacks_acked;
+	int rc = ack_one(&slot->w, ev->ticket, NULL);
+	*rollback |= slot->w.rollbacks_acked != before;
+	return MIN(rc, 0);
+}
+
+/* The checkpoint goes back first; without a store the caller's own position has. */
+static void rollback_acked(struct dcp_source *s)
+{
+	if (s->o.store) {
+		s->save_now = true;
+		cond_broadcast(&s->changed);
+	} else {
+		s->release_rollbacks = true;
+		loop_wake(s->loop);
+	}
+}
+
+int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_t n)
+{
+	bool rollback = false;
+	int rc = 0;
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < n; i++) {
+		int one = ack(s, &ev[i], &rollback);
+		if (one < 0 && ev[i].kind != DCP_END)
+			rc = one;
+	}
+	if (rollback)
+		rollback_acked(s);
+	mutex_unlock(&s->lock);
+	return rc;
+}
+
+int dcp_source_ack(struct dcp_source *s, const struct dcp_event *ev)
+{
+	return dcp_source_ack_batch(s, ev, 1);
+}
+
+void dcp_source_nack(struct dcp_source *s, uint16_t vb)
+{
+	if (vb >= s->n_slots)
+		return;
+	mutex_lock(&s->lock);
+	s->slot[vb].nack = s->nacks = true;
+	mutex_unlock(&s->lock);
+	loop_wake(s->loop);
+}
