@@ -149,7 +149,10 @@ int ack_push(struct ack_window *w, enum ack_kind kind, const struct dcp_position
 	}
 	*ticket = w->tail++;
 	w->peak = MAX(w->peak, (uint32_t)(w->tail - w->head));
-	*at(w, *ticket) = (struct ack_entry){ .pos = *pos, .kind = (uint8_t)kind };
+	struct ack_entry *n = at(w, *ticket);
+	n->pos = *pos;
+	n->kind = (uint8_t)kind;
+	n->done = false;
 	return 0;
 }
 

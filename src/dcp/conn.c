@@ -1,6 +1,7 @@
 #include "dcp/conn.h"
 
 #include "base/mem.h"
+#include "dcp/wire_parse.h"
 #include "net/tcp.h"
 #include "net/tls.h"
 #include "os/env.h"
@@ -322,11 +323,15 @@ static void on_packet(struct conn *c, const struct packet *p)
 		return;
 	}
 	c->received += p->len;
-	c->unacked_max = MAX(c->unacked_max, c->received - c->acked);
 	if (c->ready)
 		c->ops->packet(c->arg, c, p);
 	else
 		conn_consumed(c, (uint32_t)p->len);
+}
+
+static void note_unacked(struct conn *c)
+{
+	c->unacked_max = MAX(c->unacked_max, c->received - c->acked);
 }
 
 static size_t on_bytes(void *arg, struct slice in, size_t *need)
@@ -338,19 +343,25 @@ static size_t on_bytes(void *arg, struct slice in, size_t *need)
 	c->busy = true;
 	for (;;) {
 		struct err e = ERR_INIT;
-		int rc = packet_parse(slice_of(in.p + taken, in.len - taken), PACKET_BODY_MAX, &p,
-				      need, &e);
+		int rc = packet_view(slice_of(in.p + taken, in.len - taken), PACKET_BODY_MAX, &p,
+				     need, &e);
 		if (rc == 0)
 			break;
 		if (rc < 0) {
 			fail(c, &e);
 			break;
 		}
-		on_packet(c, &p);
+		if (likely(p.magic == MAGIC_REQUEST && c->ready && p.opcode != OP_DCP_NOOP)) {
+			c->received += p.len;
+			c->ops->packet(c->arg, c, &p);
+		} else {
+			on_packet(c, &p);
+		}
 		taken += p.len;
 		if (c->failed || c->freed)
 			break;
 	}
+	note_unacked(c);
 	if (!c->failed && !c->freed)
 		c->ops->round(c->arg, c);
 	c->busy = false;
@@ -466,6 +477,7 @@ void conn_consumed(struct conn *c, uint32_t bytes)
 	ASSERT(c->acked + c->consumed <= c->received);
 	if (!c->o.window_bytes || c->consumed < c->o.window_bytes / 5)
 		return;
+	note_unacked(c);
 	wire_buffer_ack(tcp_out(c->tcp), (uint32_t)c->consumed);
 	tcp_flush_soon(c->tcp);
 	c->acked += c->consumed;

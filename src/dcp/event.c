@@ -1,22 +1,7 @@
 #include "dcp/event.h"
 
 #include "dcp/collections.h"
-#include "dcp/wire.h"
-
-static void take_doc(const struct wire_doc *d, struct dcp_event *ev)
-{
-	ev->datatype = d->datatype;
-	ev->collection = d->collection;
-	ev->rev = d->rev;
-	ev->cas = d->cas;
-	ev->flags = d->flags;
-	ev->expiry = d->expiry;
-	ev->lock_time = d->lock_time;
-	ev->delete_time = d->delete_time;
-	ev->key = d->key;
-	ev->value = d->value;
-	ev->xattrs = SLICE_NONE;
-}
+#include "dcp/wire_parse.h"
 
 static_assert(DCP_DELETION == OP_DCP_DELETION - OP_DCP_MUTATION &&
 		      DCP_EXPIRATION == OP_DCP_EXPIRATION - OP_DCP_MUTATION,
@@ -31,12 +16,12 @@ int event_of_packet(const struct packet *p, bool collections, struct dcp_event *
 	case OP_DCP_MUTATION:
 	case OP_DCP_DELETION:
 	case OP_DCP_EXPIRATION:
-		rc = wire_doc_parse(p, collections, &d, NULL);
+		rc = wire_doc_view(p, collections, &d, NULL);
 		if (rc < 0)
 			return rc;
 		out->kind = (uint8_t)(p->opcode - OP_DCP_MUTATION);
 		*seqno = d.seqno;
-		take_doc(&d, out);
+		event_take_doc(out, &d);
 		return 1;
 	case OP_DCP_SYSTEM_EVENT:
 		rc = system_event_parse(p, seqno, &out->system, &out->key, NULL);

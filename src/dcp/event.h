@@ -6,6 +6,7 @@
 #define DCP_EVENT_H
 
 #include "dcp/failover.h"
+#include "dcp/wire.h"
 
 enum dcp_event_kind {
 	DCP_MUTATION,
@@ -66,7 +67,20 @@ struct dcp_event {
 	int code;                /* DCP_END: 0 or ERR_* */
 };
 
-struct packet;
+static inline void event_take_doc(struct dcp_event *ev, const struct wire_doc *d)
+{
+	ev->datatype = d->datatype;
+	ev->collection = d->collection;
+	ev->rev = d->rev;
+	ev->cas = d->cas;
+	ev->flags = d->flags;
+	ev->expiry = d->expiry;
+	ev->lock_time = d->lock_time;
+	ev->delete_time = d->delete_time;
+	ev->key = d->key;
+	ev->value = d->value;
+	ev->xattrs = SLICE_NONE;
+}
 
 /* What the packet of a document or a system event says: all but vb, position, snapshot and ticket. *seqno is its own.
  * 1, 0 it is one of a kind that has no event, negative: ERR_PROTOCOL. */

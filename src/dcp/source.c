@@ -132,6 +132,7 @@ static void free_source(struct dcp_source *s)
 	if (s->fd >= 0)
 		notify_close(s->fd);
 	mutex_done(&s->lock);
+	mutex_done(&s->hand);
 	mutex_done(&s->api);
 	cond_done(&s->changed);
 	cond_done(&s->arrived);
@@ -149,6 +150,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	s->o = *o;
 	s->fd = -1;
 	mutex_init(&s->lock);
+	mutex_init(&s->hand);
 	mutex_init(&s->api);
 	cond_init(&s->changed);
 	cond_init(&s->arrived);

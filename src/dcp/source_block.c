@@ -52,7 +52,7 @@ void source_blocks_free(struct dcp_source *s)
 
 static struct block *take_block(struct dcp_source *s)
 {
-	mutex_lock(&s->lock);
+	mutex_lock(&s->hand);
 	struct block *b = s->free_list;
 	if (b) {
 		s->free_list = b->next;
@@ -60,7 +60,7 @@ static struct block *take_block(struct dcp_source *s)
 	} else {
 		s->n_blocks++;
 	}
-	mutex_unlock(&s->lock);
+	mutex_unlock(&s->hand);
 	if (!b)
 		b = mem_try(sizeof(*b));
 	if (b)
@@ -81,7 +81,7 @@ static void consumed(struct dcp_source *s, uint32_t connection, uint32_t bytes)
 	}
 }
 
-static bool count_bytes(struct block *b, uint32_t connection, uint32_t bytes)
+static inline bool count_bytes(struct block *b, uint32_t connection, uint32_t bytes)
 {
 	for (uint32_t i = 0; i < b->n_from; i++)
 		if (b->from[i].connection == connection) {
@@ -118,7 +118,7 @@ static void recycle(struct dcp_source *s, struct block *list)
 		b->n_from = 0;
 		b->bytes = 0;
 	}
-	mutex_lock(&s->lock);
+	mutex_lock(&s->hand);
 	while (list) {
 		struct block *b = list, **to = &s->free_list;
 		list = b->next;
@@ -131,7 +131,7 @@ static void recycle(struct dcp_source *s, struct block *list)
 		b->next = *to;
 		*to = b;
 	}
-	mutex_unlock(&s->lock);
+	mutex_unlock(&s->hand);
 	free_blocks(surplus);
 }
 
@@ -148,13 +148,13 @@ static void pause_all(struct dcp_source *s, bool pause)
 void source_pause_over(void *arg)
 {
 	struct dcp_source *s = arg;
-	mutex_lock(&s->lock);
+	mutex_lock(&s->hand);
 	s->paused = false;
-	mutex_unlock(&s->lock);
+	mutex_unlock(&s->hand);
 	pause_all(s, false);
 }
 
-/* Under lock. */
+/* Under hand. */
 static struct block *take_returned(struct dcp_source *s)
 {
 	struct block *list = s->returned;
@@ -166,12 +166,12 @@ static struct block *take_returned(struct dcp_source *s)
 
 void source_take_back(struct dcp_source *s)
 {
-	mutex_lock(&s->lock);
+	mutex_lock(&s->hand);
 	struct block *list = take_returned(s);
 	bool resume = s->paused && s->queued <= source_read_ahead(s) / 2;
 	if (resume)
 		s->paused = false;
-	mutex_unlock(&s->lock);
+	mutex_unlock(&s->hand);
 	recycle(s, list);
 	if (resume) {
 		timer_clear(&s->pause_timer);
@@ -181,18 +181,20 @@ void source_take_back(struct dcp_source *s)
 
 /* ---- filling ---- */
 
-static struct block *block_with_room(struct dcp_source *s)
+static void hand_over(struct dcp_source *s, bool end_of_round);
+
+static inline struct block *block_with_room(struct dcp_source *s)
 {
 	struct block *b = s->fill;
 	if (b && (b->n_events == BLOCK_EVENTS || b->n_cells + PLACE_CELLS + 3 > BLOCK_CELLS))
-		source_flush(s);
+		hand_over(s, false);
 	if (!s->fill)
 		s->fill = take_block(s);
 	return s->fill;
 }
 
 /* The place in b's table; -1 it is full. */
-static int index_of_slab(struct block *b, struct slab *slab)
+static inline int index_of_slab(struct block *b, struct slab *slab)
 {
 	for (uint32_t i = b->n_slabs; i-- > 0;)
 		if (b->slab[i] == slab)
@@ -221,7 +223,7 @@ static const uint8_t *put_aside(struct dcp_source *s, const void *p, size_t len)
 	return to;
 }
 
-static bool same_place(const struct place *a, const struct place *b, bool whole)
+static inline bool same_place(const struct place *a, const struct place *b, bool whole)
 {
 	return a->vb == b->vb && a->epoch == b->epoch && a->flags == b->flags &&
 	       a->uuid == b->uuid &&
@@ -229,7 +231,8 @@ static bool same_place(const struct place *a, const struct place *b, bool whole)
 }
 
 /* False: it is the one before. */
-static bool put_place(struct dcp_source *s, struct block *b, const struct dcp_event *ev, bool whole)
+static inline bool put_place(struct dcp_source *s, struct block *b, const struct dcp_event *ev,
+			     bool whole)
 {
 	struct place now = {
 		.snap_start = ev->pos.snap_start,
@@ -250,12 +253,12 @@ static bool put_place(struct dcp_source *s, struct block *b, const struct dcp_ev
 }
 
 /* Where the event's bytes are: the slab that its connection was read into, or the one at the side. */
-static const uint8_t *bytes_of(struct dcp_source *s, const struct vbucket *v,
-			       const struct dcp_event *ev, struct slab **slab)
+static const uint8_t *find_bytes(struct dcp_source *s, const struct vbucket *v,
+				 const struct dcp_event *ev, struct slab **slab)
 {
 	struct node *n = source_node_of(s, v);
 	*slab = n && n->dcp ? conn_slab(n->dcp) : NULL;
-	if (likely(*slab && ev->packet.len && slab_has(*slab, ev->packet.p)))
+	if (*slab && ev->packet.len && slab_has(*slab, ev->packet.p))
 		return ev->packet.p;
 	const uint8_t *p;
 	if (ev->packet.len) {
@@ -267,6 +270,17 @@ static const uint8_t *bytes_of(struct dcp_source *s, const struct vbucket *v,
 	}
 	*slab = s->side;
 	return p;
+}
+
+static inline const uint8_t *bytes_of(struct dcp_source *s, const struct vbucket *v,
+				      const struct dcp_event *ev, struct slab **slab)
+{
+	const struct block *b = s->fill;
+	if (likely(b && b->n_slabs && slab_has(b->slab[b->n_slabs - 1], ev->packet.p))) {
+		*slab = b->slab[b->n_slabs - 1];
+		return ev->packet.p;
+	}
+	return find_bytes(s, v, ev, slab);
 }
 
 /* Seqnos without an event of one vBucket in a row are one. */
@@ -283,7 +297,7 @@ static void put_advanced(struct block *b, const struct dcp_event *ev, bool whole
 	b->cell[b->n_cells - 1].seqno = ev->pos.seqno;
 }
 
-static bool fits(struct block *b, const struct dcp_event *ev, struct slab *slab, int *index)
+static inline bool fits(struct block *b, const struct dcp_event *ev, struct slab *slab, int *index)
 {
 	*index = slab ? index_of_slab(b, slab) : 0;
 	return *index >= 0 && (!ev->wire_bytes || count_bytes(b, ev->connection, ev->wire_bytes));
@@ -299,7 +313,7 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 		return ERR_NOMEM;
 	struct block *b = block_with_room(s);
 	if (b && !fits(b, ev, slab, &index)) {
-		source_flush(s);
+		hand_over(s, false);
 		b = block_with_room(s);
 		if (b)
 			(void)fits(b, ev, slab, &index);
@@ -348,7 +362,7 @@ static bool append(struct block *to, const struct block *b)
 	return true;
 }
 
-/* Under lock. Returns what is empty now, if anything. */
+/* Under hand. Returns what is empty now, if anything. */
 static struct block *enqueue(struct dcp_source *s, struct block *b)
 {
 	s->queued += b->bytes;
@@ -362,21 +376,20 @@ static struct block *enqueue(struct dcp_source *s, struct block *b)
 	return NULL;
 }
 
-void source_flush(struct dcp_source *s)
+/* The consumer is woken at the end of a round only: woken at once it would take the processor from the rest of it. */
+static void hand_over(struct dcp_source *s, bool end_of_round)
 {
 	struct block *b = s->fill;
-	if (!b || b->n_cells == 0)
-		return;
-	mutex_lock(&s->lock);
-	s->fill = enqueue(s, b);
+	mutex_lock(&s->hand);
+	s->fill = b && b->n_cells ? enqueue(s, b) : b;
 	struct block *list = take_returned(s);
-	bool was_paused = s->paused, wake = s->waited_for;
-	s->waited_for = false;
+	bool was_paused = s->paused, wake = end_of_round && s->waited_for && s->queue_first;
+	s->waited_for &= !wake;
 	s->paused |= s->queued > source_read_ahead(s);
 	bool pause = s->paused;
-	if (s->fd_used && s->queue_first == s->queue_last)
+	if (s->fd_used && s->queue_first && s->queue_first == s->queue_last)
 		notify_set(s->fd);
-	mutex_unlock(&s->lock);
+	mutex_unlock(&s->hand);
 	if (wake)
 		cond_signal(&s->arrived);
 	if (s->fill) {
@@ -389,4 +402,11 @@ void source_flush(struct dcp_source *s)
 		pause_all(s, true);
 	if (pause && !was_paused)
 		timer_set(&s->pause_timer, READ_PAUSE);
+	s->unwoken = !end_of_round;
+}
+
+void source_flush(struct dcp_source *s)
+{
+	if (s->unwoken || (s->fill && s->fill->n_cells))
+		hand_over(s, true);
 }

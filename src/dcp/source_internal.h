@@ -3,8 +3,9 @@
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks), source_poll.c
  * (events out of blocks, acknowledgements), source_observe.c (mitigation).
  *
- * Locks: `lock` guards what is named under it; it is never held while a callback or a store runs. `api` serialises
- * assign, close and commit and is taken before `lock`. Everything else belongs to the I/O thread.
+ * Locks: `lock` and `hand` guard what is named under them; they are never held while a callback or a store runs. `api`
+ * serialises assign, close and commit and is taken before `lock`, `lock` before `hand`. The two are not one because a
+ * consumer that acknowledges one by one has `lock` most of the time. Everything else belongs to the I/O thread.
  */
 #ifndef DCP_SOURCE_INTERNAL_H
 #define DCP_SOURCE_INTERNAL_H
@@ -136,6 +137,7 @@ struct dcp_source {
 	struct slab_pool slabs;
 	struct block *fill;
 	struct place place; /* of what was emitted last, if fill has something */
+	bool unwoken;       /* something was queued without waking the consumer */
 	struct slab *side;  /* for bytes that lie in no connection's slab */
 	size_t side_used;
 	struct timer pause_timer;
@@ -144,12 +146,10 @@ struct dcp_source {
 	uint64_t reconnects;
 	bool observe_armed;
 
-	struct mutex api; /* one assign, commit or close at a time; guards store */
-
-	struct mutex lock;   /* guards all below, and the slots' fields that say so */
-	struct cond changed; /* of anything below but the queue */
+	struct mutex hand;   /* guards what follows: blocks on their way to the consumer and back */
 	struct cond arrived; /* the queue has something, or never will again */
 	bool waited_for;     /* the consumer sleeps */
+	bool ended;          /* failed, too, but seen from here */
 	struct block *queue_first, *queue_last;
 	uint64_t queued;        /* bytes in it */
 	struct block *returned; /* to be given back by the I/O thread */
@@ -158,10 +158,15 @@ struct dcp_source {
 	bool io_woken; /* on account of what was returned */
 	struct block *free_list;
 	uint32_t n_free, n_blocks;
-	struct ack_rings rings;
 	int fd;       /* readable while queue_first */
 	bool fd_used; /* somebody asked for it */
-	bool ready;   /* map and collections are known */
+
+	struct mutex api; /* one assign, commit or close at a time; guards store */
+
+	struct mutex lock;   /* guards all below, and the slots' fields that say so */
+	struct cond changed; /* of anything below but the queue */
+	struct ack_rings rings;
+	bool ready; /* map and collections are known */
 	bool closing, failed;
 	struct err error;      /* failed: why */
 	struct err last_error; /* of a connection */

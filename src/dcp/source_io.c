@@ -13,9 +13,12 @@ void source_fail(struct dcp_source *s, const struct err *why)
 		s->error = *why;
 	}
 	cond_broadcast(&s->changed);
+	mutex_unlock(&s->lock);
+	mutex_lock(&s->hand);
+	s->ended = true;
 	cond_broadcast(&s->arrived);
 	notify_set(s->fd);
-	mutex_unlock(&s->lock);
+	mutex_unlock(&s->hand);
 }
 
 void source_note_error(struct dcp_source *s, const struct err *why)
@@ -149,8 +152,10 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .reconnects = s->reconnects,
 				   .saves = s->saves,
 				   .save_failures = s->save_failures,
-				   .saved_vbuckets = s->saved_vbuckets,
-				   .blocks = s->n_blocks };
+				   .saved_vbuckets = s->saved_vbuckets };
+	mutex_lock(&s->hand);
+	st->blocks = s->n_blocks;
+	mutex_unlock(&s->hand);
 	if (s->map) {
 		st->map_epoch = s->map->epoch;
 		st->map_rev = s->map->rev;

@@ -10,6 +10,7 @@
 #include "dcp/source_internal.h"
 
 #include "base/mem.h"
+#include "dcp/wire_parse.h"
 
 /* ---- blocks ---- */
 
@@ -18,7 +19,7 @@ static bool lent_done(const struct dcp_source *s)
 	return !s->lent || s->lent->at == s->lent->n_cells;
 }
 
-/* Under lock: the consumer is done with what it was lent. True: the I/O thread should look at it now. */
+/* Under hand: the consumer is done with what it was lent. True: the I/O thread should look at it now. */
 static bool give_back(struct dcp_source *s)
 {
 	struct block *b = s->lent;
@@ -33,18 +34,28 @@ static bool give_back(struct dcp_source *s)
 	return wake;
 }
 
+static int why_ended(struct dcp_source *s, struct err *e)
+{
+	mutex_lock(&s->lock);
+	int rc = s->error.code;
+	if (e)
+		*e = s->error;
+	mutex_unlock(&s->lock);
+	return rc;
+}
+
 /* The next block, if one comes in time. 1, 0, the error that ended it all. */
 static int next_block(struct dcp_source *s, nsec deadline, struct err *e)
 {
-	int rc = 0;
 	if (s->lent)
 		source_block_empty(s->lent);
-	mutex_lock(&s->lock);
-	if (s->lent && give_back(s))
+	mutex_lock(&s->hand);
+	bool wake = s->lent && give_back(s);
+	if (wake)
 		loop_wake(s->loop);
-	while (!s->queue_first && !s->failed && deadline != 0) {
+	while (!s->queue_first && !s->ended && deadline != 0) {
 		s->waited_for = true;
-		if (cond_wait_until(&s->arrived, &s->lock, deadline) == 0)
+		if (cond_wait_until(&s->arrived, &s->hand, deadline) == 0)
 			break;
 	}
 	s->waited_for = false;
@@ -55,14 +66,10 @@ static int next_block(struct dcp_source *s, nsec deadline, struct err *e)
 			s->queue_last = NULL;
 		s->queued -= b->bytes;
 		s->lent = b;
-		rc = 1;
-	} else if (s->failed) {
-		rc = s->error.code;
-		if (e)
-			*e = s->error;
 	}
-	mutex_unlock(&s->lock);
-	return rc;
+	bool ended = s->ended;
+	mutex_unlock(&s->hand);
+	return b ? 1 : ended ? why_ended(s, e) : 0;
 }
 
 /* ---- decoding ---- */
@@ -117,10 +124,18 @@ static void read_event(const struct dcp_source *s, const union cell *c, const st
 		return;
 	}
 	struct packet packet;
-	uint64_t seqno;
-	ASSERT(packet_parse(slice_of(p, slab->cap - c->at), PACKET_BODY_MAX, &packet, NULL, NULL) ==
+	struct wire_doc d;
+	bool collections = s->vb_config.collections;
+	ASSERT(packet_view(slice_of(p, slab->cap - c->at), PACKET_BODY_MAX, &packet, NULL, NULL) ==
 	       1);
-	ASSERT(event_of_packet(&packet, s->vb_config.collections, ev, &seqno) == 1);
+	if (likely(c->kind <= DCP_EXPIRATION)) {
+		ASSERT(wire_doc_view(&packet, collections, &d, NULL) == 0);
+		event_take_doc(ev, &d);
+		ev->kind = c->kind;
+	} else {
+		ASSERT(event_of_packet(&packet, collections, ev, &d.seqno) == 1);
+	}
+	uint64_t seqno = d.seqno;
 	ev->vb = at->vb;
 	ev->out_of_order = (at->flags & PLACE_OUT_OF_ORDER) != 0;
 	ev->snapshot_flags = at->flags & ~PLACE_OUT_OF_ORDER;
@@ -224,8 +239,6 @@ static int enrol_all(struct dcp_source *s, size_t n, size_t *kept, struct err *c
 			s->batch[*kept] = *ev;
 		*kept += rc > 0;
 	}
-	if (s->fd_used && !s->queue_first && !s->failed && lent_done(s))
-		notify_clear(s->fd);
 	mutex_unlock(&s->lock);
 	if (rc >= 0)
 		return 0;
@@ -233,6 +246,14 @@ static int enrol_all(struct dcp_source *s, size_t n, size_t *kept, struct err *c
 	if (caller)
 		*caller = e;
 	return rc;
+}
+
+static void clear_fd(struct dcp_source *s)
+{
+	mutex_lock(&s->hand);
+	if (s->fd_used && !s->queue_first && !s->ended && lent_done(s))
+		notify_clear(s->fd);
+	mutex_unlock(&s->hand);
 }
 
 int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e)
@@ -248,22 +269,23 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 			rc = enrol_all(s, n, &kept, e);
 		if (rc < 0)
 			return rc;
+		clear_fd(s);
 	}
 	*out = (struct dcp_batch){ s->batch, kept };
 	return 1;
 }
 int dcp_source_fd(struct dcp_source *s)
 {
-	mutex_lock(&s->lock);
+	mutex_lock(&s->hand);
 	s->fd_used = true;
-	if (s->queue_first || s->failed)
+	if (s->queue_first || s->ended)
 		notify_set(s->fd);
-	mutex_unlock(&s->lock);
+	mutex_unlock(&s->hand);
 	return s->fd;
 }
 
 /* Under lock. Notices when a rollback was acknowledged. */
-static int ack(struct dcp_source *s, const struct dcp_event *ev, bool *rollback)
+static inline int ack(struct dcp_source *s, const struct dcp_event *ev, bool *rollback)
 {
 	if (ev->vb >= s->n_slots || ev->kind == DCP_END)
 		return ERR_NOTFOUND;

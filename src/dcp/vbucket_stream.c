@@ -5,6 +5,7 @@
  * unfinished and the next one begins within it (the server went back to disk), the two are one. */
 #include "dcp/collections.h"
 #include "dcp/vbucket_internal.h"
+#include "dcp/wire_parse.h"
 
 static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 {
@@ -50,19 +51,21 @@ static inline void received(struct vbucket *v, const struct dcp_position *pos)
 		points_add(&v->points, pos->seqno);
 }
 
-static bool skipped(const struct vbucket_config *c, const struct wire_doc *d)
+static inline bool skipped(const struct vbucket_config *c, const struct wire_doc *d)
 {
 	if (d->cas < c->skip_until_cas)
 		return true;
 	for (size_t i = 0; i < c->n_skip_prefix; i++) {
 		struct slice s = c->skip_prefix[i];
-		if (d->key.len >= s.len && memcmp(d->key.p, s.p, s.len) == 0)
+		if (d->key.len >= s.len && d->key.p[0] == s.p[0] &&
+		    memcmp(d->key.p, s.p, s.len) == 0)
 			return true;
 	}
 	return false;
 }
 
-static void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet *p, nsec now)
+static inline void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet *p,
+			   nsec now)
 {
 	ev->vb = v->id;
 	ev->out_of_order = v->oso;
@@ -86,9 +89,9 @@ static void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet
 static void on_doc(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct wire_doc d;
-	struct dcp_event ev = { .kind = (uint8_t)(p->opcode - OP_DCP_MUTATION) };
-	if (wire_doc_parse(p, v->config->collections, &d, NULL) < 0 ||
-	    !place(v, d.seqno, &ev.pos)) {
+	struct dcp_event ev; /* clearing what nobody looks at would cost more than all the rest */
+	ev.kind = (uint8_t)(p->opcode - OP_DCP_MUTATION);
+	if (wire_doc_view(p, v->config->collections, &d, NULL) < 0 || !place(v, d.seqno, &ev.pos)) {
 		vb_violation(v, now);
 		return;
 	}
@@ -195,10 +198,13 @@ void vbucket_on_packet(struct vbucket *v, const struct packet *p, nsec now)
 		return;
 	}
 	uint64_t violations = v->n_violations;
+	if (likely(p->opcode >= OP_DCP_MUTATION && p->opcode <= OP_DCP_EXPIRATION)) {
+		on_doc(v, p, now);
+		if (unlikely(v->n_violations != violations))
+			v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	}
 	switch (p->opcode) {
-	case OP_DCP_MUTATION:
-	case OP_DCP_DELETION:
-	case OP_DCP_EXPIRATION: on_doc(v, p, now); break;
 	case OP_DCP_SYSTEM_EVENT: on_system_event(v, p, now); break;
 	case OP_DCP_SEQNO_ADVANCED: on_advanced(v, p, now); break;
 	case OP_DCP_OSO_SNAPSHOT: on_oso(v, p, now); break;
