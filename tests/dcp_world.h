@@ -29,7 +29,7 @@ struct world {
 	struct fake *fake;
 	struct dcp_source *source;
 	struct dcp_options o;
-	char seed[32];
+	char seed[64];
 	const char *seeds[1];
 	struct seen *seen; /* by vBucket */
 	uint64_t events, rollbacks, ends, duplicates;

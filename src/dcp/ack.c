@@ -180,9 +180,11 @@ int ack_rollback(struct ack_window *w, const struct dcp_position *pos, uint64_t 
 	int rc = ack_push(w, ACK_ROLLBACK, pos, ticket, e);
 	if (rc < 0)
 		return rc;
+	w->rollbacks_told++;
 	for (uint64_t t = w->head; t != *ticket; t++) {
 		struct ack_entry *n = at(w, t);
 		if (n->pos.seqno > pos->seqno) {
+			w->rollbacks_told -= n->kind == ACK_ROLLBACK; /* this one stands for it */
 			n->kind = ACK_VOID;
 			n->done = true;
 		}
@@ -204,6 +206,12 @@ int ack_one(struct ack_window *w, uint64_t ticket, enum ack_kind *was)
 	return pop(w);
 }
 
+bool ack_valid(const struct ack_window *w, uint64_t ticket)
+{
+	return ticket >= w->head && ticket < w->tail &&
+	       w->ring[ticket & (w->cap - 1)].kind != ACK_VOID;
+}
+
 void ack_rewind(struct ack_window *w)
 {
 	for (uint64_t t = w->head; t != w->tail; t++) {
@@ -216,4 +224,22 @@ void ack_rewind(struct ack_window *w)
 		}
 	}
 	(void)pop(w);
+}
+
+void ack_retreat(struct ack_window *w, const struct dcp_position *pos)
+{
+	for (uint64_t t = w->head; t != w->tail; t++) {
+		struct ack_entry *n = at(w, t);
+		if (n->pos.seqno <= pos->seqno)
+			continue;
+		if (n->kind != ACK_ROLLBACK) {
+			n->kind = ACK_VOID;
+			n->done = true;
+		} else {
+			n->pos = *pos;
+		}
+	}
+	(void)pop(w);
+	if (w->mark.seqno > pos->seqno)
+		move_mark(w, pos);
 }

@@ -53,7 +53,7 @@ struct ack_window {
 	struct dcp_position mark;
 	struct points points; /* whole snapshots at or below the mark */
 	uint64_t version;     /* counts moves of the mark */
-	uint64_t rollbacks_acked;
+	uint64_t rollbacks_told, rollbacks_acked;
 };
 
 void ack_init(struct ack_window *w, uint64_t first_ticket, const struct dcp_position *mark,
@@ -77,10 +77,20 @@ int ack_one(struct ack_window *w, uint64_t ticket, enum ack_kind *was);
 /* Everything above the mark is going to be handed out again: voids it. A rollback that is still to be acknowledged
  * stays so, but leads no further than the mark. */
 void ack_rewind(struct ack_window *w);
+/* What lies above pos->seqno comes again, and the mark stands there at most: a restart from now on must not begin above
+ * it. */
+void ack_retreat(struct ack_window *w, const struct dcp_position *pos);
+/* Whether ack_one would take it. */
+bool ack_valid(const struct ack_window *w, uint64_t ticket);
 
 static inline uint64_t ack_open(const struct ack_window *w)
 {
 	return w->tail - w->head;
+}
+
+static inline bool ack_rollback_open(const struct ack_window *w)
+{
+	return w->rollbacks_told != w->rollbacks_acked;
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* conn.h: one connection to a node's data service, logged in and ready: bytes to packets and back, flow control,
  * liveness.
  *
- *	connect ─▶ HELLO, LIST_MECHS ─▶ SASL ... ─▶ SELECT_BUCKET, map, manifest, [DCP_OPEN, controls] ─▶ ready
+ *	connect ─▶ HELLO, error map, LIST_MECHS ─▶ SASL ... ─▶ SELECT_BUCKET, map, manifest, [DCP_OPEN, controls] ─▶ ready
  *	                                                                                                   │
  *	                closed, with the reason  ◀──── any failure, silence, protocol error ───────────────┘
  *
@@ -11,11 +11,15 @@
  * Flow control (DCP): the owner says how many bytes of stream messages were consumed; a fifth of the window at a time
  * is given back. Bytes of another connection must not be given back on this one: conn_id tells them apart.
  *
+ * Statuses that mean that the connection or its login is void (auth_stale, and what the server's error map says so
+ * of) end it here. Answers that the server has packed are unpacked here.
+ *
  * Thread: the loop's.
  */
 #ifndef DCP_CONN_H
 #define DCP_CONN_H
 
+#include "dcp/errormap.h"
 #include "dcp/sasl.h"
 #include "dcp/wire.h"
 #include "net/loop.h"
@@ -25,6 +29,11 @@ struct env;
 struct slab;
 struct slab_pool;
 
+struct map_version {
+	bool is; /* there is one */
+	int64_t epoch, rev;
+};
+
 struct conn_options {
 	struct env *env;
 	const char *user, *password, *bucket;
@@ -33,8 +42,9 @@ struct conn_options {
 	struct scram_cache *cache;
 	const char *agent; /* "weir/0.1" */
 	nsec connect_timeout, noop;
-	bool push_maps;          /* ask for map notifications */
-	struct slab_pool *slabs; /* to read into; NULL: its own */
+	bool push_maps;                  /* ask for map notifications */
+	const struct map_version *known; /* the newest map that the owner has; NULL: none is told */
+	struct slab_pool *slabs;         /* to read into; NULL: its own */
 	/* DCP only */
 	bool dcp;
 	const char *name;           /* of the connection: service:unique; copied */
@@ -42,7 +52,8 @@ struct conn_options {
 	uint32_t window_bytes;      /* 0: no flow control */
 	const char *priority;       /* NULL: the server's default */
 	const char *backfill_order; /* NULL: the server's default */
-	bool change_streams, out_of_order, force_compression, cursor_dropping;
+	bool change_streams, out_of_order, force_compression, cursor_dropping, stream_ids,
+		skip_deletes;
 };
 
 struct conn;
@@ -72,6 +83,10 @@ uint32_t conn_id(const struct conn *c); /* unique in the process, never 0 */
 bool conn_is_ready(const struct conn *c);
 bool conn_has(const struct conn *c, enum hello_feature f);
 const char *conn_host(const struct conn *c);
+uint16_t conn_port(const struct conn *c);
+bool conn_gives_maps(const struct conn *c); /* ready, and the server hands out cluster maps here */
+void conn_ask_map(struct conn *c); /* ready; what is newer than options.known comes to ops.map */
+enum reaction conn_reaction(const struct conn *c, uint16_t status); /* by this server's error map */
 bool conn_control_ok(const struct conn *c, const char *key); /* the server took this control */
 uint64_t conn_unacked_max(const struct conn *c);             /* the most bytes ever outstanding */
 

@@ -62,7 +62,9 @@ static int check_numbers(uint32_t member, uint32_t total, struct err *e)
 
 int membership_static(uint32_t member, uint32_t total, struct membership **out, struct err *e)
 {
-	static const struct membership_ops ops = { fixed_step, nothing_to_leave, fixed_free };
+	static const struct membership_ops ops = { .step = fixed_step,
+						   .leave = nothing_to_leave,
+						   .free = fixed_free };
 	int rc = check_numbers(member, total, e);
 	if (rc < 0)
 		return rc;
@@ -101,7 +103,9 @@ static void told_free(struct membership *m)
 	mem_free(t);
 }
 
-static const struct membership_ops told_ops = { told_step, nothing_to_leave, told_free };
+static const struct membership_ops told_ops = { .step = told_step,
+						.leave = nothing_to_leave,
+						.free = told_free };
 
 int membership_dynamic(struct membership **out, struct err *e)
 {
@@ -233,17 +237,23 @@ static void stateful_free(struct membership *m)
 	mem_free(s);
 }
 
+int membership_host_name(struct env *env, struct buf *out, struct err *e)
+{
+	int rc = read_small(env, "/etc/hostname", out, e);
+	out->len = trim(buf_slice(out)).len;
+	return rc < 0 ? rc : buf_check(out, e);
+}
+
 static int stateful_open(struct stateful *s, const struct statefulset_options *o, struct err *e)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 	int rc = 0;
-	if (o->host)
+	if (!o->host) {
+		rc = membership_host_name(s->env, &text, e);
+	} else {
 		buf_add_str(&text, o->host);
-	else
-		rc = read_small(s->env, "/etc/hostname", &text, e);
-	text.len = trim(buf_slice(&text)).len;
-	if (rc == 0)
 		rc = buf_check(&text, e);
+	}
 	if (rc == 0)
 		rc = cluster_member_of_host(buf_cstr(&text), &s->member, e);
 	if (rc < 0)
@@ -263,7 +273,9 @@ static int stateful_open(struct stateful *s, const struct statefulset_options *o
 int membership_statefulset(const struct statefulset_options *o, struct membership **out,
 			   struct err *e)
 {
-	static const struct membership_ops ops = { stateful_step, nothing_to_leave, stateful_free };
+	static const struct membership_ops ops = { .step = stateful_step,
+						   .leave = nothing_to_leave,
+						   .free = stateful_free };
 	struct stateful *s = mem_try(sizeof(*s));
 	if (!s)
 		return err_nomem(e);

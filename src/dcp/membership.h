@@ -32,6 +32,16 @@ struct membership_info {
 		generation; /* of the group's list; differs when the list does, 0 where the kind has none */
 };
 
+/* One member as this process knows it. */
+struct membership_peer {
+	char id[256];
+	uint32_t member; /* its number; 0: it has shown itself, but is not on the list yet */
+	bool self, leads;
+	int64_t joined_ms; /* ms since 1970, by its own clock; 0 unknown */
+	int64_t seen_ms;   /* its last sign of life, by its own clock; 0 unknown */
+	nsec silent; /* since this process saw its last sign of life; -1 it has not looked yet */
+};
+
 struct membership;
 struct membership_ops {
 	/* 1: *out tells; member 0 is an answer, too. Negative: this can never work (configuration, rights); what may
@@ -39,6 +49,10 @@ struct membership_ops {
 	int (*step)(struct membership *m, struct membership_info *out, nsec *next, struct err *e);
 	void (*leave)(struct membership *m); /* tell the others, as far as that is possible */
 	void (*free)(struct membership *m);
+	/* NULL: a kind without a list. look reads what there is and writes nothing, for somebody who is no member; peers
+	 * tells what the last step or look has seen, in the order of the numbers, at most `room`; how many there are. */
+	int (*look)(struct membership *m, struct err *e);
+	size_t (*peers)(const struct membership *m, struct membership_peer *out, size_t room);
 };
 struct membership {
 	const struct membership_ops *ops;
@@ -58,6 +72,20 @@ static inline void membership_free(struct membership *m)
 {
 	if (m)
 		m->ops->free(m);
+}
+
+static inline bool membership_has_list(const struct membership *m)
+{
+	return m->ops->peers != NULL;
+}
+static inline int membership_look(struct membership *m, struct err *e)
+{
+	return m->ops->look(m, e);
+}
+static inline size_t membership_peers(const struct membership *m, struct membership_peer *out,
+				      size_t room)
+{
+	return m->ops->peers ? m->ops->peers(m, out, room) : 0;
 }
 
 /* ---- kinds ---- */
@@ -81,6 +109,8 @@ struct statefulset_options {
 };
 int membership_statefulset(const struct statefulset_options *o, struct membership **out,
 			   struct err *e);
+/* What /etc/hostname says, without its line end. */
+int membership_host_name(struct env *env, struct buf *out, struct err *e);
 
 /* Leases of a Kubernetes cluster; membership_lease.c has the protocol. Names and ids are lower-case letters, digits,
  * '-' and '.'. The rights needed on leases (coordination.k8s.io): get, list, create, patch, delete. */
@@ -88,7 +118,8 @@ struct lease_options {
 	struct env *env;
 	const char *api;          /* "https://10.0.0.1:443"; NULL: the cluster's own name for it */
 	const char *space, *name; /* namespace and name of the group's Lease */
-	const char *id;           /* this member's, unique in the group: the pod's name */
+	const char *
+		id; /* this member's, unique in the group; NULL: what /etc/hostname says, a pod's name */
 	const char *token_file,
 		*ca_file; /* NULL: the service account's; read at every step: tokens rotate */
 	nsec duration, renew_deadline, retry, timeout; /* 0: 8 s, 5 s, 1 s; of one request: 2 s */
@@ -97,7 +128,8 @@ int membership_lease(const struct lease_options *o, struct membership **out, str
 /* Thread: the one that steps. */
 bool membership_lease_leads(const struct membership *m);
 
-/* Documents of a bucket, laid out as go-dcp's; membership_couchbase.c has the protocol. What it is given must stay. */
+/* Documents of a bucket, laid out as go-dcp's; membership_couchbase.c has the protocol, membership_lil.c the one with a
+ * single document. What it is given must stay. */
 struct documents;
 struct documents_ops {
 	/* 1 there, 0 not, negative. */
@@ -106,6 +138,10 @@ struct documents_ops {
 	/* cas 0: must not be there yet; UINT64_MAX: whatever is there. ERR_CONFLICT. expiry: seconds, 0 never. */
 	int (*put)(struct documents *d, const char *key, struct slice value, uint64_t cas,
 		   uint32_t expiry, struct err *e);
+	/* One field of a document that is there, by its sub-document path (its parent must be there): ERR_NOTFOUND.
+	 * Nobody else's fields are touched. */
+	int (*set_field)(struct documents *d, const char *key, const char *path, struct slice json,
+			 struct err *e);
 	void (*free)(struct documents *d);
 };
 struct documents {
@@ -116,16 +152,17 @@ static inline void documents_free(struct documents *d)
 	if (d)
 		d->ops->free(d);
 }
-struct conn_options;
-int documents_couchbase(const struct conn_options *o, const char *const *seeds, size_t n_seeds,
-			nsec timeout, struct documents **out, struct err *e);
+struct kv_options;
+int documents_couchbase(const struct kv_options *o, struct documents **out, struct err *e);
 
 struct couchbase_members {
 	struct env *env;
 	struct documents *documents; /* owned once it is open */
 	const char *group, *id;      /* id: unique; NULL: drawn at random */
-	nsec interval, tolerance;    /* 0: 10 s, 1 min on top of the interval */
-	uint32_t expiry_s;           /* 0: 120 */
+	bool lil;                    /* one document for all members */
+	nsec interval, tolerance;    /* of heartbeats. 0: 10 s, 1 min on top of the interval */
+	nsec monitor;      /* how often the list is read. 0: 1 s; at most half the tolerance */
+	uint32_t expiry_s; /* of the documents of single members; 0: 120 */
 };
 int membership_couchbase(const struct couchbase_members *o, struct membership **out, struct err *e);
 

@@ -4,16 +4,23 @@
  *	_connector:cbgo:GROUP:instance:ID      {"type":"instance","heartbeatTime":ns,"clusterJoinTime":ns}, with an expiry
  *
  *	every `interval`      write one's own instance
- *	                      read the list; not in it: enter, with a time after all others (by CAS)
- *	                      read the others' instances: one that is gone, or whose CAS this process has seen unchanged for
- *	                      interval + tolerance, is taken off the list (by CAS)
+ *	every `monitor`       read the list; not in it: enter, with a time after all others (by CAS)
  *	                      one's place by join time is one's number
+ *	every `interval`      also read the others' instances: one that is gone, or whose CAS this process has seen unchanged
+ *	                      for interval + tolerance, is taken off the list (by CAS)
  *
- * The list alone gives the numbers, so that all members who have read the same list agree; its CAS is the generation.
- * Clocks of hosts are not compared: a heartbeat's time is for people to read. Whoever takes a dead member off gives its
- * join time to the last one, which thereby takes its number, and nobody else's changes. A member that finds itself taken
- * off has no share until it has entered again. */
-#include "dcp/membership.h"
+ *	                  last sign of life
+ *	this member:           │◀───── tolerance ─────▶│ stops by itself
+ *	the others:            │◀───────── interval + tolerance ────────▶│ take it off
+ *
+ * The list alone gives the numbers, so that all members who have read the same list agree. Clocks of hosts are not
+ * compared: a heartbeat's time is for people to read. Whoever takes a dead member off gives its join time to the last
+ * one, which thereby takes its number, and nobody else's changes.
+ *
+ * A member that finds itself taken off, or that was out of touch for longer than the tolerance (a paused process), has
+ * no share for a step, even if the list gives it the same again: what it held may have been somebody else's meanwhile,
+ * so it has to let go and to claim anew. */
+#include "dcp/membership_instances.h"
 
 #include "base/mem.h"
 #include "doc/json.h"
@@ -23,51 +30,103 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { KEY_ROOM = 256, TRIES = 5, EXPIRY_S = 120 };
+enum { TRIES = 5, EXPIRY_S = 120, TAKEN_OFF = 2 };
 
-struct entry {
-	char key[KEY_ROOM];
-	int64_t joined;
-	uint64_t cas; /* of its instance, as seen last */
-	nsec changed; /* when that was seen first */
-	bool listed;
-};
-
-struct instances {
-	struct membership base;
-	struct env *env;
-	struct documents *doc;
-	char index[KEY_ROOM], own[KEY_ROOM];
-	nsec interval, silence;
-	uint32_t expiry_s;
-	int64_t joined;
-	nsec beaten; /* when the last good heartbeat and look was begun; -1 never */
-	struct membership_info told;
-	struct entry *e; /* sorted by join time while a step runs */
-	size_t n;
-};
-
-static int64_t wall_ns(struct instances *m)
+int64_t instances_wall_ns(struct instances *m)
 {
 	return env_wall_ms(m->env) * NSEC_PER_MS;
 }
 
-static struct entry *entry_of(struct instances *m, struct slice key)
+struct instance *instances_entry(struct instances *m, struct slice key)
 {
 	for (size_t i = 0; i < m->n; i++)
 		if (slice_is(key, m->e[i].key))
 			return &m->e[i];
-	if (m->n == MEMBERS_MAX || key.len >= KEY_ROOM)
+	if (m->n == MEMBERS_MAX || key.len >= INSTANCE_KEY_ROOM)
 		return NULL;
-	struct entry *n = &m->e[m->n++];
-	*n = (struct entry){ .changed = env_mono(m->env) };
+	struct instance *n = &m->e[m->n++];
+	*n = (struct instance){ .changed = env_mono(m->env) };
 	memcpy(n->key, key.p, key.len);
 	return n;
 }
 
+void instances_sign(struct instances *m, struct instance *n, uint64_t sign)
+{
+	n->gone = false;
+	if (n->sign == sign)
+		return;
+	n->sign = sign;
+	n->changed = env_mono(m->env);
+}
+
+/* ---- a document for each member ---- */
+
+static int beat_apart(struct instances *m, struct err *e)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	buf_add_fmt(&text,
+		    "{\"type\":\"instance\",\"heartbeatTime\":%" PRId64
+		    ",\"clusterJoinTime\":%" PRId64 "}",
+		    instances_wall_ns(m), m->joined);
+	int rc = buf_check(&text, e);
+	return rc < 0 ? rc
+		      : m->doc->ops->put(m->doc, m->own, buf_slice(&text), UINT64_MAX, m->expiry_s,
+					 e);
+}
+
+static void read_apart(struct instances *m, struct slice key, const struct value *v)
+{
+	struct instance *n =
+		v->type == BSON_INT64 || v->type == BSON_INT32 ? instances_entry(m, key) : NULL;
+	if (!n)
+		return;
+	n->listed = true;
+	n->joined = v->i64;
+}
+
+static int64_t beat_in(struct slice json)
+{
+	AUTO(buf) struct buf doc = BUF_INIT;
+	if (json_to_bson(json, &doc, NULL, NULL) < 0)
+		return 0;
+	struct value v = bson_get_str(buf_slice(&doc), "heartbeatTime");
+	return v.type == BSON_INT64 ? v.i64 : 0;
+}
+
+static int probe_apart(struct instances *m, struct err *e)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	for (size_t i = 0; i < m->n; i++) {
+		struct instance *n = &m->e[i];
+		uint64_t cas = 0;
+		buf_reset(&text);
+		int rc = m->doc->ops->get(m->doc, n->key, &text, &cas, e);
+		if (rc < 0)
+			return rc;
+		if (rc == 0) {
+			n->gone = n->sign != 0;
+			continue;
+		}
+		n->beat = beat_in(buf_slice(&text));
+		instances_sign(m, n, cas);
+	}
+	return 0;
+}
+
+static void write_apart(struct instances *m, const struct instance *n, struct buf *out)
+{
+	(void)m;
+	buf_add_fmt(out, "\"%s\":%" PRId64, n->key, n->joined);
+}
+
+const struct instances_layout instances_apart = { beat_apart, read_apart, probe_apart,
+						  write_apart };
+
+/* ---- the list ---- */
+
 static int by_time(const void *a, const void *b)
 {
-	const struct entry *x = a, *y = b;
+	const struct instance *x = a, *y = b;
 	if (x->joined != y->joined)
 		return x->joined < y->joined ? -1 : 1;
 	return strcmp(x->key, y->key);
@@ -84,176 +143,217 @@ static void sort_entries(struct instances *m)
 	qsort(m->e, m->n, sizeof(*m->e), by_time);
 }
 
-/* *cas 0: there is none. */
-static int read_list(struct instances *m, uint64_t *cas, struct err *e)
+/* m->cas 0: there is none. */
+static int read_list(struct instances *m, struct err *e)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(buf) struct buf doc = BUF_INIT;
 	struct bson_iter it;
-	int rc = m->doc->ops->get(m->doc, m->index, &text, cas, e);
+	int rc = m->doc->ops->get(m->doc, m->list, &text, &m->cas, e);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < m->n; i++)
 		m->e[i].listed = false;
 	if (rc == 0)
-		*cas = 0;
+		m->cas = 0;
 	if (rc == 1) {
 		rc = json_to_bson(buf_slice(&text), &doc, NULL, e);
 		if (rc < 0)
-			return err_in(e, rc, "the document %s", m->index);
+			return err_in(e, rc, "the document %s", m->list);
 		bson_iter_init(&it, buf_slice(&doc));
-		while (bson_next(&it)) {
-			struct entry *n = it.value.type == BSON_INT64 || it.value.type == BSON_INT32
-						  ? entry_of(m, it.key)
-						  : NULL;
-			if (!n)
-				continue;
-			n->listed = true;
-			n->joined = it.value.i64;
-		}
+		while (bson_next(&it))
+			m->layout->read(m, it.key, &it.value);
 	}
 	sort_entries(m);
 	return 0;
 }
 
-static int write_list(struct instances *m, uint64_t cas, struct err *e)
+static int write_list(struct instances *m, struct err *e)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 	buf_add_byte(&text, '{');
-	for (size_t i = 0; i < m->n; i++)
-		buf_add_fmt(&text, "%s\"%s\":%" PRId64, i ? "," : "", m->e[i].key, m->e[i].joined);
+	for (size_t i = 0; i < m->n; i++) {
+		if (i)
+			buf_add_byte(&text, ',');
+		m->layout->write(m, &m->e[i], &text);
+	}
 	buf_add_byte(&text, '}');
 	int rc = buf_check(&text, e);
-	return rc < 0 ? rc : m->doc->ops->put(m->doc, m->index, buf_slice(&text), cas, 0, e);
+	return rc < 0 ? rc : m->doc->ops->put(m->doc, m->list, buf_slice(&text), m->cas, 0, e);
 }
 
-static int beat(struct instances *m, struct err *e)
+static bool is_own(const struct instances *m, const struct instance *n)
 {
-	AUTO(buf) struct buf text = BUF_INIT;
-	buf_add_fmt(&text,
-		    "{\"type\":\"instance\",\"heartbeatTime\":%" PRId64
-		    ",\"clusterJoinTime\":%" PRId64 "}",
-		    wall_ns(m), m->joined);
-	int rc = buf_check(&text, e);
-	return rc < 0 ? rc
-		      : m->doc->ops->put(m->doc, m->own, buf_slice(&text), UINT64_MAX, m->expiry_s,
-					 e);
+	return strcmp(n->key, m->own) == 0;
 }
 
-static struct entry *self(struct instances *m)
+static struct instance *self(struct instances *m)
 {
 	for (size_t i = 0; i < m->n; i++)
-		if (strcmp(m->e[i].key, m->own) == 0)
+		if (is_own(m, &m->e[i]))
 			return &m->e[i];
 	return NULL;
 }
 
-/* Takes the dead off m->e; 1 some were, 0 none. */
-static int remove_dead(struct instances *m, struct err *e)
+/* The last one takes the place. */
+static void take_off(struct instances *m, size_t i)
 {
-	AUTO(buf) struct buf text = BUF_INIT;
-	int some = 0;
+	int64_t time = m->e[i].joined;
+	m->n--;
+	if (i == m->n)
+		return;
+	m->e[i] = m->e[m->n];
+	m->e[i].joined = time;
+}
+
+static bool take_dead_off(struct instances *m)
+{
+	nsec now = env_mono(m->env);
+	bool some = false;
 	for (size_t i = 0; i < m->n;) {
-		uint64_t cas = 0;
-		struct entry *n = &m->e[i];
-		buf_reset(&text);
-		int rc = strcmp(n->key, m->own) == 0
-				 ? 1
-				 : m->doc->ops->get(m->doc, n->key, &text, &cas, e);
-		if (rc < 0)
-			return rc;
-		nsec now = env_mono(m->env);
-		bool own = strcmp(n->key, m->own) == 0, gone = rc == 0 && n->cas != 0;
-		if (rc == 1 && cas != n->cas) {
-			n->cas = cas;
-			n->changed = now;
-		}
-		if (own || (!gone && now - n->changed <= m->silence)) {
+		const struct instance *n = &m->e[i];
+		if (is_own(m, n) || (!n->gone && now - n->changed <= m->interval + m->tolerance)) {
 			i++;
 			continue;
 		}
-		some = 1;
-		int64_t time = n->joined;
-		m->n--;
-		if (i == m->n)
-			continue;
-		m->e[i] = m->e[m->n];
-		m->e[i].joined = time;
+		take_off(m, i);
+		some = true;
 	}
 	return some;
 }
 
-static void find_self(struct instances *m, uint64_t cas)
+/* Of who is on the list, in which order. */
+static uint64_t list_hash(const struct instances *m)
 {
-	struct entry *me = self(m);
-	m->told = (struct membership_info){ .generation = cas };
-	if (!me)
-		return;
-	m->joined = me->joined;
-	m->told.member = (uint32_t)(me - m->e) + 1;
-	m->told.total = (uint32_t)m->n;
+	uint64_t h = UINT64_C(14695981039346656037);
+	for (size_t i = 0; i < m->n; i++)
+		for (const char *p = m->e[i].key;; p++) {
+			h = (h ^ (uint8_t)*p) * UINT64_C(1099511628211);
+			if (!*p)
+				break;
+		}
+	return h;
 }
 
-/* One reading of the list, and what it leads to. 1: it stood as it was, 0: it was changed; read it again. */
-static int look(struct instances *m, struct err *e)
+static void find_self(struct instances *m)
 {
-	uint64_t cas;
-	int rc = read_list(m, &cas, e);
+	struct instance *me = self(m);
+	m->joined = me->joined;
+	m->told = (struct membership_info){ .member = (uint32_t)(me - m->e) + 1,
+					    .total = (uint32_t)m->n,
+					    .generation = list_hash(m) };
+}
+
+static int enter(struct instances *m, struct err *e)
+{
+	int64_t last = m->n ? m->e[m->n - 1].joined : 0;
+	struct instance *me = instances_entry(m, slice_str(m->own));
+	if (!me)
+		return err_set(e, ERR_LIMIT, "the group has %u members already", MEMBERS_MAX);
+	me->listed = true;
+	me->joined = m->joined = MAX(instances_wall_ns(m), last + 1);
+	return 0;
+}
+
+/* ---- a step ---- */
+
+/* One reading of the list, and what it leads to. 1: it stood as it was, 0: it was changed; read it again. */
+static int look_once(struct instances *m, struct err *e)
+{
+	nsec begun = env_mono(m->env);
+	bool probe = m->probed < 0 || begun - m->probed >= m->interval;
+	int rc = read_list(m, e);
 	if (rc < 0)
 		return rc;
-	bool enter = !self(m);
-	if (enter) {
-		int64_t last = m->n ? m->e[m->n - 1].joined : 0;
-		struct entry *me = entry_of(m, slice_str(m->own));
-		if (!me)
-			return err_set(e, ERR_LIMIT, "the group has %u members already",
-				       MEMBERS_MAX);
-		me->listed = true;
-		me->joined = m->joined = MAX(wall_ns(m), last + 1);
-	}
-	rc = remove_dead(m, e);
+	bool in = self(m) != NULL;
+	if (!in && m->told.member)
+		return TAKEN_OFF;
+	if (!in)
+		rc = enter(m, e);
+	if (rc == 0 && probe && m->layout->probe)
+		rc = m->layout->probe(m, e);
 	if (rc < 0)
 		return rc;
-	if (rc == 0 && !enter) {
-		find_self(m, cas);
+	bool changed = (probe && take_dead_off(m)) || !in;
+	if (!changed) {
+		find_self(m);
+		m->looked = begun;
+		m->ever = true;
+		if (probe)
+			m->probed = begun;
 		return 1;
 	}
-	rc = write_list(m, cas, e);
+	rc = write_list(m, e);
 	return rc == ERR_CONFLICT ? 0 : rc;
 }
 
+static int look_until_settled(struct instances *m, struct err *e)
+{
+	for (int i = 0; i < TRIES; i++) {
+		int rc = look_once(m, e);
+		if (rc != 0)
+			return rc;
+	}
+	return err_set(e, ERR_CONFLICT, "the document %s keeps changing", m->list);
+}
+
+static bool due(const struct instances *m, nsec last, nsec every)
+{
+	return last < 0 || env_mono(m->env) - last >= every;
+}
+
+/* 1, TAKEN_OFF, or an error. */
 static int round_of(struct instances *m, struct err *e)
 {
 	nsec begun = env_mono(m->env);
-	int rc = beat(m, e);
-	if (rc < 0)
-		return rc;
-	for (int i = 0; i < TRIES; i++) {
-		rc = look(m, e);
-		if (rc < 0)
+	if (due(m, m->beaten, m->interval)) {
+		int rc = m->layout->beat(m, e);
+		if (rc == ERR_NOTFOUND) {
+			err_clear(e);
+			m->looked = -1; /* the list says why */
+		} else if (rc < 0) {
 			return rc;
-		if (rc == 1) {
+		} else {
 			m->beaten = begun;
-			return 0;
 		}
 	}
-	return err_set(e, ERR_CONFLICT, "the document %s keeps changing", m->index);
+	int rc = due(m, m->looked, m->monitor) ? look_until_settled(m, e) : 1;
+	if (rc == 1 && m->beaten < 0)
+		m->beaten = begun; /* entering was the first sign of life */
+	return rc;
+}
+
+/* The others wait for longer, from a later moment. */
+static bool in_touch(const struct instances *m)
+{
+	nsec last = MIN(m->beaten, m->looked);
+	return last >= 0 && env_mono(m->env) - last <= m->tolerance;
+}
+
+static nsec next_due(const struct instances *m)
+{
+	nsec at = MIN(m->beaten + m->interval, m->looked + m->monitor);
+	return MAX(at - env_mono(m->env), 0);
 }
 
 static int step(struct membership *base, struct membership_info *out, nsec *next, struct err *e)
 {
 	struct instances *m = container_of(base, struct instances, base);
+	bool had = m->told.member != 0;
 	err_clear(&base->trouble);
-	int rc = round_of(m, &base->trouble);
-	if (rc < 0 && m->beaten < 0 && (rc == ERR_AUTH || rc == ERR_NOTFOUND)) {
+	int rc = had && !in_touch(m) ? TAKEN_OFF : round_of(m, &base->trouble);
+	if (rc < 0 && !m->ever && (rc == ERR_AUTH || rc == ERR_NOTFOUND)) {
 		if (e)
 			*e = base->trouble;
 		return rc;
 	}
-	*next = rc < 0 ? MIN(m->interval, NSEC_PER_SEC) : m->interval;
+	if (rc == TAKEN_OFF) {
+		m->told = (struct membership_info){ 0 };
+		m->looked = m->beaten = -1;
+	}
 	*out = m->told;
-	/* the others wait for `silence`, from a later moment */
-	if (m->beaten < 0 || env_mono(m->env) - m->beaten > m->silence - m->interval)
+	*next = rc < 0 ? MIN(m->interval, NSEC_PER_SEC) : rc == TAKEN_OFF ? 0 : next_due(m);
+	if (!in_touch(m))
 		out->member = out->total = 0;
 	return 1;
 }
@@ -262,20 +362,42 @@ static int step(struct membership *base, struct membership_info *out, nsec *next
 static void leave(struct membership *base)
 {
 	struct instances *m = container_of(base, struct instances, base);
-	uint64_t cas;
 	for (int i = 0; i < TRIES; i++) {
-		if (read_list(m, &cas, NULL) < 0)
+		if (read_list(m, NULL) < 0)
 			return;
-		struct entry *me = self(m);
+		struct instance *me = self(m);
 		if (!me)
 			return;
-		int64_t time = me->joined;
-		*me = m->e[--m->n];
-		if (me != &m->e[m->n])
-			me->joined = time;
-		if (write_list(m, cas, NULL) != ERR_CONFLICT)
+		take_off(m, (size_t)(me - m->e));
+		if (write_list(m, NULL) != ERR_CONFLICT)
 			return;
 	}
+}
+
+static int look(struct membership *base, struct err *e)
+{
+	struct instances *m = container_of(base, struct instances, base);
+	int rc = read_list(m, e);
+	return rc == 0 && m->layout->probe ? m->layout->probe(m, e) : rc;
+}
+
+static size_t peers(const struct membership *base, struct membership_peer *out, size_t room)
+{
+	const struct instances *m = container_of(base, const struct instances, base);
+	for (size_t i = 0; i < MIN(m->n, room); i++) {
+		const struct instance *n = &m->e[i];
+		bool prefixed = strncmp(n->key, m->own, m->prefix) == 0;
+		out[i] = (struct membership_peer){
+			.member = (uint32_t)i + 1,
+			.self = is_own(m, n),
+			.joined_ms = n->joined / NSEC_PER_MS,
+			.seen_ms = n->beat / NSEC_PER_MS,
+			.silent = n->sign ? env_mono(m->env) - n->changed : -1,
+		};
+		(void)snprintf(out[i].id, sizeof(out[i].id), "%s",
+			       n->key + (prefixed ? m->prefix : 0));
+	}
+	return m->n;
 }
 
 static void free_(struct membership *base)
@@ -286,43 +408,55 @@ static void free_(struct membership *base)
 	mem_free(m);
 }
 
+/* ---- opening ---- */
+
+static int draw_id(struct instances *m, char id[33], struct err *e)
+{
+	uint8_t random[16];
+	int rc = env_random(m->env, random, sizeof(random), e);
+	for (size_t i = 0; rc == 0 && i < sizeof(random); i++)
+		(void)snprintf(id + 2 * i, 3, "%02x", random[i]);
+	return rc;
+}
+
 static int name_keys(struct instances *m, const struct couchbase_members *o, struct err *e)
 {
 	char drawn[33];
-	uint8_t random[16];
-	const char *id = o->id;
-	if (!id) {
-		int rc = env_random(m->env, random, sizeof(random), e);
-		if (rc < 0)
-			return rc;
-		for (size_t i = 0; i < sizeof(random); i++)
-			(void)snprintf(drawn + 2 * i, 3, "%02x", random[i]);
-		id = drawn;
-	}
+	const char *id = o->id ? o->id : drawn;
+	int rc = o->id ? 0 : draw_id(m, drawn, e);
+	if (rc < 0)
+		return rc;
 	for (const char *p = id; *p; p++)
 		if ((unsigned char)*p <= ' ' || *p == '"' || *p == '\\' || *p == '`')
 			return err_set(e, ERR_INVALID,
 				       "a member's id has no blanks, quotes or backslashes");
-	int a = snprintf(m->index, KEY_ROOM, "_connector:cbgo:%s:instance:all", o->group);
-	int b = snprintf(m->own, KEY_ROOM, "_connector:cbgo:%s:instance:%s", o->group, id);
-	if (a >= KEY_ROOM - 6 || b >= KEY_ROOM - 6)
+	if (!*id)
+		return err_set(e, ERR_INVALID, "the member's id is empty");
+	int a = snprintf(m->own, INSTANCE_KEY_ROOM, "_connector:cbgo:%s:instance:", o->group);
+	if (a + strlen(id) >= INSTANCE_KEY_ROOM - 6)
 		return err_set(e, ERR_LIMIT, "the group's name and the member's id are too long");
+	(void)snprintf(m->list, INSTANCE_KEY_ROOM, "_connector:cbgo:%s:instance:%s", o->group,
+		       o->lil ? "lil" : "all");
+	m->prefix = o->lil ? 0 : (size_t)a;
+	(void)snprintf(m->own + m->prefix, INSTANCE_KEY_ROOM - m->prefix, "%s", id);
 	return 0;
 }
 
 int membership_couchbase(const struct couchbase_members *o, struct membership **out, struct err *e)
 {
-	static const struct membership_ops ops = { step, leave, free_ };
+	static const struct membership_ops ops = { step, leave, free_, look, peers };
 	struct instances *m = mem_try(sizeof(*m));
 	if (!m)
 		return err_nomem(e);
 	m->base.ops = &ops;
+	m->layout = o->lil ? &instances_lil : &instances_apart;
 	m->env = o->env ? o->env : env_posix();
 	m->interval = o->interval ? o->interval : 10 * NSEC_PER_SEC;
-	m->silence = m->interval + (o->tolerance ? o->tolerance : 60 * NSEC_PER_SEC);
+	m->tolerance = o->tolerance ? o->tolerance : 60 * NSEC_PER_SEC;
+	m->monitor = MIN(o->monitor ? o->monitor : NSEC_PER_SEC, m->tolerance / 2);
 	m->expiry_s = o->expiry_s ? o->expiry_s : EXPIRY_S;
-	m->beaten = -1;
-	m->joined = wall_ns(m);
+	m->beaten = m->looked = m->probed = -1;
+	m->joined = instances_wall_ns(m);
 	m->e = mem_try_array(MEMBERS_MAX + 1, sizeof(*m->e));
 	int rc = m->e ? name_keys(m, o, e) : err_nomem(e);
 	if (rc < 0) {

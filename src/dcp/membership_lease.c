@@ -18,10 +18,12 @@
  *	member:    │◀────── renew_deadline ──────▶│ stops by itself   │
  *	leader:       │◀────────────────── duration ─────────────────▶│ gives its number away
  *
- * A pause of the whole process defeats this as it does every lease; the claims on checkpoints do not mind. */
+ * A process that was paused for longer than its deadline has no number for a step, even if the list still gives it one:
+ * what it held may have been somebody else's meanwhile. What it wrote before it looked, the claims on checkpoints refuse. */
 #include "dcp/membership.h"
 
 #include "base/mem.h"
+#include "doc/iso.h"
 #include "doc/json.h"
 #include "net/http_client.h"
 #include "net/tls.h"
@@ -44,8 +46,9 @@ enum {
 struct peer {
 	char id[MEMBER_ID_MAX + 1];
 	char version[VERSION_MAX + 1];
-	nsec changed; /* when this process saw the version first */
-	bool seen;    /* by the listing that runs */
+	nsec changed;       /* when this process saw the version first */
+	int64_t renewed_ms; /* by its own clock; 0 unknown */
+	bool seen;          /* by the listing that runs */
 };
 
 struct leases {
@@ -375,7 +378,10 @@ static void see_peer(struct leases *l, struct slice lease)
 	struct peer *p = peer_of(l, id);
 	if (!p)
 		return;
+	struct value renewed = field(lease, "spec", "renewTime");
 	p->seen = true;
+	if (renewed.type != BSON_STRING || !iso_parse(value_slice(renewed), &p->renewed_ms))
+		p->renewed_ms = 0;
 	if (strcmp(p->version, version) != 0)
 		p->changed = env_mono(l->env);
 	memcpy(p->version, version, sizeof(version));
@@ -504,6 +510,7 @@ static bool recent(const struct leases *l, nsec sent)
 static int step(struct membership *m, struct membership_info *out, nsec *next, struct err *e)
 {
 	struct leases *l = of(m);
+	bool late = l->told.member && !(recent(l, l->read) && recent(l, l->touched));
 	err_clear(&m->trouble);
 	int rc = round_of(l, &m->trouble);
 	if (rc < 0 && !l->ever && (rc == ERR_AUTH || rc == ERR_NOTFOUND || rc == ERR_ACCESS)) {
@@ -514,9 +521,56 @@ static int step(struct membership *m, struct membership_info *out, nsec *next, s
 	l->leads &= recent(l, l->renewed);
 	*next = l->retry;
 	*out = l->told;
-	if (!recent(l, l->read) || !recent(l, l->touched))
+	if (late || !recent(l, l->read) || !recent(l, l->touched))
 		out->member = out->total = 0;
 	return 1;
+}
+
+static int look(struct membership *m, struct err *e)
+{
+	struct leases *l = of(m);
+	int rc = read_lock(l, e);
+	return rc < 0 ? rc : list_peers(l, e);
+}
+
+static const struct peer *known_peer(const struct leases *l, const char *id)
+{
+	for (size_t i = 0; i < l->n_peers; i++)
+		if (strcmp(l->peer[i].id, id) == 0)
+			return &l->peer[i];
+	return NULL;
+}
+
+static void tell_peer(const struct leases *l, const char *id, uint32_t member,
+		      struct membership_peer *out)
+{
+	const struct peer *p = known_peer(l, id);
+	*out = (struct membership_peer){
+		.member = member,
+		.self = strcmp(id, l->id) == 0,
+		.leads = strcmp(id, l->holder) == 0,
+		.seen_ms = p ? p->renewed_ms : 0,
+		.silent = p ? env_mono(l->env) - p->changed : -1,
+	};
+	(void)snprintf(out->id, sizeof(out->id), "%s", id);
+}
+
+/* The list, and behind it who has shown itself. */
+static size_t peers(const struct membership *m, struct membership_peer *out, size_t room)
+{
+	const struct leases *l = container_of(m, const struct leases, base);
+	size_t n = 0;
+	for (uint32_t i = 0; i < l->n_members; i++, n++)
+		if (n < room)
+			tell_peer(l, l->member[i], i + 1, &out[n]);
+	for (size_t i = 0; i < l->n_peers; i++) {
+		if (is_member(l, l->peer[i].id) || !l->peer[i].seen)
+			continue;
+		if (n < room)
+			tell_peer(l, l->peer[i].id, 0, &out[n]);
+		n++;
+	}
+	return n;
 }
 
 static void leave(struct membership *m)
@@ -564,6 +618,17 @@ static int copy(const char *s, char **out, struct err *e)
 	return *out ? 0 : err_nomem(e);
 }
 
+static int name_self(struct leases *l, const char *id, struct err *e)
+{
+	AUTO(buf) struct buf host = BUF_INIT;
+	int rc = id ? 0 : membership_host_name(l->env, &host, e);
+	if (rc == 0 && !id)
+		id = buf_cstr(&host);
+	if (rc == 0)
+		rc = check_name(id, MEMBER_ID_MAX, "member's id", e);
+	return rc < 0 ? rc : copy(id, &l->id, e);
+}
+
 static int set_up(struct leases *l, const struct lease_options *o, struct err *e)
 {
 	struct tls_options tls = { .ca_file = o->ca_file ? o->ca_file : ACCOUNT "ca.crt" };
@@ -571,7 +636,7 @@ static int set_up(struct leases *l, const struct lease_options *o, struct err *e
 	if (rc == 0)
 		rc = check_name(o->name, 63, "name of the Lease", e);
 	if (rc == 0)
-		rc = check_name(o->id, MEMBER_ID_MAX, "member's id", e);
+		rc = name_self(l, o->id, e);
 	if (rc == 0 && l->renew_deadline >= l->duration)
 		rc = err_set(e, ERR_INVALID,
 			     "the renew deadline must be shorter than the lease's duration");
@@ -585,15 +650,13 @@ static int set_up(struct leases *l, const struct lease_options *o, struct err *e
 	if (rc == 0)
 		rc = copy(o->name, &l->name, e);
 	if (rc == 0)
-		rc = copy(o->id, &l->id, e);
-	if (rc == 0)
 		rc = copy(o->api ? o->api : "https://kubernetes.default.svc", &l->api, e);
 	if (rc == 0)
 		rc = copy(o->token_file ? o->token_file : ACCOUNT "token", &l->token_file, e);
 	return rc < 0 ? rc : http_client_new(&tls, &l->http, e);
 }
 
-static const struct membership_ops ops = { step, leave, free_ };
+static const struct membership_ops ops = { step, leave, free_, look, peers };
 
 int membership_lease(const struct lease_options *o, struct membership **out, struct err *e)
 {

@@ -10,17 +10,19 @@
 struct membership_run {
 	struct membership_run_options o;
 	struct thread thread;
-	struct mutex lock; /* guards stop, woken, status */
+	struct mutex lock; /* guards stop, woken, status, peer */
 	struct cond changed;
 	bool stop, woken;
 	struct membership_status status;
+	struct membership_peer *peer;
+	size_t n_peers;
 	/* the thread's */
 	struct handover h;
 	uint16_t *vb; /* the set */
 	size_t n;
 	bool *held, *flags;
 	bool again;
-	nsec again_at;
+	nsec step_at, again_at;
 };
 
 static void note(struct membership_run *r, const struct err *e, bool over)
@@ -45,12 +47,14 @@ static void release_gone(struct membership_run *r)
 	}
 }
 
+/* What was fenced while it was let go is let go by now: it is tried again at once. */
 static void give(struct membership_run *r)
 {
 	struct err e = ERR_INIT;
+	bool first = !r->again;
 	int rc = r->o.assign(r->o.arg, r->vb, r->n, &e);
 	r->again = rc < 0;
-	r->again_at = env_mono(r->o.env) + RETRY_AFTER;
+	r->again_at = env_mono(r->o.env) + (first && rc == ERR_FENCED ? 0 : RETRY_AFTER);
 	if (rc < 0) {
 		note(r, &e, false);
 		return;
@@ -86,39 +90,62 @@ static nsec hand_over(struct membership_run *r)
 	return due;
 }
 
-/* One step, and what follows from it; when to come again. */
-static nsec turn(struct membership_run *r, nsec *step_at)
+static void copy_peers(struct membership_run *r)
+{
+	size_t n = membership_peers(r->o.membership, NULL, 0);
+	struct membership_peer *peer = mem_try_array(n + 1, sizeof(*peer));
+	if (!peer)
+		return; /* the older copy stays */
+	n = membership_peers(r->o.membership, peer, n);
+	mutex_lock(&r->lock);
+	struct membership_peer *old = r->peer;
+	r->peer = peer;
+	r->n_peers = n;
+	mutex_unlock(&r->lock);
+	mem_free(old);
+}
+
+static void step(struct membership_run *r)
 {
 	struct membership_info info = { 0 };
 	struct err e = ERR_INIT;
-	nsec next = RETRY_AFTER, now = env_mono(r->o.env);
-	if (now >= *step_at) {
-		int rc = membership_step(r->o.membership, &info, &next, &e);
-		now = env_mono(r->o.env);
-		*step_at = now + next;
-		note(r, rc < 0 ? &e : &r->o.membership->trouble, rc < 0);
-		if (handover_see(&r->h, &info, now, &e) < 0)
-			note(r, &e, false);
-		mutex_lock(&r->lock);
-		r->status.info = info;
-		mutex_unlock(&r->lock);
-	}
+	nsec next = RETRY_AFTER;
+	int rc = membership_step(r->o.membership, &info, &next, &e);
+	nsec now = env_mono(r->o.env);
+	r->step_at = now + next;
+	note(r, rc < 0 ? &e : &r->o.membership->trouble, rc < 0);
+	if (handover_see(&r->h, &info, now, &e) < 0)
+		note(r, &e, false);
+	if (membership_has_list(r->o.membership))
+		copy_peers(r);
+	mutex_lock(&r->lock);
+	r->status.info = info;
+	mutex_unlock(&r->lock);
+}
+
+/* One step, and what follows from it; when to come again. */
+static nsec turn(struct membership_run *r)
+{
+	if (env_mono(r->o.env) >= r->step_at)
+		step(r);
 	nsec due = hand_over(r), look = env_mono(r->o.env) + LOOK_AFTER;
-	nsec until = r->o.claims ? MIN(*step_at, look) : *step_at;
+	nsec until = r->o.claims ? MIN(r->step_at, look) : r->step_at;
+	mutex_lock(&r->lock);
+	r->status.settled = r->status.info.member && due < 0;
+	mutex_unlock(&r->lock);
 	return due >= 0 ? MIN(until, due) : until;
 }
 
 static void *run(void *arg)
 {
 	struct membership_run *r = arg;
-	nsec step_at = 0;
 	mutex_lock(&r->lock);
 	while (!r->stop) {
 		if (r->woken)
-			step_at = 0;
+			r->step_at = 0;
 		r->woken = false;
 		mutex_unlock(&r->lock);
-		nsec until = turn(r, &step_at);
+		nsec until = turn(r);
 		mutex_lock(&r->lock);
 		while (!r->stop && !r->woken && env_mono(r->o.env) < until)
 			(void)cond_wait_until(&r->changed, &r->lock, until);
@@ -136,9 +163,19 @@ static void run_free(struct membership_run *r)
 	mem_free(r->vb);
 	mem_free(r->held);
 	mem_free(r->flags);
+	mem_free(r->peer);
 	mutex_done(&r->lock);
 	cond_done(&r->changed);
 	mem_free(r);
+}
+
+static int first_turn(struct membership_run *r, struct err *e)
+{
+	(void)turn(r);
+	int rc = r->again || r->status.over ? r->status.error.code : 0;
+	if (rc && e)
+		*e = r->status.error;
+	return rc;
 }
 
 int membership_run_start(const struct membership_run_options *o, struct membership_run **out,
@@ -159,6 +196,8 @@ int membership_run_start(const struct membership_run_options *o, struct membersh
 	int rc = r->vb && r->held && r->flags ? 0 : err_nomem(e);
 	if (rc == 0)
 		rc = handover_init(&r->h, o->how, o->n_vbuckets, o->delay, e);
+	if (rc == 0 && o->fixed)
+		rc = first_turn(r, e);
 	if (rc == 0)
 		rc = thread_start(&r->thread, "weir-member", run, r, e);
 	if (rc < 0) {
@@ -195,4 +234,19 @@ void membership_run_status(struct membership_run *r, struct membership_status *o
 	mutex_lock(&r->lock);
 	*out = r->status;
 	mutex_unlock(&r->lock);
+}
+
+int membership_run_peers(struct membership_run *r, struct membership_peer **out, size_t *n,
+			 struct err *e)
+{
+	int rc = 0;
+	mutex_lock(&r->lock);
+	*n = r->n_peers;
+	*out = r->n_peers ? mem_try_array(r->n_peers, sizeof(**out)) : NULL;
+	if (*out)
+		memcpy(*out, r->peer, r->n_peers * sizeof(**out));
+	else if (r->n_peers)
+		rc = err_nomem(e);
+	mutex_unlock(&r->lock);
+	return rc;
 }

@@ -4,7 +4,8 @@
  *	  ▲                        ▲                                                        │
  *	  └── `next`, wake ────────┴──── what was fenced meanwhile leaves, and comes later ─┘
  *
- * An assignment that fails (the checkpoints cannot be read) is tried again each second.
+ * An assignment that fails (the checkpoints cannot be read) is tried again each second. Of a fixed group the first one
+ * is made before start returns, and its error is start's.
  *
  * Thread: any.
  */
@@ -20,6 +21,7 @@ struct membership_run_options {
 	uint32_t n_vbuckets;
 	enum spread how;
 	nsec delay;
+	bool fixed; /* the membership tells at its first step, and for good */
 	int (*assign)(void *arg, const uint16_t *vb, size_t n, struct err *e);
 	void *arg;
 };
@@ -34,9 +36,13 @@ struct membership_status {
 	struct membership_info info;
 	uint32_t n_held;
 	uint64_t changes; /* assignments made */
+	bool settled;     /* it has a number, and nothing is to come or to go */
 	struct err error; /* what went wrong last; code 0: nothing */
 	bool over;        /* the error is one that cannot pass */
 };
 void membership_run_status(struct membership_run *r, struct membership_status *out);
+/* The list as the last step saw it: a copy, to be freed with mem_free; *n 0, *out NULL: the kind has none. ERR_NOMEM. */
+int membership_run_peers(struct membership_run *r, struct membership_peer **out, size_t *n,
+			 struct err *e);
 
 #endif

@@ -11,13 +11,18 @@
 static const struct slice metadata_keys[] = { { (const uint8_t *)"_connector:cbgo:", 16 },
 					      { (const uint8_t *)"_txn:", 5 } };
 
-static void hook(struct dcp_source *s, enum dcp_hook h)
+static void hook(struct dcp_source *s, enum dcp_hook h, const uint16_t *vb, size_t n)
 {
 	if (s->o.hook)
-		s->o.hook(s->o.hook_arg, h);
+		s->o.hook(s->o.hook_arg, h, vb, n);
 }
 
 /* ---- opening ---- */
+
+static bool one_of(const char *text, const char *a, const char *b, const char *c)
+{
+	return !text || strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
+}
 
 static int check_options(const struct dcp_options *o, struct err *e)
 {
@@ -29,7 +34,32 @@ static int check_options(const struct dcp_options *o, struct err *e)
 		return err_set(e, ERR_INVALID, "no group name");
 	if (o->scope && *o->scope == '\0')
 		return err_set(e, ERR_INVALID, "an empty scope name");
+	if (!one_of(o->priority, "low", "medium", "high"))
+		return err_set(e, ERR_INVALID, "'%s' is no priority: low, medium or high",
+			       o->priority);
+	if (!one_of(o->backfill_order, "round-robin", "sequential", "sequential"))
+		return err_set(e, ERR_INVALID,
+			       "'%s' is no order of backfills: round-robin or sequential",
+			       o->backfill_order);
 	return 0;
+}
+
+static bool seeds_want_tls(const struct dcp_options *o)
+{
+	for (size_t i = 0; i < o->n_seeds; i++)
+		if (seed_wants_tls(o->seeds[i]))
+			return true;
+	return false;
+}
+
+static uint32_t open_flags(const struct dcp_options *o)
+{
+	uint32_t flags = o->xattrs ? DCP_OPEN_XATTRS : 0u;
+	if (o->no_value_datatype) /* the two exclude each other */
+		flags |= DCP_OPEN_NO_VALUE_DATATYPE;
+	else if (o->no_value)
+		flags |= DCP_OPEN_NO_VALUE;
+	return flags;
 }
 
 static void fill_defaults(struct dcp_source *s)
@@ -63,15 +93,21 @@ static void fill_defaults(struct dcp_source *s)
 		.connect_timeout = o->connect_timeout,
 		.noop = o->noop,
 		.push_maps = true,
-		.open_flags =
-			(o->xattrs ? DCP_OPEN_XATTRS : 0u) | (o->no_value ? DCP_OPEN_NO_VALUE : 0u),
+		.known = &s->map_version,
+		.open_flags = open_flags(o),
 		.window_bytes = o->window_bytes,
 		.priority = o->priority,
+		.backfill_order = o->backfill_order,
 		.change_streams = o->change_streams,
 		.out_of_order = o->out_of_order,
+		.stream_ids = o->stream_id != 0,
+		.skip_deletes = o->skip_deletes,
+		.cursor_dropping = o->cursor_dropping,
+		.force_compression = o->force_compression,
 	};
 	s->vb_config = (struct vbucket_config){
 		.stream_flags = STREAM_ACTIVE_ONLY | (o->ignore_purged ? STREAM_IGNORE_PURGED : 0u),
+		.stream_id = o->stream_id,
 		.system_events = o->system_events,
 		.rollback_unacked = o->rollback_unacked,
 		.skip_until_cas =
@@ -134,6 +170,7 @@ static void free_source(struct dcp_source *s)
 	mutex_done(&s->lock);
 	mutex_done(&s->hand);
 	mutex_done(&s->api);
+	mutex_done(&s->assigning);
 	cond_done(&s->changed);
 	cond_done(&s->arrived);
 	mem_free(s);
@@ -152,15 +189,18 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->lock);
 	mutex_init(&s->hand);
 	mutex_init(&s->api);
+	mutex_init(&s->assigning);
 	cond_init(&s->changed);
 	cond_init(&s->arrived);
 	slab_pool_init(&s->slabs, READ_SLAB, SLABS_KEEP);
 	s->batch = mem_try_array(BLOCK_EVENTS, sizeof(*s->batch));
 	if (!s->batch)
 		rc = err_nomem(e);
-	if (rc == 0 && o->tls)
-		rc = tls_new(o->tls, &s->tls, e);
+	if (rc == 0 && (o->tls || seeds_want_tls(o)))
+		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
 	fill_defaults(s);
+	if (rc == 0)
+		rc = source_read_seeds(s, e);
 	if (rc == 0)
 		rc = notify_open(&s->fd, e);
 	if (rc == 0)
@@ -207,7 +247,10 @@ static void gather(struct dcp_source *s, struct gathered *g)
 	g->n = 0;
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
-		if (!slot->owned || slot->w.version == slot->saved_version)
+		if (!slot->owned)
+			continue;
+		g->rollbacks |= slot->retreat || slot->w.rollbacks_acked > slot->rollbacks_released;
+		if (slot->w.version == slot->saved_version)
 			continue;
 		struct checkpoint *c = &g->cp[g->n];
 		*c = (struct checkpoint){ .vb = (uint16_t)i,
@@ -216,7 +259,6 @@ static void gather(struct dcp_source *s, struct gathered *g)
 					  .points = slot->w.points };
 		(void)snprintf(c->bucket_uuid, sizeof(c->bucket_uuid), "%s", s->map->uuid);
 		g->version[g->n++] = slot->w.version;
-		g->rollbacks |= slot->w.rollbacks_acked > slot->rollbacks_released;
 	}
 }
 
@@ -235,12 +277,14 @@ static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	struct slot *slot = &s->slot[vb];
 	slot->owned = false;
 	slot->fenced = s->fences = true;
+	slot->held = false;
 	ack_done(&slot->w);
 	mutex_unlock(&s->lock);
 	loop_wake(s->loop);
 }
 
-static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, const struct err *e)
+static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, nsec took,
+		       const struct err *e)
 {
 	mutex_lock(&s->lock);
 	for (size_t i = 0; rc == 0 && i < g->n; i++)
@@ -248,6 +292,10 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, c
 	s->saves += rc == 0 && g->n;
 	s->saved_vbuckets += rc == 0 ? g->n : 0;
 	s->save_failures += rc < 0;
+	if (rc == 0 && g->n) {
+		s->last_save_vbuckets = (uint32_t)g->n;
+		s->last_save_took = took;
+	}
 	if (rc < 0)
 		s->last_error = *e;
 	bool release = rc == 0 && g->rollbacks;
@@ -264,6 +312,7 @@ static int save_dirty(struct dcp_source *s, struct err *caller)
 	struct gathered g = { .cp = mem_try_array(s->n_slots + 1, sizeof(*g.cp)),
 			      .version = mem_try_array(s->n_slots + 1, sizeof(*g.version)) };
 	int rc = g.cp && g.version ? 0 : err_nomem(&e);
+	nsec started = env_mono(s->env);
 	if (rc == 0) {
 		mutex_lock(&s->lock);
 		gather(s, &g);
@@ -275,7 +324,7 @@ static int save_dirty(struct dcp_source *s, struct err *caller)
 			err_clear(&e);
 		}
 	}
-	note_saved(s, &g, rc, &e);
+	note_saved(s, &g, rc, env_mono(s->env) - started, &e);
 	mem_free(g.cp);
 	mem_free(g.version);
 	if (rc == 0 && fenced.code) {
@@ -325,22 +374,42 @@ int dcp_source_commit(struct dcp_source *s, struct err *e)
 	return rc;
 }
 
-/* ---- assigning ---- */
-
-static int load_checkpoints(struct dcp_source *s, struct checkpoint *cp, size_t n, struct err *e)
+/* Under api. */
+static int clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
 {
-	if (!s->o.store)
-		return 0;
-	return checkpoint_load(s->o.store, cp, n, e);
+	for (size_t i = 0; i < n; i++) {
+		if (vb[i] >= s->n_slots)
+			return err_set(e, ERR_INVALID, "there is no vBucket %u", vb[i]);
+		mutex_lock(&s->lock);
+		bool owned = s->slot[vb[i]].owned;
+		mutex_unlock(&s->lock);
+		if (owned)
+			return err_set(e, ERR_INVALID, "vBucket %u is assigned", vb[i]);
+	}
+	return checkpoint_clear(s->o.store, vb, n, e);
 }
 
-static void carry_out(struct dcp_source *s, const uint16_t *vb, const struct checkpoint *cp,
-		      size_t n)
+int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
+{
+	if (!s->o.store)
+		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
+	mutex_lock(&s->api);
+	int rc = clear(s, vb, n, e);
+	mutex_unlock(&s->api);
+	return rc;
+}
+
+/* ---- assigning ---- */
+
+/* On the I/O thread: first the ones stop, then the others start. */
+static void carry_out(struct dcp_source *s, const uint16_t *stop, size_t n_stop,
+		      const struct checkpoint *start, size_t n_start)
 {
 	mutex_lock(&s->lock);
-	s->command_vb = vb;
-	s->command_cp = cp;
-	s->command_n = n;
+	s->command_stop = stop;
+	s->command_n_stop = n_stop;
+	s->command_start = start;
+	s->command_n_start = n_start;
 	s->command_done = false;
 	s->command = true;
 	mutex_unlock(&s->lock);
@@ -351,59 +420,200 @@ static void carry_out(struct dcp_source *s, const uint16_t *vb, const struct che
 	mutex_unlock(&s->lock);
 }
 
-/* What left takes no acknowledgements any more; its last ones are saved. */
+/* What leaves: stopped, its last acknowledgements saved, and from then on it takes none. */
 static int let_go(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
 {
+	if (n == 0)
+		return 0;
+	hook(s, DCP_BEFORE_STREAM_STOP, vb, n);
+	carry_out(s, vb, n, NULL, 0);
+	mutex_lock(&s->api);
 	int rc = s->o.store ? save_dirty(s, e) : 0;
-	bool *kept = mem_try_array(s->n_slots + 1, sizeof(*kept));
-	if (!kept)
-		return err_nomem(e);
-	for (size_t i = 0; i < n; i++)
-		kept[vb[i]] = true;
 	mutex_lock(&s->lock);
-	for (uint32_t i = 0; i < s->n_slots; i++) {
-		struct slot *slot = &s->slot[i];
-		if (!slot->owned || kept[i])
-			continue;
-		slot->owned = false;
-		ack_done(&slot->w);
+	for (size_t i = 0; i < n; i++) {
+		struct slot *slot = &s->slot[vb[i]];
+		if (slot->owned)
+			ack_done(&slot->w);
+		slot->owned = slot->held = false;
 	}
 	mutex_unlock(&s->lock);
-	mem_free(kept);
+	mutex_unlock(&s->api);
+	hook(s, DCP_AFTER_STREAM_STOP, vb, n);
 	return rc;
 }
 
-static int assign(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
+static void begin(struct dcp_source *s, const uint16_t *vb, const struct checkpoint *cp, size_t n)
 {
-	struct checkpoint *cp = mem_try_array(n + 1, sizeof(*cp));
-	if (!cp)
-		return err_nomem(e);
+	if (n == 0)
+		return;
+	hook(s, DCP_BEFORE_STREAM_START, vb, n);
+	mutex_lock(&s->lock);
 	for (size_t i = 0; i < n; i++)
-		cp[i].vb = vb[i];
-	int rc = load_checkpoints(s, cp, n, e);
-	if (rc == 0) {
-		hook(s, DCP_BEFORE_STREAM_START);
-		carry_out(s, vb, cp, n);
-		rc = let_go(s, vb, n, e);
-		hook(s, DCP_AFTER_STREAM_START);
+		s->slot[vb[i]].held = true;
+	mutex_unlock(&s->lock);
+	carry_out(s, NULL, 0, cp, n);
+	hook(s, DCP_AFTER_STREAM_START, vb, n);
+}
+
+static const struct checkpoint *place_given(const struct dcp_source *s, uint16_t vb)
+{
+	for (size_t i = 0; i < s->o.n_start_at; i++)
+		if (s->o.start_at[i].vb == vb)
+			return &s->o.start_at[i];
+	return NULL;
+}
+
+/* From the store, and for what it does not know from what the caller gave. */
+static int load_checkpoints(struct dcp_source *s, struct checkpoint *cp, size_t n, struct err *e)
+{
+	if (s->o.store && n) {
+		mutex_lock(&s->api);
+		int rc = checkpoint_load(s->o.store, cp, n, e);
+		mutex_unlock(&s->api);
+		if (rc < 0)
+			return rc;
 	}
-	mem_free(cp);
+	for (size_t i = 0; s->o.n_start_at && i < n; i++) {
+		const struct checkpoint *given = cp[i].found ? NULL : place_given(s, cp[i].vb);
+		if (given) {
+			cp[i] = *given;
+			cp[i].found = true;
+		}
+	}
+	return 0;
+}
+
+/* What an assignment changes. */
+struct change {
+	uint16_t *leave, *come;
+	size_t n_leave, n_come;
+	struct checkpoint *cp; /* of what comes */
+};
+
+static void change_done(struct change *c)
+{
+	mem_free(c->leave);
+	mem_free(c->come);
+	mem_free(c->cp);
+}
+
+static int change_of(struct dcp_source *s, const uint16_t *vb, size_t n, struct change *c,
+		     struct err *e)
+{
+	size_t room = (size_t)s->n_slots + 1;
+	bool *wanted = mem_try_array(room, sizeof(*wanted));
+	*c = (struct change){ .leave = mem_try_array(room, sizeof(*c->leave)),
+			      .come = mem_try_array(room, sizeof(*c->come)),
+			      .cp = mem_try_array(room, sizeof(*c->cp)) };
+	if (!wanted || !c->leave || !c->come || !c->cp) {
+		mem_free(wanted);
+		return err_nomem(e);
+	}
+	for (size_t i = 0; i < n; i++)
+		wanted[vb[i]] = true;
+	mutex_lock(&s->lock);
+	for (uint32_t i = 0; i < s->n_slots; i++) {
+		bool held = s->slot[i].held;
+		if (held && !wanted[i])
+			c->leave[c->n_leave++] = (uint16_t)i;
+		else if (!held && wanted[i])
+			c->come[c->n_come++] = (uint16_t)i;
+	}
+	mutex_unlock(&s->lock);
+	for (size_t i = 0; i < c->n_come; i++)
+		c->cp[i].vb = c->come[i];
+	mem_free(wanted);
+	return 0;
+}
+
+static int make_change(struct dcp_source *s, const struct change *c, bool rebalance, struct err *e)
+{
+	if (rebalance)
+		hook(s, DCP_BEFORE_REBALANCE_START, c->leave, c->n_leave);
+	int rc = let_go(s, c->leave, c->n_leave, e);
+	if (rebalance) {
+		hook(s, DCP_AFTER_REBALANCE_START, c->leave, c->n_leave);
+		hook(s, DCP_BEFORE_REBALANCE_END, c->come, c->n_come);
+	}
+	begin(s, c->come, c->cp, c->n_come);
+	if (rebalance) {
+		hook(s, DCP_AFTER_REBALANCE_END, c->come, c->n_come);
+		mutex_lock(&s->lock);
+		s->rebalances++;
+		mutex_unlock(&s->lock);
+	}
 	return rc;
 }
 
 int dcp_source_assign(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
 {
+	struct change c;
 	for (size_t i = 0; i < n; i++)
 		if (vb[i] >= s->n_slots)
 			return err_set(e, ERR_INVALID, "there is no vBucket %u, only 0 to %u",
 				       vb[i], s->n_slots - 1);
-	hook(s, DCP_BEFORE_REBALANCE_START);
+	mutex_lock(&s->assigning);
+	int rc = change_of(s, vb, n, &c, e);
+	if (rc == 0)
+		rc = load_checkpoints(s, c.cp, c.n_come, e);
+	if (rc == 0 && c.n_leave + c.n_come > 0) {
+		rc = make_change(s, &c, s->assigned_before, e);
+		s->assigned_before = true;
+	}
+	change_done(&c);
+	mutex_unlock(&s->assigning);
+	return rc;
+}
+
+/* ---- seeking ---- */
+
+static int all_held(struct dcp_source *s, const struct checkpoint *cp, size_t n, struct err *e)
+{
+	int rc = 0;
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		if (cp[i].vb >= s->n_slots || !s->slot[cp[i].vb].held)
+			rc = err_set(e, ERR_NOTFOUND, "vBucket %u is not assigned", cp[i].vb);
+	mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* A place without a branch is saved once the stream has told which one it is. */
+static int save_places(struct dcp_source *s, struct checkpoint *cp, size_t n, struct err *e)
+{
+	int rc = 0;
+	if (!s->o.store)
+		return 0;
 	mutex_lock(&s->api);
-	hook(s, DCP_AFTER_REBALANCE_START);
-	int rc = assign(s, vb, n, e);
-	hook(s, DCP_BEFORE_REBALANCE_END);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		(void)snprintf(cp[i].bucket_uuid, sizeof(cp[i].bucket_uuid), "%s", s->map->uuid);
+		if (!cp[i].any_branch)
+			rc = checkpoint_save(s->o.store, &cp[i], 1, e);
+	}
 	mutex_unlock(&s->api);
-	hook(s, DCP_AFTER_REBALANCE_END);
+	return rc;
+}
+
+int dcp_source_seek(struct dcp_source *s, struct checkpoint *cp, size_t n, struct err *e)
+{
+	uint16_t *vb = mem_try_array(n + 1, sizeof(*vb));
+	if (!vb)
+		return err_nomem(e);
+	mutex_lock(&s->assigning);
+	int rc = all_held(s, cp, n, e);
+	if (rc == 0) {
+		for (size_t i = 0; i < n; i++) {
+			vb[i] = cp[i].vb;
+			cp[i].found = true;
+		}
+		rc = let_go(s, vb, n, e);
+		int saved = save_places(s, cp, n, rc == 0 ? e : NULL);
+		rc = rc < 0 ? rc : saved;
+		if (rc != ERR_FENCED && saved != ERR_FENCED)
+			begin(s, vb, cp, n);
+	}
+	mutex_unlock(&s->assigning);
+	mem_free(vb);
 	return rc;
 }
 
@@ -425,15 +635,43 @@ int dcp_source_assign_share(struct dcp_source *s, uint32_t member, uint32_t tota
 
 int dcp_source_close(struct dcp_source *s, struct err *e)
 {
+	struct change c;
 	if (!s)
 		return 0;
-	hook(s, DCP_BEFORE_STREAM_STOP);
-	mutex_lock(&s->api);
-	carry_out(s, NULL, NULL, 0);
-	int rc = let_go(s, NULL, 0, e);
-	mutex_unlock(&s->api);
-	hook(s, DCP_AFTER_STREAM_STOP);
+	mutex_lock(&s->assigning);
+	int rc = change_of(s, NULL, 0, &c, e);
+	if (rc < 0 && s->o.store)
+		(void)dcp_source_commit(s, NULL);
+	int left = let_go(s, c.leave, c.n_leave, rc == 0 ? e : NULL);
+	change_done(&c);
+	mutex_unlock(&s->assigning);
 	free_source(s);
+	return rc < 0 ? rc : left;
+}
+
+int dcp_source_wait_open(struct dcp_source *s, nsec wait, struct err *e)
+{
+	enum { LOOK_MS = 50 }; /* the I/O thread has to look at least once */
+	nsec deadline = wait < 0 ? -1 : env_mono(s->env) + MAX(wait, LOOK_MS * NSEC_PER_MS);
+	int rc = 0;
+	mutex_lock(&s->lock);
+	s->open_waiters++;
+	s->all_open = false;
+	mutex_unlock(&s->lock);
+	loop_wake(s->loop); /* it looks at once, and as often as something changes */
+	mutex_lock(&s->lock);
+	while (!s->all_open && !s->failed)
+		if (cond_wait_until(&s->changed, &s->lock, deadline) == 0)
+			break;
+	s->open_waiters--;
+	if (s->failed) {
+		rc = s->error.code;
+		if (e)
+			*e = s->error;
+	} else {
+		rc = s->all_open;
+	}
+	mutex_unlock(&s->lock);
 	return rc;
 }
 

@@ -27,6 +27,11 @@ struct env;
 
 enum dcp_begin { DCP_EARLIEST, DCP_LATEST }; /* a vBucket without a checkpoint */
 
+/* In this order, where there is something to stop or to start; a first assignment and the end are no rebalance:
+ *
+ *	BEFORE_REBALANCE_START  BEFORE_STREAM_STOP ─ stopped, saved ─ AFTER_STREAM_STOP  AFTER_REBALANCE_START
+ *	BEFORE_REBALANCE_END    BEFORE_STREAM_START ─ started ─ AFTER_STREAM_START       AFTER_REBALANCE_END
+ */
 enum dcp_hook {
 	DCP_BEFORE_STREAM_START,
 	DCP_AFTER_STREAM_START,
@@ -41,7 +46,7 @@ enum dcp_hook {
 /* What the pointers point to must stay until the source is closed. */
 struct dcp_options {
 	struct env *env;          /* NULL: env_posix() */
-	const char *const *seeds; /* "host", "host:port", "[v6]:port"; KV ports */
+	const char *const *seeds; /* "host", "host:port", "[v6]:port", "couchbases://host", "http://host:8091": seed.h */
 	size_t n_seeds;
 	const char *user, *password, *bucket;
 	const char *group;             /* names connections; required */
@@ -50,17 +55,24 @@ struct dcp_options {
 	enum cluster_network network;
 	/* what */
 	const char *scope;              /* NULL with collections: _default */
-	const char *const *collections; /* none, and no scope: the whole bucket */
+	/* of that scope, or "scope.collection"; none, and no scope: the whole bucket */
+	const char *const *collections;
 	size_t n_collections;
+	uint16_t stream_id; /* of every stream, to tell apart who reads over one proxy; 0: none */
 	enum dcp_begin begin;
 	bool finite; /* up to what is there at the start */
+	bool no_value_datatype; /* no value, but what its datatype was */
+	bool skip_deletes;      /* deletions of the first read from disk; servers since 8.0 */
 	bool xattrs, no_value, system_events, change_streams, out_of_order;
 	bool ignore_purged;    /* go-dcp's way: may lose deletions */
 	int64_t skip_until_ms; /* wall time; older documents are not delivered; 0: none */
 	bool deliver_metadata; /* also keys of connectors and transactions ("_connector:cbgo:", "_txn:") */
 	/* how */
 	uint32_t window_bytes; /* of flow control per node; 0: DCP_WINDOW_DEFAULT */
-	const char *priority;
+	const char *priority;       /* "low", "medium", "high"; NULL: the server's default */
+	const char *backfill_order; /* "round-robin", "sequential"; NULL: the server's default */
+	bool cursor_dropping;   /* too slow: the server goes back to its disk, instead of ending the stream */
+	bool force_compression; /* values come compressed even where they are not stored so */
 	nsec noop, connect_timeout;    /* 0: 5 s, 10 s */
 	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s */
 	bool rollback_unacked;
@@ -69,9 +81,14 @@ struct dcp_options {
 	struct checkpoint_store *store; /* borrowed; NULL: the caller keeps positions */
 	bool manual_commit;             /* only dcp_source_commit saves */
 	nsec checkpoint_interval;       /* 0: 1 minute */
-	enum checkpoint_policy foreign, ahead;
-	/* who is told; called on the thread that acts */
-	void (*hook)(void *arg, enum dcp_hook h);
+	struct checkpoint_policies policies;
+	nsec seqno_interval;            /* how often high seqnos are asked for; 0: 10 s */
+	/* Where vBuckets without a checkpoint start, before `begin` is looked at. */
+	const struct checkpoint *start_at;
+	size_t n_start_at;
+	/* Told on the thread that assigns or closes, without a lock: it may acknowledge and commit. The vBuckets are those
+	 * that stop or start. */
+	void (*hook)(void *arg, enum dcp_hook h, const uint16_t *vb, size_t n);
 	void *hook_arg;
 };
 
@@ -96,18 +113,41 @@ struct dcp_batch {
 	const struct dcp_event *ev;
 	size_t n;
 };
-/* 1 some, 0 none within `wait` (0: at once, -1: for ever), negative: it cannot go on. */
+/* 1 some, 0 none within `wait` (0: at once, -1: for ever) or interrupted, negative: it cannot go on. */
 int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e);
+/* The poll that waits, or else the next one, returns without waiting. */
+void dcp_source_interrupt(struct dcp_source *s);
 /* A descriptor that polls readable while a batch waits. */
 int dcp_source_fd(struct dcp_source *s);
 
 /* In any order. ERR_NOTFOUND: not valid any more (rolled back, handed over, acknowledged long ago): ignore it. */
 int dcp_source_ack(struct dcp_source *s, const struct dcp_event *ev);
 int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_t n);
-/* The vBucket goes back to its acknowledged position and everything above it comes again. */
-void dcp_source_nack(struct dcp_source *s, uint16_t vb);
+int dcp_source_ack_ticket(struct dcp_source *s, uint16_t vb, uint64_t ticket);
+/* The vBucket goes back to its acknowledged position and everything above it comes again, not before `delay` is over. */
+void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay);
+#define DCP_ALL_VBUCKETS (-1)
+/* Hands out nothing of the vBucket (or of all) until it is resumed, whatever happens meanwhile: reconnecting, a rollback,
+ * being assigned elsewhere and back. Its stream is closed when this returns; what was on its way to poll still comes.
+ * Acknowledgements are taken and saved as ever, the others go on. Not from a hook. ERR_INVALID: no such vBucket. */
+int dcp_source_pause(struct dcp_source *s, int vb, struct err *e);
+int dcp_source_resume(struct dcp_source *s, int vb, struct err *e); /* goes on where it stopped */
+/* Whether an acknowledgement would still count: not after a nack, a rollback, a hand-over. */
+bool dcp_source_ticket_valid(struct dcp_source *s, uint16_t vb, uint64_t ticket);
+/* The acknowledged position, when *version is not the one it has (which is then stored there). */
+bool dcp_source_mark(struct dcp_source *s, uint16_t vb, uint64_t *version,
+		     struct dcp_position *pos);
+/* Moves vBuckets that are assigned to other places, backwards or forwards: they are stopped, the place is saved, and
+ * they start there. cp: vb, pos, any_branch. ERR_NOTFOUND: one of them is not assigned (nothing is moved); ERR_FENCED:
+ * another member has one of them (none of them is assigned any more). */
+int dcp_source_seek(struct dcp_source *s, struct checkpoint *cp, size_t n, struct err *e);
+/* Until something is assigned and each of it streams, has ended, or waits for the consumer to acknowledge a rollback.
+ * wait as in poll. 1, 0 not in time, negative: it cannot go on. */
+int dcp_source_wait_open(struct dcp_source *s, nsec wait, struct err *e);
 /* Saves everything acknowledged so far; returns when it is durable. */
 int dcp_source_commit(struct dcp_source *s, struct err *e);
+/* Of vBuckets that are not assigned: ERR_INVALID. */
+int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e);
 
 /* A collection's name; false unknown. Valid until the source closes. */
 bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope,
@@ -118,14 +158,19 @@ struct dcp_vbucket_status {
 	const char *state;
 	int node;
 	struct dcp_position received, acknowledged;
-	uint64_t high, persisted, held, in_flight;
+	uint64_t high; /* of the collections that are streamed; as fresh as seqno_interval */
+	uint64_t persisted, held, in_flight;
 	uint64_t mutations, deletions, expirations, reopens, rollbacks, violations;
 	uint16_t last_status;
 };
 struct dcp_status {
-	uint32_t n_vbuckets, n_assigned, n_streaming, n_done, n_nodes, n_connected;
+	uint32_t n_vbuckets, n_assigned, n_streaming, n_paused, n_done, n_nodes, n_connected;
 	int64_t map_epoch, map_rev;
-	uint64_t reconnects, saves, save_failures, saved_vbuckets;
+	bool map_over_http;  /* the data service hands out none */
+	bool ephemeral;      /* in memory only: mitigation is off, for there is nothing to persist */
+	uint64_t reconnects, saves, save_failures, saved_vbuckets, rebalances;
+	uint32_t last_save_vbuckets; /* how many the last save wrote, and how long it took */
+	nsec last_save_took;
 	uint64_t blocks,
 		unacked_max; /* most bytes the server ever had outstanding on a connection */
 	char last_error[256];

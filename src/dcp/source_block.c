@@ -331,6 +331,11 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 					      .kind = ev->kind,
 					      .whole = whole };
 	b->n_events++;
+	if (ev->kind == DCP_ROLLBACK) {
+		mutex_lock(&s->lock);
+		s->slot[ev->vb].rollbacks_queued++;
+		mutex_unlock(&s->lock);
+	}
 	return 0;
 }
 

@@ -1,11 +1,13 @@
 /* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (the I/O thread,
- * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map), source_vbucket.c (actions and
+ * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map),
+ * source_http.c (the map over HTTP, the bucket's kind), source_vbucket.c (actions and
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks), source_poll.c
- * (events out of blocks, acknowledgements), source_observe.c (mitigation).
+ * (events out of blocks, acknowledgements), source_observe.c (mitigation), source_seqnos.c (how far the server is).
  *
- * Locks: `lock` and `hand` guard what is named under them; they are never held while a callback or a store runs. `api`
- * serialises assign, close and commit and is taken before `lock`, `lock` before `hand`. The two are not one because a
- * consumer that acknowledges one by one has `lock` most of the time. Everything else belongs to the I/O thread.
+ * Locks: `lock` and `hand` guard what is named under them; they are never held while a callback or a store runs.
+ * `assigning` serialises assign, seek and close; it is taken before `api`, which guards the store, that before `lock`,
+ * and that before `hand`. The last two are not one because a consumer that acknowledges one by one has `lock` most of
+ * the time. Everything else belongs to the I/O thread.
  */
 #ifndef DCP_SOURCE_INTERNAL_H
 #define DCP_SOURCE_INTERNAL_H
@@ -13,8 +15,10 @@
 #include "dcp/ack.h"
 #include "dcp/collections.h"
 #include "dcp/conn.h"
+#include "dcp/seed.h"
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
+#include "net/http_get.h"
 #include "net/loop.h"
 #include "net/slab.h"
 #include "net/tls.h"
@@ -82,7 +86,16 @@ struct node {
 	struct timer retry, kv_retry;
 	uint32_t tries, kv_tries;
 	bool in_map, asked_seqnos;
+	uint32_t highs_open; /* answers of this round that are still to come */
+	bool highs_failed;   /* it says nothing */
 };
+
+/* What was emitted before that epoch and lies above `to` does not count, wherever it is: it comes again. */
+struct recall {
+	uint32_t epoch;
+	struct dcp_position to;
+};
+enum { RECALLS = 4 };
 
 struct slot { /* one vBucket */
 	struct vbucket v;
@@ -91,17 +104,26 @@ struct slot { /* one vBucket */
 	uint64_t saved_version;
 	uint64_t
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
+	bool retreat;               /* the machine waits for the mark to be saved */
 	bool owned;                 /* acks are taken, checkpoints saved */
+	bool paused;                /* as the caller wants it */
 	bool nack;
+	nsec nack_delay;
+	bool held;   /* wanted by whoever assigns */
 	bool fenced; /* another member has taken it: to be stopped */
+	struct recall recall[RECALLS];
+	uint32_t n_recalls;
+	uint32_t rollbacks_queued; /* emitted, not polled yet */
+	uint32_t polled;           /* epoch of what was polled last */
 	/* under lock; changed by the I/O thread only */
-	uint32_t epoch;  /* what was emitted in an earlier one is void: it comes again */
-	uint32_t tenure; /* the epoch in which this ownership began */
+	uint32_t epoch;  /* of what is emitted now */
+	uint32_t tenure; /* the first one of this ownership */
 	/* I/O thread */
 	bool assigned, started;
 	struct checkpoint cp; /* to start from */
 	bool has_high;
 	uint64_t high;
+	uint64_t high_now, high_next; /* source_seqnos.c: of what is streamed */
 	struct mitigation m;
 	uint64_t asked_uuid; /* of the observations in flight */
 	bool moved;          /* one of them did */
@@ -111,6 +133,19 @@ struct source_report { /* filled by the I/O thread for dcp_source_status */
 	struct dcp_status status;
 	struct dcp_vbucket_status *vb; /* n_slots */
 	bool done;
+};
+
+struct map_stream { /* of the management service, over HTTP */
+	struct http_get *get;
+	struct timer timer; /* opens it; armed: is set */
+	struct buf block;   /* what has come of a map */
+	char host[256];
+	uint16_t port;
+	int status;
+	uint8_t path;    /* which of the ways */
+	uint32_t target; /* which of the hosts */
+	uint32_t tries;
+	bool armed;
 };
 
 struct dcp_source {
@@ -127,9 +162,13 @@ struct dcp_source {
 	struct loop *loop;
 	struct thread io;
 	struct node *node[CLUSTER_NODES_MAX];
-	uint32_t n_nodes;
-	size_t next_seed;
+	uint32_t n_nodes, next_asked;
+	struct seed *seed;
+	size_t n_seeds, next_seed;
+	struct map_stream http;
 	struct cluster_map *map;
+	struct map_version
+		map_version; /* of map; what connections tell when they ask for a newer one */
 	int map_node[CLUSTER_NODES_MAX]; /* index in the map -> index in node; -1 no data service */
 	enum cluster_network network;
 	struct slot *slot;
@@ -141,15 +180,26 @@ struct dcp_source {
 	struct slab *side;  /* for bytes that lie in no connection's slab */
 	size_t side_used;
 	struct timer pause_timer;
-	struct timer vb_timer, observe_timer, watch_timer, seqno_timer;
+	struct timer vb_timer, observe_timer, watch_timer, seqno_timer, highs_timer;
 	nsec vb_timer_at;
 	uint64_t reconnects;
 	bool observe_armed;
+	/* the bucket's kind */
+	bool kind_asked, kind_known, ephemeral;
+	uint32_t kind_conn; /* was asked */
+	struct http_get *kind_get;
+	int kind_status;
+	struct buf kind_text;
+
+	struct mutex assigning; /* one assign, seek or close at a time; hooks run under it */
+	bool assigned_before;   /* under assigning */
+	struct mutex api;       /* guards store */
 
 	struct mutex hand;   /* guards what follows: blocks on their way to the consumer and back */
 	struct cond arrived; /* the queue has something, or never will again */
 	bool waited_for;     /* the consumer sleeps */
 	bool ended;          /* failed, too, but seen from here */
+	bool interrupted;    /* poll is to return */
 	struct block *queue_first, *queue_last;
 	uint64_t queued;        /* bytes in it */
 	struct block *returned; /* to be given back by the I/O thread */
@@ -161,8 +211,6 @@ struct dcp_source {
 	int fd;       /* readable while queue_first */
 	bool fd_used; /* somebody asked for it */
 
-	struct mutex api; /* one assign, commit or close at a time; guards store */
-
 	struct mutex lock;   /* guards all below, and the slots' fields that say so */
 	struct cond changed; /* of anything below but the queue */
 	struct ack_rings rings;
@@ -172,14 +220,20 @@ struct dcp_source {
 	struct err last_error; /* of a connection */
 	struct manifest manifest;
 	bool has_manifest;
-	const uint16_t *command_vb; /* an assignment to be carried out, NULL none */
-	const struct checkpoint *command_cp;
-	size_t command_n;
+	const uint16_t
+		*command_stop; /* a command to be carried out: first these stop, then those start */
+	size_t command_n_stop;
+	const struct checkpoint *command_start;
+	size_t command_n_start;
 	bool command, command_done;
-	bool nacks;  /* some slot has its nack set */
-	bool fences; /* some slot is fenced */
-	bool release_rollbacks;
+	bool nacks; /* some slot has its nack set */
+	/* counts of changes to slots' paused: made, being carried out, carried out */
+	uint64_t pauses_wished, pauses_taking, pauses_taken;
+	bool fences;                  /* some slot is fenced */
+	bool release_rollbacks;       /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
+	uint32_t open_waiters;        /* who waits until all streams are open */
+	bool all_open;                /* they were when last looked; only with open_waiters */
 
 	/* consumer */
 	struct block *lent;      /* what the batch views */
@@ -192,7 +246,9 @@ struct dcp_source {
 	uint64_t save_round; /* counts finished rounds */
 	int save_rc;
 	struct err save_error;
-	uint64_t saves, save_failures, saved_vbuckets;
+	uint64_t saves, save_failures, saved_vbuckets, rebalances;
+	uint32_t last_save_vbuckets;
+	nsec last_save_took;
 };
 
 static inline struct slot *slot_of(struct vbucket *v)
@@ -210,26 +266,46 @@ static inline uint64_t source_read_ahead(const struct dcp_source *s)
 	return MIN(READ_AHEAD, s->o.window_bytes / 2);
 }
 
+static inline enum vbucket_gate source_gate(const struct dcp_source *s)
+{
+	return s->o.mitigation.policy == MITIGATE_NONE || s->ephemeral ? GATE_OFF : GATE_ON;
+}
+
 /* source_io.c */
 void *source_io_run(void *arg);
 int source_io_init(struct dcp_source *s, struct err *e);
 void source_io_done(struct dcp_source *s);
 void source_io_wake(void *arg);
+void source_look_if_open(struct dcp_source *s);
 void source_fail(struct dcp_source *s, const struct err *why); /* any thread: poll reports it */
+
+/* source.c. Under lock: a machine waits until the mark, which went back, is saved. Without a store the caller's own
+ * position has. */
+void source_save_rollback(struct dcp_source *s);
 void source_note_error(struct dcp_source *s, const struct err *why); /* the status shows it */
 
 /* source_node.c */
 struct node *source_node_of(struct dcp_source *s, const struct vbucket *v);
 struct node *source_add_node(struct dcp_source *s, const char *host, uint16_t port);
+nsec source_jittered(struct dcp_source *s, uint32_t tries);     /* the delay before the next */
 void source_connect(struct node *n);                            /* if it is not already */
 struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not ready, or no node */
 
 /* source_map.c */
-void source_try_seed(struct dcp_source *s); /* the next one */
-void source_ask_map(struct conn *c);
-/* asked: the host that the map came from. *accepted: it is newer than ours, which it has replaced. */
-void source_adopt_map(struct dcp_source *s, struct slice json, const char *asked, bool *accepted);
+int source_read_seeds(struct dcp_source *s, struct err *e);
+void source_try_seed(struct dcp_source *s); /* the next one of the data service, if there is any */
+/* host, port: where the map came from. *accepted: it is newer than ours, which it has replaced. */
+void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,
+		      bool *accepted);
 void source_watch_map(void *source); /* of watch_timer */
+
+/* source_http.c */
+int source_http_init(struct dcp_source *s, struct err *e);
+void source_http_done(struct dcp_source *s);
+void source_http_review(struct dcp_source *s); /* is it wanted? connections came, or went */
+void source_ask_kind(struct dcp_source *s, struct conn *c);
+void source_on_stat(struct dcp_source *s, struct conn *c, const struct packet *p);
+void source_kind_lost(struct dcp_source *s, const struct conn *c);
 
 /* source_vbucket.c */
 extern const struct vbucket_ops source_vbucket_ops;
@@ -244,6 +320,9 @@ void source_manifest(struct dcp_source *s, struct slice json);
 void source_learn_name(struct dcp_source *s, const struct packet *p); /* of a system event */
 void source_make_ready(struct dcp_source *s); /* once map and manifest are known */
 
+/* source_pause.c */
+void source_take_pauses(struct dcp_source *s);
+
 /* source_block.c */
 int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev);
 void source_give_back(void *arg, struct vbucket *v, uint32_t connection, uint32_t bytes);
@@ -252,6 +331,15 @@ void source_take_back(struct dcp_source *s); /* what the consumer returned */
 void source_pause_over(void *source);        /* of pause_timer */
 void source_blocks_free(struct dcp_source *s);
 void source_block_empty(struct block *b); /* any thread; drops its slabs */
+
+/* source_poll.c; under lock */
+void source_recall(struct dcp_source *s, struct slot *slot, const struct dcp_position *to);
+
+/* source_seqnos.c */
+int source_seqnos_init(struct dcp_source *s, struct err *e);
+void source_seqnos_start(struct dcp_source *s);
+void source_seqnos_reply(struct dcp_source *s, struct node *n, const struct packet *p);
+void source_seqnos_lost(struct node *n);
 
 /* source_observe.c */
 void source_observe_start(struct dcp_source *s);

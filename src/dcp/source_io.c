@@ -40,29 +40,21 @@ static void stop_slot(struct dcp_source *s, struct slot *slot)
 
 static void carry_out(struct dcp_source *s)
 {
-	bool *wanted = mem_try_array(s->n_slots + 1, sizeof(*wanted));
-	struct err e = ERR_INIT;
-	if (!wanted) {
-		(void)err_nomem(&e);
-		source_fail(s, &e);
-		return;
+	for (size_t i = 0; i < s->command_n_stop; i++) {
+		struct slot *slot = &s->slot[s->command_stop[i]];
+		if (slot->assigned)
+			stop_slot(s, slot);
 	}
-	for (size_t i = 0; i < s->command_n; i++)
-		wanted[s->command_vb[i]] = true;
-	for (uint32_t i = 0; i < s->n_slots; i++)
-		if (s->slot[i].assigned && !wanted[i])
-			stop_slot(s, &s->slot[i]);
-	for (size_t i = 0; i < s->command_n; i++) {
-		struct slot *slot = &s->slot[s->command_vb[i]];
+	for (size_t i = 0; i < s->command_n_start; i++) {
+		struct slot *slot = &s->slot[s->command_start[i].vb];
 		if (slot->assigned)
 			continue;
 		slot->assigned = true;
 		slot->started = slot->has_high = false;
-		slot->cp = s->command_cp[i];
+		slot->cp = s->command_start[i];
 		source_place_slot(s, slot);
 	}
-	mem_free(wanted);
-	if (s->n_slots)
+	if (s->command_n_start)
 		source_ask_seqnos(s);
 }
 
@@ -73,15 +65,19 @@ static void take_nacks(struct dcp_source *s)
 		struct slot *slot = &s->slot[i];
 		mutex_lock(&s->lock);
 		bool nack = slot->nack && slot->owned;
+		nsec delay = slot->nack_delay;
 		slot->nack = false;
 		if (nack) {
 			ack_rewind(&slot->w);
-			slot->epoch++;
+			source_recall(s, slot, &slot->w.mark);
+			/* one may have been acknowledged behind what is void now */
+			if (slot->rollbacks_released < slot->w.rollbacks_acked)
+				source_save_rollback(s);
 		}
 		struct dcp_position mark = slot->w.mark;
 		mutex_unlock(&s->lock);
 		if (nack && slot->started)
-			vbucket_rewind(&slot->v, &mark, source_now(s));
+			vbucket_rewind(&slot->v, &mark, source_now(s) + delay, source_now(s));
 	}
 }
 
@@ -103,20 +99,29 @@ static void stop_fenced(struct dcp_source *s)
 	source_flush(s);
 }
 
+/* What waits for its mark to be saved, and whether it is. Rollbacks count when all are acknowledged. */
 static void release_rollbacks(struct dcp_source *s)
 {
+	source_flush(s); /* a rollback that is on its way is not acknowledged */
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
-		bool release = false;
 		mutex_lock(&s->lock);
-		if (slot->owned && slot->rollbacks_released < slot->w.rollbacks_acked &&
-		    (!s->o.store || slot->saved_version == slot->w.version)) {
+		bool saved = !s->o.store || slot->saved_version == slot->w.version;
+		bool retreat = slot->owned && slot->retreat;
+		bool acked = slot->owned && slot->rollbacks_queued == 0 &&
+			     !ack_rollback_open(&slot->w) &&
+			     slot->rollbacks_released < slot->w.rollbacks_acked;
+		if (saved && acked)
 			slot->rollbacks_released = slot->w.rollbacks_acked;
-			release = true;
-		}
+		if (saved)
+			slot->retreat = false;
+		else if (retreat || acked)
+			source_save_rollback(s); /* it moved since */
 		mutex_unlock(&s->lock);
-		if (release)
+		if (saved && acked)
 			vbucket_on_rollback_acked(&slot->v, source_now(s));
+		if (saved && retreat)
+			vbucket_on_retreated(&slot->v, source_now(s));
 	}
 }
 
@@ -124,6 +129,7 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 {
 	const struct vbucket *v = &slot->v;
 	r->status.n_streaming += v->state == VB_STREAMING;
+	r->status.n_paused += v->state == VB_PAUSED;
 	r->status.n_done += v->state == VB_DONE;
 	r->vb[r->status.n_assigned++] = (struct dcp_vbucket_status){
 		.vb = v->id,
@@ -131,7 +137,7 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 		.node = v->node,
 		.received = v->pos,
 		.acknowledged = slot->w.mark,
-		.high = slot->high,
+		.high = MAX(slot->high_now, v->pos.seqno),
 		.persisted = v->persisted,
 		.held = v->held.n,
 		.in_flight = ack_open(&slot->w),
@@ -152,7 +158,12 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .reconnects = s->reconnects,
 				   .saves = s->saves,
 				   .save_failures = s->save_failures,
-				   .saved_vbuckets = s->saved_vbuckets };
+				   .saved_vbuckets = s->saved_vbuckets,
+				   .rebalances = s->rebalances,
+				   .last_save_vbuckets = s->last_save_vbuckets,
+				   .last_save_took = s->last_save_took,
+				   .map_over_http = s->http.get != NULL,
+				   .ephemeral = s->ephemeral };
 	mutex_lock(&s->hand);
 	st->blocks = s->n_blocks;
 	mutex_unlock(&s->hand);
@@ -174,6 +185,28 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 			report_slot(&s->slot[i], r);
 }
 
+/* Tells who waits for it. One that is to acknowledge a rollback first waits for the consumer, not for the server. */
+void source_look_if_open(struct dcp_source *s)
+{
+	mutex_lock(&s->lock);
+	if (s->open_waiters && !s->all_open) {
+		bool open = true, some = false;
+		for (uint32_t i = 0; i < s->n_slots && open; i++) {
+			const struct slot *slot = &s->slot[i];
+			some |= slot->assigned;
+			open = !slot->assigned ||
+			       (slot->started &&
+				(slot->v.state == VB_STREAMING || slot->v.state == VB_REWIND ||
+				 slot->v.state == VB_PAUSED || slot->v.state == VB_DONE ||
+				 slot->v.state == VB_IDLE));
+		}
+		s->all_open = open && some;
+		if (s->all_open)
+			cond_broadcast(&s->changed);
+	}
+	mutex_unlock(&s->lock);
+}
+
 void source_io_wake(void *arg)
 {
 	struct dcp_source *s = arg;
@@ -181,6 +214,8 @@ void source_io_wake(void *arg)
 	bool command = s->command, release = s->release_rollbacks, nacks = s->nacks,
 	     fences = s->fences;
 	s->command = s->release_rollbacks = s->nacks = s->fences = false;
+	bool pauses = s->pauses_taken < s->pauses_wished;
+	s->pauses_taking = s->pauses_wished;
 	if (s->report) {
 		fill_report(s, s->report);
 		s->report->done = true;
@@ -195,6 +230,8 @@ void source_io_wake(void *arg)
 		take_nacks(s);
 	if (release)
 		release_rollbacks(s);
+	if (pauses)
+		source_take_pauses(s);
 	if (command) {
 		carry_out(s);
 		source_flush(s);
@@ -203,6 +240,7 @@ void source_io_wake(void *arg)
 		cond_broadcast(&s->changed);
 		mutex_unlock(&s->lock);
 	}
+	source_look_if_open(s);
 }
 
 /* ---- start and end ---- */
@@ -218,6 +256,10 @@ int source_io_init(struct dcp_source *s, struct err *e)
 		rc = timer_init(&s->pause_timer, s->loop, source_pause_over, s, e);
 	if (rc == 0)
 		rc = timer_init(&s->watch_timer, s->loop, source_watch_map, s, e);
+	if (rc == 0)
+		rc = source_http_init(s, e);
+	if (rc == 0)
+		rc = source_seqnos_init(s, e);
 	s->vb_config.ops = &source_vbucket_ops;
 	s->vb_config.arg = s;
 	return rc;
@@ -227,6 +269,7 @@ void *source_io_run(void *arg)
 {
 	struct dcp_source *s = arg;
 	source_observe_start(s);
+	source_seqnos_start(s);
 	timer_set(&s->watch_timer, 0);
 	loop_run(s->loop);
 	return NULL;
@@ -243,10 +286,12 @@ void source_io_done(struct dcp_source *s)
 		mem_free(n);
 	}
 	s->n_nodes = 0;
+	source_http_done(s);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
 	timer_done(&s->pause_timer);
 	timer_done(&s->watch_timer);
+	timer_done(&s->highs_timer);
 	timer_done(&s->observe_timer);
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		vbucket_done(&s->slot[i].v);
@@ -254,6 +299,7 @@ void source_io_done(struct dcp_source *s)
 	}
 	loop_free(s->loop);
 	mem_free(s->slot);
+	mem_free(s->seed);
 	cluster_map_free(s->map);
 	s->map = NULL;
 }

@@ -22,9 +22,10 @@ struct conn *source_ready_conn(struct dcp_source *s, int node)
 static void on_ready(void *arg, struct conn *c)
 {
 	struct node *n = arg;
-	(void)c;
 	n->tries = 0;
 	n->asked_seqnos = false;
+	source_http_review(n->s);
+	source_ask_kind(n->s, c);
 	source_make_ready(n->s);
 	if (n->s->slot) {
 		source_place_all(n->s);
@@ -54,7 +55,13 @@ static void on_packet(void *arg, struct conn *c, const struct packet *p)
 		if (known && s->slot[vb].v.node == n->index)
 			vbucket_on_response(&s->slot[vb].v, p, source_now(s));
 		return;
-	case OP_GET_ALL_VB_SEQNOS: source_on_seqnos(s, n, p); return;
+	case OP_GET_ALL_VB_SEQNOS:
+		if (p->opaque)
+			source_seqnos_reply(s, n, p);
+		else
+			source_on_seqnos(s, n, p);
+		return;
+	case OP_STAT: source_on_stat(s, c, p); return;
 	}
 }
 
@@ -64,13 +71,14 @@ static void on_round(void *arg, struct conn *c)
 	(void)c;
 	source_flush(n->s);
 	source_observe_soon(n->s);
+	source_look_if_open(n->s);
 }
 
 static void on_map(void *arg, struct conn *c, struct slice json)
 {
 	struct node *n = arg;
 	bool accepted;
-	source_adopt_map(n->s, json, conn_host(c), &accepted);
+	source_adopt_map(n->s, json, conn_host(c), conn_port(c), &accepted);
 }
 
 static void on_manifest(void *arg, struct conn *c, struct slice json)
@@ -82,7 +90,7 @@ static void on_manifest(void *arg, struct conn *c, struct slice json)
 
 /* ---- opened and lost ---- */
 
-static nsec jittered(struct dcp_source *s, uint32_t tries)
+nsec source_jittered(struct dcp_source *s, uint32_t tries)
 {
 	nsec min = s->o.backoff_min ? s->o.backoff_min : 100 * NSEC_PER_MS;
 	nsec max = s->o.backoff_max ? s->o.backoff_max : 10 * NSEC_PER_SEC;
@@ -95,9 +103,10 @@ static nsec jittered(struct dcp_source *s, uint32_t tries)
 	return wait / 2 + (nsec)(r % (uint64_t)(wait / 2 + 1));
 }
 
-static bool fatal_at_start(int code)
+/* With a map a node may not have the bucket yet, but the login is the same everywhere. */
+static bool fatal_at_start(const struct dcp_source *s, int code)
 {
-	return code == ERR_AUTH || code == ERR_NOTFOUND;
+	return !s->ready && (code == ERR_AUTH || (!s->map && code == ERR_NOTFOUND));
 }
 
 static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
@@ -107,6 +116,8 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	source_note_error(s, why);
 	n->dcp = NULL;
 	n->asked_seqnos = false;
+	source_kind_lost(s, c);
+	source_seqnos_lost(n);
 	conn_free(c);
 	s->reconnects++;
 	for (uint32_t i = 0; i < s->n_slots; i++)
@@ -114,17 +125,18 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 			vbucket_on_node(&s->slot[i].v, n->index, false, 0, source_now(s));
 	source_flush(s);
 	n->tries++;
+	source_http_review(s);
+	if (fatal_at_start(s, why->code))
+		source_fail(s, why);
 	if (!s->map) {
-		if (fatal_at_start(why->code))
-			source_fail(s, why);
-		timer_set(&n->retry, jittered(s, n->tries));
+		timer_set(&n->retry, source_jittered(s, n->tries));
 		return;
 	}
 	if (n->in_map)
-		timer_set(&n->retry, jittered(s, n->tries));
+		timer_set(&n->retry, source_jittered(s, n->tries));
 	for (uint32_t i = 0; i < s->n_nodes; i++) /* it may be gone for good: the others know */
 		if (conn_is_ready(s->node[i]->dcp))
-			source_ask_map(s->node[i]->dcp);
+			conn_ask_map(s->node[i]->dcp);
 }
 
 static const struct conn_ops dcp_conn_ops = {
@@ -152,7 +164,7 @@ void source_connect(struct node *n)
 	o.name = name;
 	if (conn_open(s->loop, n->host, n->port, &o, &dcp_conn_ops, n, &n->dcp, &e) < 0) {
 		source_note_error(s, &e);
-		timer_set(&n->retry, jittered(s, ++n->tries));
+		timer_set(&n->retry, source_jittered(s, ++n->tries));
 	}
 }
 

@@ -4,9 +4,9 @@
  *	queue ─▶ lent block ─▶ decoded from the slabs into the batch ─▶ tickets, under the lock ─▶ consumer
  *	            └─ kept until the next poll: the events are views of its slabs
  *
- * A ticket is given when the consumer takes the event, in the order in which they were emitted. What was emitted in an
- * earlier epoch of its vBucket (before a nack, or an earlier ownership) is left out here: it comes again. Only a
- * rollback that is still to be acknowledged outlives a nack, and then leads no further than the mark. */
+ * A ticket is given when the consumer takes the event, in the order in which they were emitted. What was called back
+ * since (a nack, a checkpoint that has to go back, another ownership) is left out here: it comes again. Only a rollback
+ * that is still to be acknowledged outlives that, and then leads no further than the place it was called back to. */
 #include "dcp/source_internal.h"
 
 #include "base/mem.h"
@@ -53,12 +53,12 @@ static int next_block(struct dcp_source *s, nsec deadline, struct err *e)
 	bool wake = s->lent && give_back(s);
 	if (wake)
 		loop_wake(s->loop);
-	while (!s->queue_first && !s->ended && deadline != 0) {
+	while (!s->queue_first && !s->ended && !s->interrupted && deadline != 0) {
 		s->waited_for = true;
 		if (cond_wait_until(&s->arrived, &s->hand, deadline) == 0)
 			break;
 	}
-	s->waited_for = false;
+	s->waited_for = s->interrupted = false;
 	struct block *b = s->queue_first;
 	if (b) {
 		s->queue_first = b->next;
@@ -198,6 +198,33 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 
 /* ---- tickets ---- */
 
+/* Recalls above which another, later one goes no lower are not needed; nor are those of which all is polled. */
+void source_recall(struct dcp_source *s, struct slot *slot, const struct dcp_position *to)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < slot->n_recalls; i++)
+		if (slot->recall[i].to.seqno < to->seqno && slot->recall[i].epoch > slot->polled)
+			slot->recall[kept++] = slot->recall[i];
+	if (kept == RECALLS) { /* more than is sensible: all of it comes again, from the mark on */
+		kept = 0;
+		to = &slot->w.mark;
+		slot->nack = s->nacks = true;
+		slot->nack_delay = 0;
+		loop_wake(s->loop);
+	}
+	slot->recall[kept] = (struct recall){ ++slot->epoch, *to };
+	slot->n_recalls = kept + 1;
+}
+
+/* The lowest place that what was emitted in `epoch` was called back to; NULL: it was not. */
+static const struct dcp_position *recalled(const struct slot *slot, uint32_t epoch)
+{
+	for (uint32_t i = 0; i < slot->n_recalls; i++) /* they ascend */
+		if (slot->recall[i].epoch > epoch)
+			return &slot->recall[i].to;
+	return NULL;
+}
+
 /* Under lock. 1 the consumer gets it, 0 it only counts, negative: nothing more can be tracked. */
 static int enrol(struct slot *slot, struct dcp_event *ev, struct err *e)
 {
@@ -208,11 +235,16 @@ static int enrol(struct slot *slot, struct dcp_event *ev, struct err *e)
 	}
 	if (!slot->owned || epoch < slot->tenure)
 		return 0; /* handed over while it was on the way */
-	if (epoch != slot->epoch) {
-		if (ev->kind != DCP_ROLLBACK)
-			return 0; /* comes again */
-		if (slot->w.mark.seqno < ev->pos.seqno)
-			ev->pos = slot->w.mark;
+	slot->polled = epoch;
+	if (ev->kind == DCP_ROLLBACK)
+		slot->rollbacks_queued--;
+	if (unlikely(epoch != slot->epoch)) {
+		const struct dcp_position *to = recalled(slot, epoch);
+		bool above = to && ev->pos.seqno > to->seqno;
+		if (above && ev->kind != DCP_ROLLBACK)
+			return 0;
+		if (above)
+			ev->pos = *to;
 	}
 	if (ev->kind == DCP_ADVANCED)
 		return MIN(0, ack_advance(&slot->w, &ev->pos, e));
@@ -274,6 +306,14 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 	*out = (struct dcp_batch){ s->batch, kept };
 	return 1;
 }
+void dcp_source_interrupt(struct dcp_source *s)
+{
+	mutex_lock(&s->hand);
+	s->interrupted = true;
+	cond_broadcast(&s->arrived);
+	mutex_unlock(&s->hand);
+}
+
 int dcp_source_fd(struct dcp_source *s)
 {
 	mutex_lock(&s->hand);
@@ -298,8 +338,7 @@ static inline int ack(struct dcp_source *s, const struct dcp_event *ev, bool *ro
 	return MIN(rc, 0);
 }
 
-/* The checkpoint goes back first; without a store the caller's own position has. */
-static void rollback_acked(struct dcp_source *s)
+void source_save_rollback(struct dcp_source *s)
 {
 	if (s->o.store) {
 		s->save_now = true;
@@ -321,7 +360,7 @@ int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_
 			rc = one;
 	}
 	if (rollback)
-		rollback_acked(s);
+		source_save_rollback(s);
 	mutex_unlock(&s->lock);
 	return rc;
 }
@@ -331,12 +370,45 @@ int dcp_source_ack(struct dcp_source *s, const struct dcp_event *ev)
 	return dcp_source_ack_batch(s, ev, 1);
 }
 
-void dcp_source_nack(struct dcp_source *s, uint16_t vb)
+int dcp_source_ack_ticket(struct dcp_source *s, uint16_t vb, uint64_t ticket)
+{
+	struct dcp_event ev = { .kind = DCP_MUTATION, .vb = vb, .ticket = ticket };
+	return dcp_source_ack_batch(s, &ev, 1);
+}
+
+void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay)
 {
 	if (vb >= s->n_slots)
 		return;
 	mutex_lock(&s->lock);
 	s->slot[vb].nack = s->nacks = true;
+	s->slot[vb].nack_delay = delay;
 	mutex_unlock(&s->lock);
 	loop_wake(s->loop);
+}
+
+bool dcp_source_ticket_valid(struct dcp_source *s, uint16_t vb, uint64_t ticket)
+{
+	if (vb >= s->n_slots)
+		return false;
+	mutex_lock(&s->lock);
+	struct slot *slot = &s->slot[vb];
+	bool valid = slot->owned && !slot->nack && ack_valid(&slot->w, ticket);
+	mutex_unlock(&s->lock);
+	return valid;
+}
+
+bool dcp_source_mark(struct dcp_source *s, uint16_t vb, uint64_t *version, struct dcp_position *pos)
+{
+	if (vb >= s->n_slots)
+		return false;
+	mutex_lock(&s->lock);
+	struct slot *slot = &s->slot[vb];
+	bool moved = slot->owned && slot->w.version != *version;
+	if (moved) {
+		*version = slot->w.version;
+		*pos = slot->w.mark;
+	}
+	mutex_unlock(&s->lock);
+	return moved;
 }

@@ -35,7 +35,7 @@ static void send_close(void *arg, struct vbucket *v, int node, uint32_t opaque)
 	struct conn *c = source_ready_conn(arg, node);
 	if (!c)
 		return;
-	wire_close_stream(conn_out(c), v->id, opaque, 0);
+	wire_close_stream(conn_out(c), v->id, opaque, v->config->stream_id);
 	conn_flush(c);
 }
 
@@ -66,6 +66,7 @@ void source_vb_timer(void *arg)
 	}
 	arm_vb_timer(s, next);
 	source_flush(s);
+	source_look_if_open(s);
 }
 
 static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
@@ -74,29 +75,53 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 	struct node *n = source_node_of(s, v);
 	bool accepted = false;
 	if (json.len && n)
-		source_adopt_map(s, json, n->host, &accepted);
+		source_adopt_map(s, json, n->host, n->port, &accepted);
 	if (!accepted)
 		for (uint32_t i = 0; i < s->n_nodes; i++)
 			if (conn_is_ready(s->node[i]->dcp))
-				source_ask_map(s->node[i]->dcp);
+				conn_ask_map(s->node[i]->dcp);
 }
 
-/* At the beginning of everything the mark adopts the branch, so that a restart can tell when it is gone. */
+/* A mark without a branch (at the beginning of everything, at a seqno that was the latest or that a caller named) adopts
+ * it and is saved: a restart goes on here, and can tell when the branch is gone. */
 static void on_history(void *arg, struct vbucket *v)
 {
 	struct dcp_source *s = arg;
 	struct slot *slot = slot_of(v);
 	mitigation_reset(&slot->m);
 	mutex_lock(&s->lock);
-	if (slot->owned && slot->w.mark.seqno == 0 && slot->w.mark.uuid == 0) {
-		slot->w.mark.uuid = v->log.entry[v->log.n - 1].uuid;
+	if (slot->owned && slot->w.mark.uuid == 0) {
+		uint64_t at = slot->w.mark.seqno;
+		slot->w.mark.uuid =
+			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
-		s->save_now =
-			!s->o.manual_commit; /* soon: without a checkpoint a restart knows nothing */
+		if (!s->o.manual_commit)
+			s->save_now = true; /* soon: without a checkpoint a restart knows nothing */
 		cond_broadcast(&s->changed);
 	}
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
+}
+
+static void on_retreat(void *arg, struct vbucket *v, const struct dcp_position *pos)
+{
+	struct dcp_source *s = arg;
+	struct slot *slot = slot_of(v);
+	source_flush(s); /* what is on its way lies above */
+	mutex_lock(&s->lock);
+	if (slot->owned) {
+		ack_retreat(&slot->w, pos);
+		source_recall(s, slot, pos);
+		slot->retreat = true;
+		source_save_rollback(s);
+	}
+	mutex_unlock(&s->lock);
+}
+
+static enum reaction reaction(void *arg, struct vbucket *v, uint16_t status)
+{
+	struct conn *c = source_ready_conn(arg, v->node);
+	return c ? conn_reaction(c, status) : REACT_RETRY_LATER;
 }
 
 const struct vbucket_ops source_vbucket_ops = {
@@ -108,6 +133,8 @@ const struct vbucket_ops source_vbucket_ops = {
 	.timer = on_vb_timer_changed,
 	.wrong_node = on_wrong_node,
 	.history = on_history,
+	.retreat = on_retreat,
+	.reaction = reaction,
 };
 
 /* ---- starting them ---- */
@@ -125,15 +152,22 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	struct err e = ERR_INIT;
 	struct vbucket_start st = { .end_seqno = s->o.finite ? slot->high : VBUCKET_NO_END };
 	slot->started = true;
-	if (checkpoint_check(&slot->cp, s->map->uuid, slot->high, s->o.foreign, s->o.ahead, &e) <
-	    0) {
+	struct checkpoint_policies policies = s->o.policies;
+	if (slot->cp.any_branch)
+		policies.ahead = CHECKPOINT_FAIL;
+	int checked = checkpoint_check(&slot->cp, s->map->uuid, slot->high, &policies, &e);
+	if (checked < 0) {
 		end_with(s, slot, &e);
 		return;
 	}
-	if (slot->cp.found) {
+	if (slot->cp.found && slot->cp.any_branch && slot->cp.pos.seqno) {
+		st.pos = slot->cp.pos;
+		st.latest = true;
+	} else if (slot->cp.found) {
 		st.pos = slot->cp.pos;
 		st.points = slot->cp.points;
 		st.restarted = true;
+		st.rewind = checked > 0;
 		st.high_seqno = slot->high;
 	} else if (s->o.begin == DCP_LATEST && slot->high > 0) {
 		st.pos = (struct dcp_position){ slot->high, slot->high, slot->high, 0 };
@@ -142,14 +176,15 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	mutex_lock(&s->lock);
 	ack_init(&slot->w, slot->w.tail + 1, &st.pos, &st.points);
 	ack_share(&slot->w, &s->rings);
-	slot->tenure = ++slot->epoch;
+	slot->tenure = slot->polled = ++slot->epoch;
+	slot->n_recalls = slot->rollbacks_queued = 0;
 	slot->saved_version = slot->w.version;
 	slot->rollbacks_released = 0;
+	slot->retreat = false;
 	slot->owned = true;
 	mutex_unlock(&s->lock);
 	mitigation_reset(&slot->m);
-	vbucket_set_gate(&slot->v, s->o.mitigation.policy == MITIGATE_NONE ? GATE_OFF : GATE_ON,
-			 source_now(s));
+	vbucket_set_gate(&slot->v, source_gate(s), source_now(s));
 	vbucket_start(&slot->v, &st, source_now(s));
 }
 
@@ -212,7 +247,7 @@ void source_on_seqnos(struct dcp_source *s, struct node *n, const struct packet 
 		int owner = cluster_owner(s->map, vb, 0);
 		if (owner < 0 || s->map_node[owner] != n->index)
 			continue;
-		slot->high = seqno;
+		slot->high = slot->high_now = seqno;
 		slot->has_high = true;
 		if (slot->assigned && !slot->started) {
 			source_place_slot(s, slot);

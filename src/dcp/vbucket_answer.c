@@ -6,6 +6,16 @@
  * acknowledged that (so that the checkpoint has moved back) nothing newer is asked for. The server may answer with a
  * lower R each time; every restart is strictly below the last, so it ends at 0.
  *
+ * Told and killed. A consumer that has undone what was called void, and is killed before its acknowledgement is saved,
+ * resumes from its old checkpoint. Where branches part that is safe: the server accepts it only if it lies on the common
+ * part, which was not called void. When the branch is the same (the server merely has less of it), or tombstones were
+ * purged, nothing in that checkpoint shows it:
+ *
+ *	ours   s ····· checkpoint ····· e      the server had less than e: ROLLBACK s, everything above s is void, undone;
+ *	theirs s ··························▶   killed; it has e again by now and accepts the checkpoint: s..checkpoint is lost
+ *
+ * So there the checkpoint goes back first (ops.retreat), and the event follows when that is durable.
+ *
  * A branch can also change above the place where we resume: then the server accepts, but events that were handed out
  * beyond the branch point (or may have been, before a restart) are void. The consumer gets the same event, while the
  * position stays. */
@@ -30,7 +40,9 @@ static int tell_rollback(struct vbucket *v, uint64_t to, uint64_t server)
 /* In REWIND; when there is no room for the event it is told later. */
 void vb_rewind_tell(struct vbucket *v, nsec now)
 {
-	v->untold = tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	v->untold = v->paused || tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	if (v->paused)
+		return; /* until it is resumed */
 	if (v->untold)
 		vb_set_timer(v, now + vb_backoff(v));
 	else if (v->config->rollback_unacked)
@@ -46,24 +58,33 @@ static int parted_at(const struct vbucket *v, const struct failover_log *now, ui
 	return v->pos.uuid ? failover_branch_end(now, v->pos.uuid, end) : 0;
 }
 
-/* Above which seqno nothing that was handed out counts. What lies between the point of restart and there is merely
- * sent again, so a consumer that is killed now and resumes from an older mark has lost nothing. */
-static uint64_t void_above(const struct vbucket *v, const struct failover_log *now, uint64_t server)
+/* Above which seqno nothing that was handed out counts; *silent: an old checkpoint would not show it. */
+static uint64_t void_above(const struct vbucket *v, const struct failover_log *now, uint64_t server,
+			   bool *silent)
 {
 	uint64_t end;
-	if (parted_at(v, now, &end) <= 0)
-		return server; /* a foreign history, or tombstones were purged, or we were ahead */
+	int parted = parted_at(v, now, &end);
+	*silent = parted == 0;
+	if (parted < 0)
+		return 0; /* a foreign history, which refuses an old checkpoint as well */
+	if (parted == 0)
+		return server; /* tombstones were purged, or we were ahead */
 	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
 	bool purged = server == 0 && snap_end <= end;
+	*silent = purged;
 	return purged ? 0 : end;
 }
 
 static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 {
 	uint64_t server = v->rollback_server;
-	uint64_t to = void_above(v, log, server);
+	bool silent;
+	uint64_t to = void_above(v, log, server, &silent);
 	v->log = *log;
+	to = MIN(to, vb_held_rollback(v)); /* which goes with the rest that is held, untold */
 	uint64_t limit = MIN(server, v->requested ? v->requested - 1 : 0);
+	/* the log is newer than the answer: it may have gone back further since */
+	limit = MIN(limit, to);
 	if (v->held.n) /* all of it comes again: nothing may come before the rollback */
 		limit = MIN(limit, vb_first_held(v) ? vb_first_held(v) - 1 : 0);
 	vb_drop_all_held(v);
@@ -72,12 +93,27 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 	points_cut(&v->points, point);
 	v->persisted_uuid = v->persisted = 0;
 	v->rollback_to = MAX(to, point);
-	if (v->delivered > v->rollback_to) {
-		vb_enter(v, VB_REWIND);
-		vb_rewind_tell(v, now);
-	} else {
+	if (v->delivered <= v->rollback_to) {
 		vb_open(v);
+		return;
 	}
+	vb_enter(v, VB_REWIND);
+	v->retreating = silent;
+	if (silent)
+		v->config->ops->retreat(v->config->arg, v, &v->pos);
+	else
+		vb_rewind_tell(v, now);
+}
+
+/* As if the server had been asked, and had answered with the last seqno that both histories can have. */
+static void rewind_to_high(struct vbucket *v, const struct failover_log *log)
+{
+	uint64_t end;
+	v->rewind = false;
+	v->requested = v->pos.seqno;
+	v->rollback_server = v->seen_limit;
+	if (parted_at(v, log, &end) > 0)
+		v->rollback_server = MIN(end, v->seen_limit);
 }
 
 static void on_log(struct vbucket *v, const struct packet *p, nsec now)
@@ -88,6 +124,8 @@ static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 		vb_retry(v, now);
 		return;
 	}
+	if (v->rewind)
+		rewind_to_high(v, &log);
 	if (!v->from_latest) {
 		go_back(v, &log, now);
 		v->config->ops->history(v->config->arg, v);
@@ -158,6 +196,26 @@ static void refused(struct vbucket *v, int code, nsec now)
 	vb_finish(v, STREAM_END_CLOSED, code);
 }
 
+static void react(struct vbucket *v, uint16_t status, nsec now)
+{
+	const struct vbucket_ops *ops = v->config->ops;
+	bool first = v->tries == 0;
+	switch (ops->reaction ? ops->reaction(v->config->arg, v, status)
+			      : error_reaction(NULL, status)) {
+	case REACT_FETCH_MAP: vb_moved_away(v, SLICE_NONE, now); return;
+	case REACT_REFUSED: refused(v, ERR_PROTOCOL, now); return;
+	case REACT_RETRY_NOW:
+		vb_retry(v, now);
+		if (first)
+			vb_set_timer(v, now);
+		return;
+	case REACT_RETRY_LATER:
+	case REACT_RECONNECT: /* the owner does: the node is lost and found again */
+		vb_retry(v, now);
+		return;
+	}
+}
+
 static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 {
 	uint64_t seqno;
@@ -182,10 +240,12 @@ static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 	case STATUS_EINVAL:
 	case STATUS_ERANGE: refused(v, ERR_PROTOCOL, now); return;
 	case STATUS_NOT_SUPPORTED:
-	case STATUS_STREAMID_INVALID: refused(v, ERR_UNSUPPORTED, now); return;
+	case STATUS_STREAMID_INVALID: /* the connection has no ids, or asks for them */
+		refused(v, ERR_UNSUPPORTED, now);
+		return;
 	case STATUS_UNKNOWN_COLLECTION:
 	case STATUS_UNKNOWN_SCOPE: refused(v, ERR_NOTFOUND, now); return;
-	default: vb_retry(v, now); return;
+	default: react(v, p->vb_status, now); return;
 	}
 }
 

@@ -90,6 +90,7 @@ static void held_event(const struct vbucket *v, const struct held_item *item, st
 	const uint8_t *body = v->held.p + v->held.head + sizeof(*item);
 	if (item->made_up) {
 		memcpy(ev, body, sizeof(*ev));
+		ev->pos = item->pos;
 		return;
 	}
 	*ev = (struct dcp_event){
@@ -120,7 +121,7 @@ static void held_pop(struct vbucket_held *h, size_t total)
 
 int vb_release_held(struct vbucket *v)
 {
-	while (v->held.n) {
+	while (v->held.n && !v->paused) {
 		struct held_item item = held_first(&v->held);
 		struct dcp_event ev;
 		if (item.kind != DCP_ROLLBACK && !vb_may_pass(v, item.pos.seqno))
@@ -139,8 +140,22 @@ uint64_t vb_first_held(const struct vbucket *v)
 	return held_first(&v->held).pos.seqno;
 }
 
-/* Forgets what is held above `limit`: it was rolled back before anybody saw it. */
-void vb_drop_held(struct vbucket *v, uint64_t limit)
+uint64_t vb_held_rollback(const struct vbucket *v)
+{
+	uint64_t lowest = UINT64_MAX;
+	struct held_item item;
+	for (size_t at = v->held.head; at != v->held.tail; at += item.total) {
+		memcpy(&item, v->held.p + at, sizeof(item));
+		if (item.kind != DCP_ROLLBACK)
+			continue;
+		struct dcp_event ev;
+		memcpy(&ev, v->held.p + at + sizeof(item), sizeof(ev));
+		lowest = MIN(lowest, ev.rollback_to);
+	}
+	return lowest;
+}
+
+void vb_drop_held(struct vbucket *v, const struct dcp_position *limit)
 {
 	struct vbucket_held *h = &v->held;
 	size_t at = h->head, to = h->head;
@@ -148,7 +163,13 @@ void vb_drop_held(struct vbucket *v, uint64_t limit)
 	while (at != h->tail) {
 		struct held_item item;
 		memcpy(&item, h->p + at, sizeof(item));
-		if (item.pos.seqno > limit) {
+		bool above = item.pos.seqno > limit->seqno;
+		if (above && item.kind == DCP_ROLLBACK) {
+			item.pos = *limit;
+			memcpy(h->p + at, &item, sizeof(item));
+			above = false;
+		}
+		if (above) {
 			v->config->ops->dropped(v->config->arg, v, item.connection,
 						item.wire_bytes);
 		} else {
@@ -172,5 +193,18 @@ void vb_drop_all_held(struct vbucket *v)
 		struct held_item item = held_first(&v->held);
 		v->config->ops->dropped(v->config->arg, v, item.connection, item.wire_bytes);
 		held_pop(&v->held, item.total);
+	}
+}
+
+void vb_disown_held(struct vbucket *v)
+{
+	struct held_item item;
+	for (size_t at = v->held.head; at != v->held.tail; at += item.total) {
+		memcpy(&item, v->held.p + at, sizeof(item));
+		if (item.wire_bytes == 0)
+			continue;
+		v->config->ops->dropped(v->config->arg, v, item.connection, item.wire_bytes);
+		item.wire_bytes = 0;
+		memcpy(v->held.p + at, &item, sizeof(item));
 	}
 }

@@ -2,6 +2,7 @@
 
 #include "dcp/wire_parse.h"
 
+#include <inttypes.h>
 #include <snappy-c.h>
 
 const char *status_name(uint16_t status)
@@ -462,6 +463,24 @@ void wire_dcp_control(struct buf *out, uint32_t opaque, const char *key, const c
 	wire_simple(out, OP_DCP_CONTROL, opaque, slice_str(key), slice_str(value));
 }
 
+/* The object with what belongs to one stream alone. */
+static void stream_value(struct buf *out, const struct wire_stream_req *r)
+{
+	const char *before = "{";
+	if (r->json.len) {
+		ASSERT(r->json.p[r->json.len - 1] == '}');
+		buf_add(out, r->json.p, r->json.len - 1);
+		before = ",";
+	}
+	if (r->sid) {
+		buf_add_fmt(out, "%s\"sid\":%u", before, r->sid);
+		before = ",";
+	}
+	if (r->knows_purge)
+		buf_add_fmt(out, "%s\"purge_seqno\":\"%" PRIu64 "\"", before, r->purge_seqno);
+	buf_add_byte(out, '}');
+}
+
 void wire_stream_req(struct buf *out, uint16_t vb, uint32_t opaque, const struct wire_stream_req *r)
 {
 	uint8_t x[48] = { 0 };
@@ -471,12 +490,17 @@ void wire_stream_req(struct buf *out, uint16_t vb, uint32_t opaque, const struct
 	put_be64(x + 24, r->uuid);
 	put_be64(x + 32, r->snap_start);
 	put_be64(x + 40, r->snap_end);
+	AUTO(buf) struct buf value = BUF_INIT;
+	if (r->sid || r->knows_purge)
+		stream_value(&value, r);
+	else
+		buf_add(&value, r->json.p, r->json.len);
 	packet_encode(out, &(struct packet){ .magic = MAGIC_REQUEST,
 					     .opcode = OP_DCP_STREAM_REQ,
 					     .vb_status = vb,
 					     .opaque = opaque,
 					     .extras = slice_of(x, sizeof(x)),
-					     .value = r->json });
+					     .value = buf_slice(&value) });
 }
 
 void wire_close_stream(struct buf *out, uint16_t vb, uint32_t opaque, uint16_t sid)
@@ -573,28 +597,43 @@ void wire_xattr_get(struct buf *out, uint16_t vb, uint32_t opaque, struct slice 
 					     .value = slice_of(spec, 4 + attr.len) });
 }
 
-void wire_xattr_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
-		       struct slice attr, struct slice json, uint64_t cas, uint8_t doc_flags)
+static void subdoc_upsert(struct buf *out, const struct packet *p, uint8_t path_flags,
+			  struct slice path, struct slice json)
 {
-	uint8_t spec[8] = { OP_SUBDOC_DICT_UPSERT, PATH_XATTR };
-	put_be16(spec + 2, (uint16_t)attr.len);
+	uint8_t spec[8] = { OP_SUBDOC_DICT_UPSERT, path_flags };
+	struct packet whole = *p;
+	put_be16(spec + 2, (uint16_t)path.len);
 	put_be32(spec + 4, (uint32_t)json.len);
 	AUTO(buf) struct buf v = BUF_INIT;
 	buf_add(&v, spec, sizeof(spec));
-	buf_add_slice(&v, attr);
+	buf_add_slice(&v, path);
 	buf_add_slice(&v, json);
 	if (v.failed) {
 		out->failed = true;
 		return;
 	}
-	packet_encode(out, &(struct packet){ .magic = MAGIC_REQUEST,
-					     .opcode = OP_SUBDOC_MULTI_MUTATION,
-					     .vb_status = vb,
-					     .opaque = opaque,
-					     .cas = cas,
-					     .extras = slice_of(&doc_flags, doc_flags ? 1 : 0),
-					     .key = key,
-					     .value = buf_slice(&v) });
+	whole.magic = MAGIC_REQUEST;
+	whole.opcode = OP_SUBDOC_MULTI_MUTATION;
+	whole.value = buf_slice(&v);
+	packet_encode(out, &whole);
+}
+
+void wire_xattr_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
+		       struct slice attr, struct slice json, uint64_t cas, uint8_t doc_flags)
+{
+	struct packet p = { .vb_status = vb,
+			    .opaque = opaque,
+			    .cas = cas,
+			    .extras = slice_of(&doc_flags, doc_flags ? 1 : 0),
+			    .key = key };
+	subdoc_upsert(out, &p, PATH_XATTR, attr, json);
+}
+
+void wire_field_upsert(struct buf *out, uint16_t vb, uint32_t opaque, struct slice key,
+		       struct slice path, struct slice json)
+{
+	struct packet p = { .vb_status = vb, .opaque = opaque, .key = key };
+	subdoc_upsert(out, &p, 0, path, json);
 }
 
 int wire_xattr_get_parse(const struct packet *p, struct slice *json, struct err *e)

@@ -9,13 +9,12 @@ static_assert((int)WEIR_DCP_END == (int)DCP_END && (int)WEIR_DCP_ROLLBACK == (in
 static_assert((int)WEIR_DCP_MITIGATE_ACTIVE == (int)MITIGATE_ACTIVE &&
 		      (int)WEIR_DCP_MITIGATE_ALL == (int)MITIGATE_ALL,
 	      "mitigation policies have one number");
-static_assert((int)WEIR_DCP_POLICY_IGNORE == (int)CHECKPOINT_IGNORE &&
+static_assert((int)WEIR_DCP_POLICY_REWIND == (int)CHECKPOINT_REWIND &&
 		      (int)WEIR_DCP_POLICY_FAIL == (int)CHECKPOINT_FAIL,
 	      "checkpoint policies have one number");
 
-/* Cuts a copy of "a,b,c"; the names point into it. */
-static int split(const char *list, const char *what, char **copy, const char **name, size_t *n,
-		 struct err *e)
+int lib_dcp_split(const char *list, const char *what, char **copy, const char **name, size_t *n,
+		  struct err *e)
 {
 	*n = 0;
 	if (!list)
@@ -46,6 +45,7 @@ static void free_dcp(weir_dcp *d)
 	scram_cache_wipe(&d->member_scram);
 	mem_free(d->hosts);
 	mem_free(d->collections);
+	mem_free(d->store_hosts);
 	mem_free(d);
 }
 
@@ -81,12 +81,14 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 		.connect_timeout = ms(o->connect_timeout_ms),
 		.mitigation = { .policy = (enum mitigation_policy)o->mitigation,
 				.interval_min = ms(o->mitigation_min_ms),
-				.interval_max = ms(o->mitigation_max_ms) },
+				.interval_max = ms(o->mitigation_max_ms),
+				.config_watch_interval = ms(o->config_watch_ms) },
 		.store = d->store,
 		.manual_commit = o->manual_commit,
 		.checkpoint_interval = ms(o->checkpoint_interval_ms),
-		.foreign = (enum checkpoint_policy)o->foreign,
-		.ahead = (enum checkpoint_policy)o->ahead,
+		.policies = { .foreign = (enum checkpoint_policy)o->foreign,
+			      .ahead = (enum checkpoint_policy)o->ahead,
+			      .damaged = (enum checkpoint_policy)o->damaged },
 	};
 	return dcp_source_open(&s, &d->source, e);
 }
@@ -126,10 +128,10 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	weir_dcp *d = mem_try(sizeof(*d));
 	if (!d)
 		return err_nomem(e);
-	rc = split(o.hosts, "hosts", &d->hosts, d->host, &n_hosts, e);
+	rc = lib_dcp_split(o.hosts, "hosts", &d->hosts, d->host, &n_hosts, e);
 	if (rc == 0)
-		rc = split(o.collections, "collections", &d->collections, d->collection,
-			   &n_collections, e);
+		rc = lib_dcp_split(o.collections, "collections", &d->collections, d->collection,
+				   &n_collections, e);
 	if (rc == 0)
 		rc = open_feed(d, &o, e);
 	if (rc == 0)
@@ -146,6 +148,8 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 		free_dcp(d);
 		return rc;
 	}
+	if (d->own)
+		lib_dcp_own_store_taken(d->own);
 	*out = d;
 	return 0;
 }

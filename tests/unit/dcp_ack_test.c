@@ -157,6 +157,49 @@ static void rewinding_hands_everything_above_the_mark_out_again(void **state)
 	ack_done(&w);
 }
 
+static void a_retreat_sets_the_mark_back_at_once(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct ack_window w;
+	start(&w, 90);
+	uint64_t a = push(&w, 91), b = push(&w, 95), c = push(&w, 99);
+	assert_int_equal(ack_one(&w, a, NULL), 1);
+	assert_int_equal(ack_one(&w, b, NULL), 1);
+	struct dcp_position back = { 93, 93, 93, 2 };
+	uint64_t version = w.version;
+	ack_retreat(&w, &back);
+	assert_true(w.mark.seqno == 93 && w.mark.uuid == 2 && w.version > version);
+	assert_int_equal(ack_one(&w, c, NULL), ERR_NOTFOUND);
+	ack_retreat(&w, &(struct dcp_position){ 97, 97, 97, 2 });
+	assert_true(w.mark.seqno == 93);
+	uint64_t r;
+	assert_ok(ack_rollback(&w, &back, &r, &e), &e);
+	assert_true(ack_rollback_open(&w));
+	assert_int_equal(ack_one(&w, r, NULL), 1);
+	assert_false(ack_rollback_open(&w));
+	ack_done(&w);
+}
+
+/* The later one stands for both: whoever waits for all of them waits for it alone. */
+static void a_rollback_takes_the_place_of_one_that_led_less_far_back(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct ack_window w;
+	start(&w, 90);
+	struct dcp_position to95 = { 95, 95, 95, 2 }, to80 = { 80, 80, 80, 3 };
+	uint64_t first, second;
+	assert_ok(ack_rollback(&w, &to95, &first, &e), &e);
+	assert_ok(ack_rollback(&w, &to80, &second, &e), &e);
+	assert_int_equal(ack_one(&w, first, NULL), ERR_NOTFOUND);
+	assert_true(ack_rollback_open(&w));
+	assert_int_equal(ack_one(&w, second, NULL), 1);
+	assert_false(ack_rollback_open(&w));
+	assert_true(w.mark.seqno == 80);
+	ack_done(&w);
+}
+
 /* Against the definition: the mark is the greatest position below which nothing is open. */
 static void b3_acks_in_random_order_never_pass_an_open_event(void **state)
 {
@@ -207,6 +250,8 @@ int main(void)
 		cmocka_unit_test(
 			weakness_11_after_a_rollback_old_acks_are_refused_and_the_mark_goes_back),
 		cmocka_unit_test(a_rollback_leaves_open_what_lies_below_it),
+		cmocka_unit_test(a_retreat_sets_the_mark_back_at_once),
+		cmocka_unit_test(a_rollback_takes_the_place_of_one_that_led_less_far_back),
 		cmocka_unit_test(an_out_of_order_snapshot_moves_the_mark_only_at_its_end),
 		cmocka_unit_test(rewinding_hands_everything_above_the_mark_out_again),
 		cmocka_unit_test(b3_acks_in_random_order_never_pass_an_open_event),

@@ -107,7 +107,7 @@ static void b3_kills_and_failovers_with_acks_in_random_order_lose_nothing(void *
 				if (rand() % 4 == 0)
 					assert_ok(dcp_source_commit(w->source, &e), &e);
 				if (rand() % 4 == 0)
-					dcp_source_nack(w->source, (uint16_t)(rand() % VBS));
+					dcp_source_nack(w->source, (uint16_t)(rand() % VBS), 0);
 			}
 			at_commit = k;
 			k.broken = true; /* the kill: what close would save never gets there */
@@ -199,7 +199,7 @@ static void a_nack_brings_everything_unacknowledged_again(void **state)
 	assert_int_equal(b.n, 5);
 	assert_ok(dcp_source_ack(w->source, &b.ev[0]), &e);
 	assert_ok(dcp_source_ack(w->source, &b.ev[3]), &e);
-	dcp_source_nack(w->source, 3);
+	dcp_source_nack(w->source, 3, 0);
 	assert_int_equal(dcp_source_poll(w->source, &b, 5 * NSEC_PER_SEC, &e), 1);
 	assert_true(b.ev[0].pos.seqno ==
 		    2); /* 4 was acknowledged, but behind an open one: it comes again, too */
@@ -369,7 +369,7 @@ static void b8_a_bucket_that_was_flushed_is_noticed(void **state)
 		with_checkpoint += k.cp[vb].found;
 	assert_true(refused == with_checkpoint && refused > 0);
 	world_close(w);
-	w->o.foreign = w->o.ahead = CHECKPOINT_RESTART;
+	w->o.policies.foreign = w->o.policies.ahead = CHECKPOINT_RESTART;
 	memset(w->seen, 0, VBS_MAX * sizeof(*w->seen));
 	write_some(w, VBS, 100, &counter);
 	world_open(w);

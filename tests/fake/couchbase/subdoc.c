@@ -1,6 +1,8 @@
-/* subdoc.c: sub-document lookups and mutations, as far as checkpoint stores use them: extended attributes by a single
- * key, and the whole document. */
+/* subdoc.c: sub-document lookups and mutations, as far as checkpoint stores and memberships use them: extended attributes
+ * by a single key, the whole document, and fields of it by a path of names ("a.b", a name with dots in backticks). */
 #include "tests/fake/couchbase/internal.h"
+
+#include "doc/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@ enum {
 	ST_EXISTS = 2,
 	ST_EINVAL = 4,
 	ST_PATH_ENOENT = 0xc0,
+	ST_PATH_MISMATCH = 0xc1,
 	ST_PATH_EINVAL = 0xc2,
 	ST_PATH_EXISTS = 0xc9,
 	ST_MULTI_FAILURE = 0xcc,
@@ -142,9 +145,78 @@ static void drop(struct buf *xattrs, struct slice key)
 	xattrs->len -= pair.len;
 }
 
+/* The first name of a path; what is behind it. */
+static struct slice first_name(struct slice path, struct slice *rest)
+{
+	bool quoted = path.len && path.p[0] == '`';
+	struct slice name = quoted ? slice_of(path.p + 1, path.len - 1) : path;
+	const uint8_t *end = name.len ? memchr(name.p, quoted ? '`' : '.', name.len) : NULL;
+	size_t n = end ? (size_t)(end - name.p) : name.len, used = n + (quoted && end ? 2 : 0);
+	*rest = path.len > used ? slice_of(path.p + used + 1, path.len - used - 1) : SLICE_NONE;
+	return slice_of(name.p, n);
+}
+
+static void put_name(struct buf *out, struct slice name, bool *some)
+{
+	buf_add_str(out, *some ? ",\"" : "\"");
+	buf_add_slice(out, name);
+	buf_add_str(out, "\":");
+	*some = true;
+}
+
+/* Upserts one field below `doc`; its parents must be there. */
+static uint16_t upsert(struct slice doc, struct slice path, struct slice value, struct buf *out)
+{
+	struct slice rest, name = first_name(path, &rest);
+	struct bson_iter it;
+	bool some = false, done = false;
+	buf_add_byte(out, '{');
+	bson_iter_init(&it, doc);
+	while (bson_next(&it)) {
+		bool here = slice_eq(it.key, name);
+		put_name(out, it.key, &some);
+		done |= here;
+		if (here && rest.len) {
+			if (it.value.type != BSON_DOCUMENT)
+				return ST_PATH_MISMATCH;
+			uint16_t status = upsert(value_slice(it.value), rest, value, out);
+			if (status)
+				return status;
+		} else if (here) {
+			buf_add_slice(out, value);
+		} else {
+			json_from_value(it.value, JSON_RELAXED, out);
+		}
+	}
+	if (!done && rest.len)
+		return ST_PATH_ENOENT;
+	if (!done) {
+		put_name(out, name, &some);
+		buf_add_slice(out, value);
+	}
+	buf_add_byte(out, '}');
+	return ST_OK;
+}
+
+static uint16_t upsert_field(const struct spec *s, struct buf *body)
+{
+	AUTO(buf) struct buf doc = BUF_INIT;
+	AUTO(buf) struct buf next = BUF_INIT;
+	if (json_to_bson(buf_slice(body), &doc, NULL, NULL) < 0)
+		return ST_PATH_MISMATCH;
+	uint16_t status = upsert(buf_slice(&doc), s->path, s->value, &next);
+	if (status == ST_OK) {
+		buf_reset(body);
+		buf_add_slice(body, buf_slice(&next));
+	}
+	return status;
+}
+
 static uint16_t apply(const struct spec *s, struct buf *xattrs, struct buf *body)
 {
 	struct slice value, pair;
+	if (!(s->flags & PATH_XATTR) && s->op == 0xc8 && s->path.len)
+		return upsert_field(s, body);
 	if (!(s->flags & PATH_XATTR)) {
 		if (s->path.len || s->op != 0x01)
 			return ST_PATH_EINVAL;

@@ -1,0 +1,62 @@
+/* membership_instances.h: what the two layouts of a group in documents share: the members, and what a layout has to do.
+ *
+ *	membership_couchbase.c   the round, and the layout with a document for each member
+ *	membership_lil.c         the layout with one document for all
+ */
+#ifndef DCP_MEMBERSHIP_INSTANCES_H
+#define DCP_MEMBERSHIP_INSTANCES_H
+
+#include "dcp/membership.h"
+
+#include "doc/bson.h"
+
+enum { INSTANCE_KEY_ROOM = 256 };
+
+/* A member that is on the list, or was when the list was read last. */
+struct instance {
+	char key[INSTANCE_KEY_ROOM]; /* as it stands in the list */
+	int64_t joined, beat;        /* ns since 1970, by its own clock */
+	uint64_t sign;               /* differs after each sign of life; 0 none seen */
+	nsec changed;                /* when this process saw that sign first */
+	bool listed, gone;           /* gone: it had shown life, and does no longer */
+};
+
+struct instances;
+struct instances_layout {
+	/* Writes this member's sign of life. ERR_NOTFOUND: it is not on the list, where the sign is part of that. */
+	int (*beat)(struct instances *m, struct err *e);
+	/* One entry of the list as it was read. */
+	void (*read)(struct instances *m, struct slice key, const struct value *v);
+	/* Looks for the others' signs of life; NULL where the list brings them. */
+	int (*probe)(struct instances *m, struct err *e);
+	/* One entry of the list as it is to be. */
+	void (*write)(struct instances *m, const struct instance *n, struct buf *out);
+};
+extern const struct instances_layout instances_apart, instances_lil;
+
+struct instances {
+	struct membership base;
+	const struct instances_layout *layout;
+	struct env *env;
+	struct documents *doc;
+	char list[INSTANCE_KEY_ROOM]; /* the document's key */
+	char own[INSTANCE_KEY_ROOM];  /* this member's entry in it */
+	size_t prefix;                /* of an entry, before the id */
+	nsec interval, tolerance, monitor;
+	uint32_t expiry_s;
+	int64_t joined;
+	nsec beaten, looked, probed; /* when the last good one was begun; -1 never */
+	bool ever;                   /* it has been on the list */
+	uint64_t cas;                /* of the list */
+	struct membership_info told;
+	struct instance *e; /* by join time */
+	size_t n;
+};
+
+int64_t instances_wall_ns(struct instances *m);
+/* The entry with the key, made when it is new; NULL: there is no room. */
+struct instance *instances_entry(struct instances *m, struct slice key);
+/* Notes a sign of life. */
+void instances_sign(struct instances *m, struct instance *n, uint64_t sign);
+
+#endif
