@@ -167,7 +167,7 @@ static int at_end(struct run *r)
 		return -EXIT_FAILED;
 	}
 	tell_lost(r, &st);
-	return m.settled && st.ended == st.assigned && (st.assigned || !r->follow);
+	return m.settled && !st.queued && st.ended == st.assigned && (st.assigned || !r->follow);
 }
 
 /* Nothing came. EXIT_OK: go on waiting. */
