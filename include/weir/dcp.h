@@ -223,6 +223,7 @@ typedef struct weir_dcp_options {
 	bool force_compression;    /* values compressed on the way, even where they are not stored so */
 	bool no_value_datatype;    /* no values, but what their datatype was */
 	bool skip_initial_deletes; /* no deletions in the first read from disk; servers before 8.0 send them */
+	uint32_t checkpoint_timeout_ms; /* of one saving or reading; 0: three times connect_timeout_ms */
 } weir_dcp_options;
 
 /* INVALID, AUTH, NOTFOUND (bucket, scope, collection), TIMEOUT (with the last cause), NET, and for the checkpoint file and
