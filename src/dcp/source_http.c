@@ -14,8 +14,9 @@
 #include <stdio.h>
 
 #define ONCE_MORE \
-	(10 * NSEC_PER_SEC)        /* one-shot maps, unless config_watch_interval says otherwise */
-#define PATIENCE    (NSEC_PER_SEC) /* connections that are lost are mostly back before that */
+	(10 * NSEC_PER_SEC) /* one-shot maps, unless config_watch_interval says otherwise */
+#define PATIENCE \
+	(NSEC_PER_SEC) /* what is lost is mostly back before that; least time between streams */
 #define SILENCE_MAX (120 * NSEC_PER_SEC)
 
 static const char separator[] = "\n\n\n\n";
@@ -175,9 +176,8 @@ static void on_end(void *arg, const struct err *why)
 		lost(s, why);
 	} else if (quiet || whole) {
 		nsec every = s->o.mitigation.config_watch_interval;
-		open_later(s, !once   ? source_jittered(s, ++s->http.tries)
-			      : every ? every
-				      : ONCE_MORE);
+		nsec again = MAX(PATIENCE, source_jittered(s, ++s->http.tries));
+		open_later(s, !once ? again : every ? every : ONCE_MORE);
 	} else if (s->http.status == 404 && !once) {
 		s->http.path++;
 		open_later(s, 0);

@@ -265,7 +265,8 @@ static void a_stale_login_is_made_anew(void **state)
 static void busy_servers_are_asked_again(void **state)
 {
 	(void)state;
-	static const uint16_t busy[] = { 0x85, 0x86, 0x0c, 0x30, 0x24, 0x7777 };
+	/* the last but one is in the server's error map only, the last nowhere */
+	static const uint16_t busy[] = { 0x85, 0x86, 0x0c, 0x30, 0x24, 0xa1, 0x7777 };
 	unsigned counter = 0;
 	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 8 });
 	write_some(w, 8, 200, &counter);
@@ -280,6 +281,27 @@ static void busy_servers_are_asked_again(void **state)
 	settle(w, 8, 10 * NSEC_PER_SEC);
 	assert_int_equal(w->ends, 0);
 	assert_int_equal(status_of(w).reconnects, 0);
+	world_free(w);
+}
+
+static void what_the_error_map_calls_hopeless_ends(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 8 });
+	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
+						  .node = -1,
+						  .vb = 3,
+						  .opcode = 0x53,
+						  .status = 0xc1, /* item-only */
+						  .count = UINT32_MAX });
+	world_open(w);
+	write_some(w, 3, 100, &counter);
+	settle(w, 3, 10 * NSEC_PER_SEC);
+	nsec deadline = now() + 5 * NSEC_PER_SEC;
+	while (w->ends == 0 && now() < deadline)
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+	assert_int_equal(w->ends, 1);
 	world_free(w);
 }
 
@@ -413,6 +435,7 @@ int main(void)
 		cmocka_unit_test(a_new_map_makes_mitigation_look_at_other_copies),
 		cmocka_unit_test(a_stale_login_is_made_anew),
 		cmocka_unit_test(busy_servers_are_asked_again),
+		cmocka_unit_test(what_the_error_map_calls_hopeless_ends),
 		cmocka_unit_test(nothing_is_held_back_on_an_ephemeral_bucket),
 		cmocka_unit_test(the_external_network_is_used_where_only_it_leads_anywhere),
 	};
