@@ -25,7 +25,8 @@ void conn_fail(struct conn *c, const struct err *why)
 	c->ready = false;
 	timer_clear(&c->liveness);
 	struct err e = *why;
-	(void)err_in(&e, e.code ? e.code : ERR_NET, "%s:%u", c->host, c->port);
+	if (!strstr(e.msg, c->host)) /* it says where already */
+		(void)err_in(&e, e.code ? e.code : ERR_NET, "%s:%u", c->host, c->port);
 	c->ops->closed(c->arg, c, &e);
 }
 
@@ -315,6 +316,11 @@ bool conn_control_ok(const struct conn *c, const char *key)
 		if (c->setup[i].key && strcmp(c->setup[i].key, key) == 0)
 			return c->setup[i].ok;
 	return false;
+}
+
+uint64_t conn_unacked(const struct conn *c)
+{
+	return c->received - c->acked;
 }
 
 uint64_t conn_unacked_max(const struct conn *c)

@@ -254,7 +254,7 @@ static int enrol(struct slot *slot, struct dcp_event *ev, struct err *e)
 	switch ((enum dcp_event_kind)ev->kind) {
 	case DCP_ADVANCED: return MIN(0, ack_advance(&slot->w, &ev->pos, e));
 	case DCP_ROLLBACK: rc = ack_rollback(&slot->w, &ev->pos, &ev->ticket, e); break;
-	case DCP_END: ev->ticket = 0; break;
+	case DCP_END: ev->ticket = slot->nacked; break;
 	case DCP_MUTATION:
 	case DCP_DELETION:
 	case DCP_EXPIRATION:

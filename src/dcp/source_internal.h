@@ -1,4 +1,5 @@
-/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (the I/O thread,
+/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver),
+ * source_assign.c (which vBuckets, from where), source_status.c (what others want to know), source_io.c (the I/O thread,
  * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map),
  * source_http.c (the map over HTTP, the bucket's kind), source_vbucket.c (actions and
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks),
@@ -70,8 +71,9 @@ struct slot { /* one vBucket */
 	bool leaving; /* it is being let go: what is acknowledged is being saved, and no more is taken */
 	bool nack;
 	nsec nack_delay;
-	bool held;   /* wanted by whoever assigns */
-	bool fenced; /* another member has taken it: to be stopped */
+	uint64_t nacked; /* how many were carried out */
+	bool held;       /* wanted by whoever assigns */
+	bool fenced;     /* another member has taken it: to be stopped */
 	/* I/O thread */
 	bool assigned, started;
 	struct checkpoint cp; /* to start from */
@@ -86,6 +88,8 @@ struct slot { /* one vBucket */
 struct source_report { /* filled by the I/O thread for dcp_source_status */
 	struct dcp_status status;
 	struct dcp_vbucket_status *vb; /* n_slots */
+	struct dcp_node_status *node;  /* CLUSTER_NODES_MAX, or NULL: not wanted */
+	uint32_t n_nodes;
 	bool done;
 };
 
@@ -174,9 +178,9 @@ struct dcp_source {
 	struct source_report *report; /* wanted */
 	bool interrupted;             /* poll is to return */
 	nsec hand_out_until;          /* poll hands out nothing after that moment */
-	uint64_t voided;              /* how often vBuckets were let go or taken: queued events may be void */
-	uint32_t open_waiters;        /* who waits until all streams are open */
-	bool all_open;                /* they were when last looked; only with open_waiters */
+	uint64_t voided; /* how often vBuckets were let go or taken: queued events may be void */
+	uint32_t open_waiters; /* who waits until all streams are open */
+	bool all_open;         /* they were when last looked; only with open_waiters */
 
 	/* saver */
 	struct thread saver;
@@ -209,6 +213,10 @@ static inline enum vbucket_gate source_gate(const struct dcp_source *s)
 {
 	return s->o.mitigation.policy == MITIGATE_NONE || s->ephemeral ? GATE_OFF : GATE_ON;
 }
+/* source.c */
+void source_free(struct dcp_source *s);
+int source_save(struct dcp_source *s, bool acknowledged,
+		struct err *caller); /* one round; with api held */
 
 /* source_io.c */
 void *source_io_run(void *arg);

@@ -162,9 +162,9 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		end_with(s, slot, &e);
 		return;
 	}
-	if (slot->cp.found && slot->cp.any_branch && slot->cp.pos.seqno) {
+	if (slot->cp.found && slot->cp.any_branch) {
 		st.pos = slot->cp.pos;
-		st.latest = true;
+		st.latest = st.pos.seqno > 0;
 	} else if (slot->cp.found) {
 		st.pos = slot->cp.pos;
 		st.points = slot->cp.points;
@@ -176,8 +176,9 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		st.latest = true;
 	}
 	mutex_lock(&s->lock);
+	uint64_t version = slot->w.version + 1; /* goes on: whoever compares sees a change */
 	ack_init(&slot->w, slot->w.tail + 1, &st.pos, &st.points);
-	slot->saved_version = slot->w.version;
+	slot->saved_version = slot->w.version = version;
 	slot->rollbacks_released = 0;
 	slot->retreat = false;
 	source_branch_settled(s, slot);
