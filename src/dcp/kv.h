@@ -28,6 +28,8 @@ struct kv_options {
 	size_t n_seeds;
 	const char *scope, *collection; /* NULL: _default; must stay */
 	nsec timeout;                   /* of one kv_run */
+	const char *
+		dns_server; /* for names of services: "address:port"; NULL: as /etc/resolv.conf says */
 };
 
 enum kv_op {
