@@ -1,7 +1,6 @@
 #include "dcp/kv.h"
 
 #include "base/mem.h"
-#include "dcp/cluster.h"
 #include "dcp/collections.h"
 #include "dcp/seeds.h"
 #include "os/env.h"
@@ -282,7 +281,7 @@ static void on_map(void *arg, struct conn *c, struct slice json)
 		return;
 	}
 	if (!k->map)
-		k->network = cluster_choose_network(m, NETWORK_AUTO, h->name, h->port);
+		k->network = cluster_choose_network(m, k->given.network, h->name, h->port);
 	cluster_map_free(k->map);
 	k->map = m;
 	for (size_t i = 0; i < k->n; i++)
@@ -380,6 +379,7 @@ static void find_seeds(struct kv *k)
 	const struct seeds_options o = { .text = k->given.seeds,
 					 .n = k->given.n_seeds,
 					 .conn = &k->o,
+					 .network = k->given.network,
 					 .dns_server = k->given.dns_server };
 	if (!k->finding && seeds_find(k->loop, &o, on_seeds, k, &k->finding, &k->error) < 0)
 		finish(k, k->error.code);

@@ -1,7 +1,6 @@
 #include "dcp/seeds.h"
 
 #include "base/mem.h"
-#include "dcp/cluster.h"
 #include "net/dns_lookup.h"
 #include "net/http_get.h"
 #include "net/tls.h"
@@ -13,6 +12,7 @@
 struct seeds {
 	struct loop *loop;
 	const struct conn_options *conn;
+	enum cluster_network network;
 	struct seed *seed; /* as written */
 	size_t n, next;    /* next: of the management services */
 	struct timer start;
@@ -99,7 +99,7 @@ static void take_map(struct seeds *s, const struct seed *from)
 		return;
 	}
 	enum cluster_network network =
-		cluster_choose_network(m, NETWORK_AUTO, from->host, from->port);
+		cluster_choose_network(m, s->network, from->host, from->port);
 	struct seed *found = mem_try_array(m->n_nodes + 1, sizeof(*found));
 	for (uint32_t i = 0; found && i < m->n_nodes; i++) {
 		const char *host;
@@ -201,6 +201,7 @@ int seeds_find(struct loop *l, const struct seeds_options *o, seeds_done done, v
 		return err_nomem(e);
 	s->loop = l;
 	s->conn = o->conn;
+	s->network = o->network;
 	s->done = done;
 	s->arg = arg;
 	if (o->dns_server)

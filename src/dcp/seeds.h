@@ -10,6 +10,7 @@
 #ifndef DCP_SEEDS_H
 #define DCP_SEEDS_H
 
+#include "dcp/cluster.h"
 #include "dcp/conn.h"
 #include "dcp/seed.h"
 
@@ -17,7 +18,8 @@ struct seeds_options {
 	const char *const *text;
 	size_t n;
 	const struct conn_options *conn; /* login, bucket, TLS, connect_timeout; must stay */
-	const char *dns_server;          /* "address:port"; NULL: as /etc/resolv.conf says */
+	enum cluster_network network;
+	const char *dns_server; /* "address:port"; NULL: as /etc/resolv.conf says */
 };
 
 struct seeds;
