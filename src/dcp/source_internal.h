@@ -16,10 +16,9 @@
 #include "dcp/ack.h"
 #include "dcp/collections.h"
 #include "dcp/conn.h"
-#include "dcp/seed.h"
+#include "dcp/seeds.h"
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
-#include "net/dns_lookup.h"
 #include "net/http_get.h"
 #include "net/loop.h"
 #include "net/slab.h"
@@ -172,7 +171,7 @@ struct dcp_source {
 	uint32_t n_nodes, next_asked;
 	struct seed *seed;
 	size_t n_seeds, next_seed;
-	struct dns_lookup *lookup; /* of the seeds; NULL: done, or none */
+	struct seeds *finding; /* SRV records; NULL: done, or none */
 	struct map_stream http;
 	struct cluster_map *map;
 	struct map_version

@@ -319,7 +319,7 @@ void source_io_done(struct dcp_source *s)
 	}
 	s->n_nodes = 0;
 	source_http_done(s);
-	dns_lookup_free(s->lookup);
+	seeds_free(s->finding);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
 	timer_done(&s->pause_timer);
