@@ -152,6 +152,10 @@ void source_free(struct dcp_source *s)
 	if (s->loop)
 		source_io_done(s);
 	source_blocks_free(s);
+	ack_rings_done(&s->rings);
+	slab_pool_done(&s->slabs);
+	buf_done(&s->inflated);
+	mem_free(s->batch);
 	manifest_done(&s->manifest);
 	buf_done(&s->stream_json);
 	mem_free(s->seed);
@@ -160,9 +164,11 @@ void source_free(struct dcp_source *s)
 	if (s->fd >= 0)
 		notify_close(s->fd);
 	mutex_done(&s->lock);
+	mutex_done(&s->hand);
 	mutex_done(&s->api);
 	mutex_done(&s->assigning);
 	cond_done(&s->changed);
+	cond_done(&s->arrived);
 	mem_free(s);
 }
 
@@ -178,10 +184,16 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	s->fd = -1;
 	s->hand_out_until = INT64_MAX;
 	mutex_init(&s->lock);
+	mutex_init(&s->hand);
 	mutex_init(&s->api);
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
-	if (o->tls || seeds_want_tls(o))
+	cond_init(&s->arrived);
+	slab_pool_init(&s->slabs, READ_SLAB, SLABS_KEEP);
+	s->batch = mem_try_array(BLOCK_EVENTS, sizeof(*s->batch));
+	if (!s->batch)
+		rc = err_nomem(e);
+	if (rc == 0 && (o->tls || seeds_want_tls(o)))
 		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
 	fill_defaults(s);
 	if (rc == 0)
@@ -231,11 +243,7 @@ void source_branch_settled(struct dcp_source *s, struct slot *slot)
 	if (!slot->branch_unsaved)
 		return;
 	slot->branch_unsaved = false;
-	if (--s->n_branch_unsaved)
-		return;
-	cond_broadcast(&s->changed);
-	if (s->fd_used && s->queue_first)
-		notify_set(s->fd);
+	source_hold_back(s, -1);
 }
 
 /* What must be saved even when only a commit saves what was acknowledged. */
@@ -282,7 +290,6 @@ static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	mutex_lock(&s->lock);
 	struct slot *slot = &s->slot[vb];
 	slot->owned = false;
-	s->voided++;
 	source_branch_settled(s, slot);
 	slot->fenced = s->fences = true;
 	slot->held = false;
@@ -355,7 +362,7 @@ static void *save_run(void *arg)
 	nsec next = env_mono(s->env) + s->o.checkpoint_interval;
 	mutex_lock(&s->lock);
 	while (!s->saver_stop) {
-		bool timed = !s->o.manual_commit || s->n_branch_unsaved;
+		bool timed = !s->o.manual_commit || source_holds_back(s);
 		if (!s->save_now && !(timed && env_mono(s->env) >= next)) {
 			(void)cond_wait_until(&s->changed, &s->lock, timed ? next : -1);
 			continue;
@@ -371,7 +378,7 @@ static void *save_run(void *arg)
 		}
 		mutex_lock(&s->lock);
 		nsec wait = s->o.checkpoint_interval;
-		if (s->n_branch_unsaved) /* somebody waits for it */
+		if (source_holds_back(s)) /* somebody waits for it */
 			wait = MIN(wait, SAVE_RETRY);
 		next = env_mono(s->env) + wait;
 	}
@@ -412,177 +419,4 @@ int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct 
 	int rc = clear(s, vb, n, e);
 	mutex_unlock(&s->api);
 	return rc;
-}
-
-/* ---- polling and acknowledging ---- */
-
-/* Under lock: the consumer is done with what it was lent. */
-static bool give_back(struct dcp_source *s)
-{
-	if (!s->lent)
-		return false;
-	bool first = !s->returned; /* else the I/O thread was woken already */
-	s->lent->next = s->returned;
-	s->returned = s->lent;
-	s->lent = NULL;
-	return first;
-}
-
-static bool takes(const struct slot *slot)
-{
-	return slot->owned && !slot->leaving;
-}
-
-/* Under lock: leaves out what nobody may acknowledge any more, because its vBucket was let go while it waited. */
-static void drop_void(struct dcp_source *s, struct block *b)
-{
-	uint32_t kept = 0;
-	if (b->voided == s->voided)
-		return;
-	for (uint32_t i = 0; i < b->n; i++) {
-		const struct dcp_event *ev = &b->ev[i];
-		const struct slot *slot = &s->slot[ev->vb];
-		if (ev->kind == DCP_END || (takes(slot) && ack_valid(&slot->w, ev->ticket)))
-			b->ev[kept++] = *ev;
-	}
-	b->n = kept;
-}
-
-/* Under lock: the next block with something in it, lent from now on. */
-static struct block *next_block(struct dcp_source *s)
-{
-	while (source_has_batch(s) && env_mono(s->env) <= s->hand_out_until) {
-		struct block *b = s->queue_first;
-		s->queue_first = b->next;
-		if (!b->next)
-			s->queue_last = NULL;
-		drop_void(s, b);
-		s->lent = b;
-		if (b->n)
-			return b;
-		if (give_back(s))
-			loop_wake(s->loop);
-	}
-	return NULL;
-}
-
-int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e)
-{
-	nsec deadline = wait > 0 ? env_mono(s->env) + wait : wait;
-	struct block *b;
-	int rc = 0;
-	mutex_lock(&s->lock);
-	if (give_back(s))
-		loop_wake(s->loop);
-	while (!(b = next_block(s)) && !s->failed && !s->interrupted && wait != 0)
-		if (cond_wait_until(&s->changed, &s->lock, deadline) == 0)
-			break;
-	s->interrupted = false;
-	if (!b)
-		b = next_block(s);
-	if (b) {
-		*out = (struct dcp_batch){ b->ev, b->n };
-		rc = 1;
-	} else if (s->failed) {
-		rc = s->error.code;
-		if (e)
-			*e = s->error;
-	}
-	if (s->fd_used && (!source_has_batch(s) || !b) && !s->failed)
-		notify_clear(s->fd);
-	mutex_unlock(&s->lock);
-	return rc;
-}
-
-void dcp_source_hand_out_until(struct dcp_source *s, nsec until)
-{
-	mutex_lock(&s->lock);
-	s->hand_out_until = until;
-	if (s->queue_first) {
-		cond_broadcast(&s->changed);
-		if (s->fd_used)
-			notify_set(s->fd);
-	}
-	mutex_unlock(&s->lock);
-}
-
-void dcp_source_interrupt(struct dcp_source *s)
-{
-	mutex_lock(&s->lock);
-	s->interrupted = true;
-	cond_broadcast(&s->changed);
-	mutex_unlock(&s->lock);
-}
-
-int dcp_source_fd(struct dcp_source *s)
-{
-	mutex_lock(&s->lock);
-	s->fd_used = true;
-	if (source_has_batch(s) || s->failed)
-		notify_set(s->fd);
-	mutex_unlock(&s->lock);
-	return s->fd;
-}
-
-/* Under lock. Notices when a rollback was acknowledged. */
-static int ack(struct dcp_source *s, const struct dcp_event *ev, bool *rollback)
-{
-	if (ev->vb >= s->n_slots || ev->kind == DCP_END)
-		return ERR_NOTFOUND;
-	struct slot *slot = &s->slot[ev->vb];
-	if (!takes(slot))
-		return ERR_NOTFOUND;
-	uint64_t before = slot->w.rollbacks_acked;
-	int rc = ack_one(&slot->w, ev->ticket, NULL);
-	*rollback |= slot->w.rollbacks_acked != before;
-	return MIN(rc, 0);
-}
-
-void source_save_rollback(struct dcp_source *s)
-{
-	if (s->o.store) {
-		s->save_now = true;
-		cond_broadcast(&s->changed);
-	} else {
-		s->release_rollbacks = true;
-		loop_wake(s->loop);
-	}
-}
-
-int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_t n)
-{
-	bool rollback = false;
-	int rc = 0;
-	mutex_lock(&s->lock);
-	for (size_t i = 0; i < n; i++) {
-		int one = ack(s, &ev[i], &rollback);
-		if (one < 0 && ev[i].kind != DCP_END)
-			rc = one;
-	}
-	if (rollback)
-		source_save_rollback(s);
-	mutex_unlock(&s->lock);
-	return rc;
-}
-
-int dcp_source_ack(struct dcp_source *s, const struct dcp_event *ev)
-{
-	return dcp_source_ack_batch(s, ev, 1);
-}
-
-int dcp_source_ack_ticket(struct dcp_source *s, uint16_t vb, uint64_t ticket)
-{
-	struct dcp_event ev = { .kind = DCP_MUTATION, .vb = vb, .ticket = ticket };
-	return dcp_source_ack_batch(s, &ev, 1);
-}
-
-void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay)
-{
-	if (vb >= s->n_slots)
-		return;
-	mutex_lock(&s->lock);
-	s->slot[vb].nack = s->nacks = true;
-	s->slot[vb].nack_delay = delay;
-	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
 }

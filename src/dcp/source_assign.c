@@ -46,7 +46,6 @@ static int let_go(struct dcp_source *s, const uint16_t *vb, size_t n, struct err
 	mutex_lock(&s->lock);
 	for (size_t i = 0; i < n; i++)
 		s->slot[vb[i]].leaving = true;
-	s->voided++;
 	mutex_unlock(&s->lock);
 	mutex_lock(&s->api);
 	int rc = s->o.store ? source_save(s, true, e) : 0;

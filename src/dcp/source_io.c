@@ -13,8 +13,12 @@ void source_fail(struct dcp_source *s, const struct err *why)
 		s->error = *why;
 	}
 	cond_broadcast(&s->changed);
-	notify_set(s->fd);
 	mutex_unlock(&s->lock);
+	mutex_lock(&s->hand);
+	s->ended = true;
+	cond_broadcast(&s->arrived);
+	notify_set(s->fd);
+	mutex_unlock(&s->hand);
 }
 
 void source_note_error(struct dcp_source *s, const struct err *why)
@@ -66,6 +70,7 @@ static void take_nacks(struct dcp_source *s)
 		if (nack) {
 			ack_rewind(&slot->w);
 			slot->nacked++;
+			source_recall(s, slot, &slot->w.mark);
 			/* one may have been acknowledged behind what is void now */
 			if (slot->rollbacks_released < slot->w.rollbacks_acked)
 				source_save_rollback(s);
@@ -104,7 +109,8 @@ static void release_rollbacks(struct dcp_source *s)
 		mutex_lock(&s->lock);
 		bool saved = !s->o.store || slot->saved_version == slot->w.version;
 		bool retreat = slot->owned && slot->retreat;
-		bool acked = slot->owned && !ack_rollback_open(&slot->w) &&
+		bool acked = slot->owned && slot->rollbacks_queued == 0 &&
+			     !ack_rollback_open(&slot->w) &&
 			     slot->rollbacks_released < slot->w.rollbacks_acked;
 		if (saved && acked)
 			slot->rollbacks_released = slot->w.rollbacks_acked;
@@ -189,9 +195,11 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .queued = s->queue_first || (s->fill && s->fill->n),
 				   .last_save_vbuckets = s->last_save_vbuckets,
 				   .last_save_took = s->last_save_took,
-				   .blocks = s->n_blocks,
 				   .map_over_http = s->http.get != NULL,
 				   .ephemeral = s->ephemeral };
+	mutex_lock(&s->hand);
+	st->blocks = s->n_blocks;
+	mutex_unlock(&s->hand);
 	if (s->map) {
 		st->map_epoch = s->map->epoch;
 		st->map_rev = s->map->rev;
@@ -276,6 +284,8 @@ int source_io_init(struct dcp_source *s, struct err *e)
 	if (rc == 0)
 		rc = timer_init(&s->seqno_timer, s->loop, source_ask_seqnos, s, e);
 	if (rc == 0)
+		rc = timer_init(&s->pause_timer, s->loop, source_pause_over, s, e);
+	if (rc == 0)
 		rc = timer_init(&s->watch_timer, s->loop, source_watch_map, s, e);
 	if (rc == 0)
 		rc = source_http_init(s, e);
@@ -312,6 +322,7 @@ void source_io_done(struct dcp_source *s)
 	dns_lookup_free(s->lookup);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
+	timer_done(&s->pause_timer);
 	timer_done(&s->watch_timer);
 	timer_done(&s->highs_timer);
 	timer_done(&s->observe_timer);
