@@ -4,6 +4,7 @@
 #include "dcp/kv.h"
 #include "dcp/membership.h"
 #include "os/env.h"
+#include "tests/clocked_env.h"
 #include "tests/fake/couchbase/fake.h"
 #include "weir/weir.h"
 
@@ -308,24 +309,6 @@ static void kinds_without_a_list_say_so(void **state)
 
 /* ---- heartbeats in documents; a clock for each member ---- */
 
-struct clocked {
-	struct env base;
-	nsec mono;
-	int64_t skew_ms;
-};
-
-static int64_t wall(struct env *env)
-{
-	return 1800000000000 + container_of(env, struct clocked, base)->skew_ms;
-}
-
-static nsec mono(struct env *env)
-{
-	return container_of(env, struct clocked, base)->mono;
-}
-
-static const struct env_ops clocked_ops = { .wall_ms = wall, .mono = mono };
-
 struct herd {
 	struct group g;
 	bool lil;
@@ -360,9 +343,7 @@ static void herd_join(struct herd *h, unsigned i)
 	struct couchbase_members o = {
 		.env = &h->clock[i].base, .group = "g", .id = id, .lil = h->lil
 	};
-	h->clock[i] = (struct clocked){ .base = { &clocked_ops },
-					.mono = (i + 1) * 100000 * NSEC_PER_SEC,
-					.skew_ms = -7200000 * (int64_t)i };
+	h->clock[i] = clocked_env((i + 1) * 100000 * NSEC_PER_SEC, -7200000 * (int64_t)i);
 	struct kv_options kv = {
 		.conn = &h->o, .seeds = h->seeds, .n_seeds = 1, .timeout = 2 * NSEC_PER_SEC
 	};
@@ -385,12 +366,6 @@ static void beats(struct herd *h, int times)
 		}
 }
 
-#define assert_number(h, i, n, of) \
-	do { \
-		assert_int_equal((h)->info[i].member, n); \
-		assert_int_equal((h)->info[i].total, of); \
-	} while (0)
-
 /* Each member's wall clock is hours behind the one before: go-dcp would take them for dead. */
 static void members_find_each_other(bool lil)
 {
@@ -401,29 +376,29 @@ static void members_find_each_other(bool lil)
 		herd_join(&h, i);
 	beats(&h, 2);
 	for (unsigned i = 0; i < 3; i++) {
-		assert_number(&h, i, i + 1, 3);
+		assert_number(h.info[i], i + 1, 3);
 		assert_int_equal(h.info[i].generation, h.info[0].generation);
 	}
 	beats(&h, 10);
-	assert_number(&h, 2, 3, 3);
+	assert_number(h.info[2], 3, 3);
 
 	struct membership *paused = h.m[0];
 	h.m[0] = NULL;
 	beats(&h, 6);
-	assert_number(&h, 1, 2, 3);
+	assert_number(h.info[1], 2, 3);
 	beats(&h, 4);
-	assert_number(&h, 1, 2, 2);
-	assert_number(&h, 2, 1, 2); /* the last has taken the number that was free */
+	assert_number(h.info[1], 2, 2);
+	assert_number(h.info[2], 1, 2); /* the last has taken the number that was free */
 	assert_int_equal(membership_peers(h.m[1], peer, 4), 2);
 	assert_true(strcmp(peer[0].id, "c") == 0 && strcmp(peer[1].id, "b") == 0);
 	assert_true(peer[1].self && !peer[0].self && peer[0].silent >= 0);
 	h.m[0] = paused; /* no panic: it lets go, and enters again, behind the others */
 	beats(&h, 1);
-	assert_number(&h, 0, 0, 0);
+	assert_number(h.info[0], 0, 0);
 	beats(&h, 2);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(h.info[i].total, 3);
-	assert_number(&h, 0, 3, 3);
+	assert_number(h.info[0], 3, 3);
 
 	membership_leave(h.m[2]);
 	membership_free(h.m[2]);
@@ -442,7 +417,7 @@ static void members_find_each_other(bool lil)
 	assert_int_equal(h.info[0].total, 2); /* may pass */
 	h.clock[0].mono += 60 * NSEC_PER_SEC;
 	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
-	assert_number(&h, 0, 0, 0);
+	assert_number(h.info[0], 0, 0);
 	for (unsigned i = 0; i < 4; i++)
 		membership_free(h.m[i]);
 }
@@ -470,19 +445,19 @@ static void a_member_that_slept_too_long_lets_go_though_it_is_still_listed(void 
 	herd_join(&h, 0);
 	herd_join(&h, 1);
 	beats(&h, 2);
-	assert_number(&h, 0, 1, 2);
+	assert_number(h.info[0], 1, 2);
 	assert_int_equal(h.info[0].until, h.clock[0].mono + 60 * NSEC_PER_SEC);
 	h.clock[0].mono += 61 * NSEC_PER_SEC;
 	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
-	assert_number(&h, 0, 0, 0);
+	assert_number(h.info[0], 0, 0);
 	assert_int_equal(next, 0);
 	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
-	assert_number(&h, 0, 1, 2);
+	assert_number(h.info[0], 1, 2);
 	assert_int_equal(next, NSEC_PER_SEC); /* the list is read more often than it beats */
 	h.clock[0].mono += NSEC_PER_SEC;
 	membership_leave(h.m[1]);
 	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
-	assert_number(&h, 0, 1, 1);
+	assert_number(h.info[0], 1, 1);
 	fake_stop(h.g.fake);
 	membership_free(h.m[0]);
 	membership_free(h.m[1]);
@@ -516,9 +491,9 @@ static void the_one_document_is_go_dcps(void **state)
 				 &e),
 		  &e);
 	beats(&h, 1);
-	assert_number(&h, 0, 0, 0);
+	assert_number(h.info[0], 0, 0);
 	beats(&h, 1);
-	assert_number(&h, 0, 1, 1);
+	assert_number(h.info[0], 1, 1);
 	documents_free(docs);
 	membership_free(h.m[0]);
 	fake_stop(h.g.fake);
