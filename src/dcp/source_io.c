@@ -192,6 +192,7 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .save_failures = s->save_failures,
 				   .saved_vbuckets = s->saved_vbuckets,
 				   .rebalances = s->rebalances,
+				   .queued = s->queue_first || (s->fill && s->fill->n),
 				   .last_save_vbuckets = s->last_save_vbuckets,
 				   .last_save_took = s->last_save_took,
 				   .map_over_http = s->http.get != NULL,
