@@ -181,11 +181,14 @@ static void stream_message(struct run *run, struct slice *in, uint8_t opcode)
 		.cas = number(in),
 		.extras = slice_of(x, n),
 		.key = slice_of(key, 1 + take(in) % 4),
-		.value = newer ? slice_of(marker, sizeof(marker)) : slice_of(key, take(in) % 5),
-		.len = 24 + n + 8
+		.value = newer ? slice_of(marker, sizeof(marker)) : slice_of(key, take(in) % 5)
 	};
-	run->bytes_in += p.len;
-	vbucket_on_packet(&run->v, &p, run->now);
+	struct packet view;
+	AUTO(buf) struct buf bytes = BUF_INIT;
+	packet_encode(&bytes, &p);
+	CHECK(packet_parse(buf_slice(&bytes), PACKET_BODY_MAX, &view, NULL, NULL) == 1);
+	run->bytes_in += view.len;
+	vbucket_on_packet(&run->v, &view, run->now);
 }
 
 static void response(struct run *run, struct slice *in, uint8_t opcode)

@@ -133,14 +133,19 @@ static int on_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 		consume_rollback(m, ev);
 		assert_int_equal(ack_rollback(&m->window, &ev->pos, &ticket, NULL), 0);
 	} else {
-		uint64_t s = ev->pos.seqno;
-		uint32_t content = get_be32(ev->key.p + 1);
+		struct packet packet;
+		struct dcp_event doc = { 0 };
+		uint64_t s;
+		assert_int_equal(packet_parse(ev->packet, PACKET_BODY_MAX, &packet, NULL, NULL), 1);
+		assert_int_equal(event_of_packet(&packet, v->config->collections, &doc, &s), 1);
+		assert_true(s == ev->pos.seqno && doc.kind == ev->kind);
+		uint32_t content = get_be32(doc.key.p + 1);
 		if (m->seen[s].content && m->seen[s].content != content)
 			fail_msg("seqno %" PRIu64 " had content %u and now %u", s,
 				 m->seen[s].content, content);
 		if (m->gate)
 			assert_true(s <= m->persisted);
-		m->seen[s] = (struct item){ content, ev->key.p[0] };
+		m->seen[s] = (struct item){ content, doc.key.p[0] };
 		enum ack_kind kind = ev->out_of_order ? ACK_HOLD : ACK_EVENT;
 		assert_int_equal(ack_push(&m->window, kind, &ev->pos, &ticket, NULL), 0);
 	}
