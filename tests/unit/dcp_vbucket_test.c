@@ -956,6 +956,46 @@ static void a_purge_counts_as_seen_only_from_where_it_was_heard_of(void **state)
 	expect(h, "close 0\nreq 60 [60,60] a\n");
 }
 
+/* A request for everything is accepted whatever was purged: a document that the consumer has and whose deletion is gone
+ * would stay. */
+static void deletions_purged_before_a_full_read_make_the_consumer_forget(void **state)
+{
+	struct harness *h = *state;
+	struct vbucket_start s = { .pos = AT(0, 0, 0, 'a'),
+				   .restarted = true,
+				   .high_seqno = 60,
+				   .end_seqno = VBUCKET_NO_END };
+	vbucket_start(&h->v, &s, h->now);
+	vbucket_on_node(&h->v, 0, true, 1, h->now);
+	accept(h, "a0");
+	disk_marker(h, 0, 60, 50);
+	expect(h, "req 0 [0,0] a\nclose 0\nretreat to 0\n");
+	vbucket_on_retreated(&h->v, h->now);
+	expect(h, "rollback to 0 from 60, resume at 0\n");
+	vbucket_on_rollback_acked(&h->v, h->now);
+	accept(h, "a0");
+	disk_marker(h, 0, 60, 50);
+	mutation(h, 60);
+	reconnect(h);
+	expect(h, "req 0 [0,0] a\nmut 60 [60,60] a\nreq 60 [60,60] a purge 50\n");
+	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
+}
+
+/* The number of another branch's purge says nothing. */
+static void a_purge_is_forgotten_with_its_branch(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(0, 0, 0, 0));
+	accept(h, "a0");
+	disk_marker(h, 0, 100, 50);
+	mutation(h, 100);
+	reconnect(h);
+	expect(h, "req 0 [0,0] 0\nmut 100 [100,100] a\nreq 100 [100,100] a purge 50\n");
+	accept(h, "b100 a0");
+	reconnect(h);
+	expect(h, "req 100 [100,100] b\n");
+}
+
 /* ---- a peer that misbehaves, or goes away ---- */
 
 static void broken_streams_are_reopened_from_the_last_good_event(void **state)
@@ -1214,6 +1254,8 @@ int main(void)
 		T(a_refusal_with_a_delay_keeps_it_whatever_happens),
 		T(a_message_without_the_streams_id_is_none_of_it),
 		T(a_purge_counts_as_seen_only_from_where_it_was_heard_of),
+		T(deletions_purged_before_a_full_read_make_the_consumer_forget),
+		T(a_purge_is_forgotten_with_its_branch),
 		T(broken_streams_are_reopened_from_the_last_good_event),
 		T(weakness_17_no_stream_end_ends_the_process_or_loses_the_place),
 		T(weakness_18_a_vbucket_that_moved_follows_the_map_without_waiting),
