@@ -4,6 +4,8 @@
 #include "tests/dns_server.h"
 
 #include "dcp/kv.h"
+#include "weir/dcp.h"
+#include "weir/dcp_status.h"
 
 static struct dcp_status status_of(struct world *w)
 {
@@ -395,6 +397,38 @@ static void nothing_is_held_back_on_an_ephemeral_bucket(void **state)
 	world_free(w);
 }
 
+static void programs_see_how_the_cluster_is_watched(void **state)
+{
+	(void)state;
+	for (int ephemeral = 0; ephemeral < 2; ephemeral++) {
+		weir_error e = { 0 };
+		weir_dcp *d;
+		weir_dcp_stats st = { .size = sizeof(st) };
+		struct world *w = http_world(&(struct fake_options){
+			.nodes = 1, .vbuckets = 4, .ephemeral = ephemeral });
+		refuse_maps(w, UINT32_MAX);
+		weir_dcp_options o = { .size = sizeof(o),
+				       .hosts = w->seed,
+				       .user = "Administrator",
+				       .password = "password",
+				       .bucket = "default",
+				       .group = "g",
+				       .network = WEIR_DCP_NETWORK_DEFAULT,
+				       .mitigation = WEIR_DCP_MITIGATE_ALL };
+		int rc = weir_dcp_open(&o, &d, &e);
+		if (rc < 0)
+			fail_msg("%s", e.message);
+		nsec deadline = now() + 5 * NSEC_PER_SEC;
+		do {
+			assert_int_equal(weir_dcp_stats_get(d, &st), 0);
+		} while (!st.map_over_http || (ephemeral && !st.ephemeral && now() < deadline));
+		assert_true(st.ephemeral == (ephemeral != 0) && st.map_epoch == 1 &&
+			    st.map_rev > 0);
+		assert_int_equal(weir_dcp_close(d, &e), 0);
+		world_free(w);
+	}
+}
+
 static void the_external_network_is_used_where_only_it_leads_anywhere(void **state)
 {
 	(void)state;
@@ -493,6 +527,7 @@ int main(void)
 		cmocka_unit_test(busy_servers_are_asked_again),
 		cmocka_unit_test(what_the_error_map_calls_hopeless_ends),
 		cmocka_unit_test(nothing_is_held_back_on_an_ephemeral_bucket),
+		cmocka_unit_test(programs_see_how_the_cluster_is_watched),
 		cmocka_unit_test(the_external_network_is_used_where_only_it_leads_anywhere),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e map", tests, NULL, NULL);
