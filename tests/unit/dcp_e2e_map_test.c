@@ -9,10 +9,11 @@
 static void wait_for_map(struct world *w, int64_t rev, nsec limit)
 {
 	nsec deadline = now() + limit;
-	while (status_of(w).map_rev < rev) {
+	while (world_status(w).map_rev < rev) {
 		if (now() > deadline)
 			fail_msg("the map is at revision %d, not at %d: %s",
-				 (int)status_of(w).map_rev, (int)rev, status_of(w).last_error);
+				 (int)world_status(w).map_rev, (int)rev,
+				 world_status(w).last_error);
 		(void)pump_once(w, 5 * NSEC_PER_MS);
 	}
 }
@@ -33,7 +34,7 @@ static void without_maps_of_the_data_service_http_is_the_watch(void **state)
 	(void)state;
 	for (unsigned ways = 0; ways < 3; ways++) {
 		unsigned counter = 0;
-		struct world *w = http_world(
+		struct world *w = world_http(
 			&(struct fake_options){ .nodes = 2, .vbuckets = 16, .http_ways = ways });
 		w->o.mitigation.config_watch_interval = 20 * NSEC_PER_MS; /* of a one-shot map */
 		refuse_maps(w, UINT32_MAX);
@@ -41,7 +42,7 @@ static void without_maps_of_the_data_service_http_is_the_watch(void **state)
 		world_open(w);
 		settle(w, 16, 10 * NSEC_PER_SEC);
 		/* nothing but the stream tells of this one: nobody is asked for a vBucket that moved */
-		int64_t rev = status_of(w).map_rev;
+		int64_t rev = world_status(w).map_rev;
 		fake_push_map(w->fake);
 		wait_for_map(w, rev + 1, 2 * NSEC_PER_SEC);
 		for (unsigned vb = 0; vb < 8; vb++)
@@ -62,7 +63,7 @@ static void a_notified_map_is_fetched_at_once(void **state)
 	world_open(w);
 	settle(w, 8, 5 * NSEC_PER_SEC);
 	for (int i = 0; i < 20; i++) { /* nothing moves, so that nothing else tells */
-		int64_t rev = status_of(w).map_rev;
+		int64_t rev = world_status(w).map_rev;
 		fake_push_map(w->fake);
 		wait_for_map(w, rev + 1, 2 * NSEC_PER_SEC); /* the watch would take 10 s */
 	}
@@ -82,7 +83,7 @@ static void when_every_node_is_gone_the_seeds_are_asked_again(void **state)
 	for (int node = 1; node < 3; node++)
 		fake_fault(w->fake,
 			   &(struct fake_fault){ .kind = FAKE_DOWN, .node = node, .count = 1 });
-	int64_t rev = status_of(w).map_rev;
+	int64_t rev = world_status(w).map_rev;
 	fake_push_map(w->fake); /* which nobody else can tell */
 	wait_for_map(w, rev + 1, 5 * NSEC_PER_SEC);
 	fake_clear_faults(w->fake);
@@ -91,9 +92,9 @@ static void when_every_node_is_gone_the_seeds_are_asked_again(void **state)
 	write_some(w, 8, 100, &counter);
 	settle(w, 8, 10 * NSEC_PER_SEC);
 	nsec deadline = now() + 5 * NSEC_PER_SEC;
-	while (status_of(w).n_connected != 2 && now() < deadline) /* the seed is let go */
+	while (world_status(w).n_connected != 2 && now() < deadline) /* the seed is let go */
 		(void)pump_once(w, 10 * NSEC_PER_MS);
-	assert_int_equal(status_of(w).n_connected, 2);
+	assert_int_equal(world_status(w).n_connected, 2);
 	world_free(w);
 }
 
@@ -104,7 +105,7 @@ static void config_watch_interval_finds_what_no_notification_told(void **state)
 	w->o.mitigation.config_watch_interval = 30 * NSEC_PER_MS;
 	world_open(w);
 	settle(w, 8, 5 * NSEC_PER_SEC);
-	int64_t rev = status_of(w).map_rev;
+	int64_t rev = world_status(w).map_rev;
 	refuse_maps(w, 2); /* both nodes' notifications lead to nothing */
 	fake_push_map(w->fake);
 	wait_for_map(w, rev + 1, 2 * NSEC_PER_SEC);
@@ -149,7 +150,7 @@ static void a_stale_login_is_made_anew(void **state)
 						  .count = 2 });
 	world_open(w);
 	settle(w, 8, 10 * NSEC_PER_SEC);
-	assert_true(status_of(w).reconnects >= 2);
+	assert_true(world_status(w).reconnects >= 2);
 	assert_int_equal(w->ends, 0);
 	/* and while setting up */
 	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
@@ -182,7 +183,7 @@ static void busy_servers_are_asked_again(void **state)
 	world_open(w);
 	settle(w, 8, 10 * NSEC_PER_SEC);
 	assert_int_equal(w->ends, 0);
-	assert_int_equal(status_of(w).reconnects, 0);
+	assert_int_equal(world_status(w).reconnects, 0);
 	world_free(w);
 }
 
@@ -231,14 +232,14 @@ static void nothing_is_held_back_on_an_ephemeral_bucket(void **state)
 		write_some(w, 8, 200, &counter);
 		world_open(w);
 		settle(w, 8, 10 * NSEC_PER_SEC);
-		assert_true(status_of(w).ephemeral);
+		assert_true(world_status(w).ephemeral);
 		world_free(w);
 	}
 	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 8 });
 	w->o.mitigation.policy = MITIGATE_ALL;
 	world_open(w);
 	settle(w, 8, 5 * NSEC_PER_SEC);
-	assert_false(status_of(w).ephemeral);
+	assert_false(world_status(w).ephemeral);
 	world_free(w);
 }
 
@@ -249,7 +250,7 @@ static void programs_see_how_the_cluster_is_watched(void **state)
 		weir_error e = { 0 };
 		weir_dcp *d;
 		weir_dcp_stats st = { .size = sizeof(st) };
-		struct world *w = http_world(&(struct fake_options){
+		struct world *w = world_http(&(struct fake_options){
 			.nodes = 1, .vbuckets = 4, .ephemeral = ephemeral });
 		refuse_maps(w, UINT32_MAX);
 		weir_dcp_options o = { .size = sizeof(o),
