@@ -70,6 +70,51 @@ static void a_notified_map_is_fetched_at_once(void **state)
 	world_free(w);
 }
 
+static void a_map_that_is_known_is_not_sent_again(void **state)
+{
+	(void)state;
+	struct fake_stats before, after;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 128 });
+	w->o.mitigation.config_watch_interval = 10 * NSEC_PER_MS;
+	world_open(w);
+	settle(w, 128, 5 * NSEC_PER_SEC);
+	fake_stats(w->fake, &before);
+	do { /* at least ten answers of a header */
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+		fake_stats(w->fake, &after);
+	} while (after.bytes_sent - before.bytes_sent < 10u * 24);
+	nsec until = now() + 100 * NSEC_PER_MS;
+	while (now() < until)
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+	fake_stats(w->fake, &after);
+	assert_true(after.bytes_sent - before.bytes_sent < 1500); /* less than one map */
+	world_free(w);
+}
+
+static void refused_questions_about_persistence_are_told(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
+	w->o.mitigation.policy = MITIGATE_ALL;
+	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
+						  .node = -1,
+						  .vb = -1,
+						  .opcode = 0x91,
+						  .status = 0x24,
+						  .count = UINT32_MAX });
+	world_open(w);
+	write_some(w, 4, 20, &counter);
+	nsec deadline = now() + 5 * NSEC_PER_SEC;
+	while (!strstr(world_status(w).last_error, "persisted") && now() < deadline)
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+	assert_non_null(strstr(world_status(w).last_error, "eaccess"));
+	assert_int_equal(w->events, 0);
+	fake_clear_faults(w->fake); /* the privilege is back */
+	settle(w, 4, 10 * NSEC_PER_SEC);
+	world_free(w);
+}
+
 static void when_every_node_is_gone_the_seeds_are_asked_again(void **state)
 {
 	(void)state;
@@ -280,6 +325,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_maps_of_the_data_service_http_is_the_watch),
 		cmocka_unit_test(a_notified_map_is_fetched_at_once),
+		cmocka_unit_test(a_map_that_is_known_is_not_sent_again),
+		cmocka_unit_test(refused_questions_about_persistence_are_told),
 		cmocka_unit_test(when_every_node_is_gone_the_seeds_are_asked_again),
 		cmocka_unit_test(config_watch_interval_finds_what_no_notification_told),
 		cmocka_unit_test(a_new_map_makes_mitigation_look_at_other_copies),
