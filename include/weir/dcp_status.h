@@ -28,6 +28,9 @@ typedef struct weir_dcp_stats {
 	uint32_t last_save_ms;       /* and how long that took */
 	uint32_t paused;             /* vBuckets */
 	bool queued; /* events wait for weir_dcp_poll; also while it has none to give, as a first checkpoint is being saved */
+	int64_t map_epoch, map_rev; /* of the cluster map; each newer one is greater */
+	bool map_over_http; /* it comes from the management service: the data service hands out none */
+	bool ephemeral;     /* the bucket is in memory only, so that mitigation is off */
 } weir_dcp_stats;
 /* INVALID, NOMEM. */
 WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);
