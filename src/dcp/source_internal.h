@@ -271,6 +271,12 @@ static inline nsec source_now(const struct dcp_source *s)
 	return loop_now(s->loop);
 }
 
+/* Whether some documents of the vBuckets are none of ours. */
+static inline bool source_is_filtered(const struct dcp_source *s)
+{
+	return s->vb_config.collections && (s->o.scope || s->o.n_collections);
+}
+
 static inline uint64_t source_read_ahead(const struct dcp_source *s)
 {
 	return MIN(READ_AHEAD, s->o.window_bytes / 2);
@@ -354,6 +360,7 @@ void source_block_empty(struct block *b); /* any thread; drops its slabs */
 void source_recall(struct dcp_source *s, struct slot *slot, const struct dcp_position *to);
 void source_hold_back(struct dcp_source *s, int change); /* of n_branch_unsaved */
 bool source_holds_back(struct dcp_source *s);
+bool source_holds_something(struct dcp_source *s); /* that poll has not handed out */
 
 /* source_seqnos.c */
 int source_seqnos_init(struct dcp_source *s, struct err *e);

@@ -343,6 +343,15 @@ void source_hold_back(struct dcp_source *s, int change)
 	mutex_unlock(&s->hand);
 }
 
+bool source_holds_something(struct dcp_source *s)
+{
+	mutex_lock(&s->hand);
+	bool some = s->queue_first ||
+		    s->n_branch_unsaved > 0; /* the latter: perhaps in the lent block */
+	mutex_unlock(&s->hand);
+	return some;
+}
+
 bool source_holds_back(struct dcp_source *s)
 {
 	mutex_lock(&s->hand);
