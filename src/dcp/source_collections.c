@@ -70,14 +70,17 @@ static int filter_collections(struct dcp_source *s, struct err *e)
 		if (rc < 0)
 			return rc;
 		buf_add_fmt(&s->stream_json, "%s\"%x\"", i ? "," : "", c->id);
+		buf_add(&s->stream_ids, &c->id, sizeof(c->id));
 	}
 	buf_add_str(&s->stream_json, "]}");
-	return buf_check(&s->stream_json, e);
+	int rc = buf_check(&s->stream_ids, e);
+	return rc < 0 ? rc : buf_check(&s->stream_json, e);
 }
 
 static int make_filter(struct dcp_source *s, struct err *e)
 {
 	buf_reset(&s->stream_json);
+	buf_reset(&s->stream_ids);
 	if (!s->has_manifest) { /* a server, or a bucket, without collections */
 		if (s->o.scope || s->o.n_collections)
 			return err_set(e, ERR_UNSUPPORTED, "bucket %s has no collections",

@@ -163,7 +163,7 @@ struct dcp_source {
 	struct tls *tls;
 	struct conn_options conn_options;
 	struct vbucket_config vb_config;
-	struct buf stream_json;
+	struct buf stream_json, stream_ids; /* the filter; its collections' ids, uint32_t each */
 
 	/* I/O thread */
 	struct loop *loop;

@@ -10,21 +10,20 @@
 
 enum { OPAQUE = 1, VB_ACTIVE = 1 };
 
-static bool is_streamed(const struct dcp_source *s, const struct collection *c)
-{
-	const char *scope = s->o.scope ? s->o.scope : "_default";
-	if (strcmp(c->scope, scope) != 0)
-		return false;
-	for (size_t i = 0; i < s->o.n_collections; i++)
-		if (strcmp(c->name, s->o.collections[i]) == 0)
-			return true;
-	return s->o.n_collections == 0;
-}
-
 static void ask(struct node *n, bool of_collection, uint32_t id)
 {
 	wire_get_all_vb_seqnos(conn_out(n->dcp), OPAQUE, VB_ACTIVE, of_collection, id);
 	n->highs_open++;
+}
+
+/* Also what came into the scope since. */
+static void ask_scope(struct dcp_source *s, struct node *n)
+{
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->manifest.n; i++)
+		if (strcmp(s->manifest.entry[i].scope, s->o.scope) == 0)
+			ask(n, true, s->manifest.entry[i].id);
+	mutex_unlock(&s->lock);
 }
 
 static void ask_node(struct dcp_source *s, struct node *n)
@@ -33,11 +32,13 @@ static void ask_node(struct dcp_source *s, struct node *n)
 		return; /* slow: the last round is still under way */
 	n->highs_failed = false;
 	bool filtered = source_is_filtered(s);
-	mutex_lock(&s->lock);
-	for (size_t i = 0; filtered && i < s->manifest.n; i++)
-		if (is_streamed(s, &s->manifest.entry[i]))
-			ask(n, true, s->manifest.entry[i].id);
-	mutex_unlock(&s->lock);
+	for (size_t i = 0; i < s->stream_ids.len; i += sizeof(uint32_t)) {
+		uint32_t id;
+		memcpy(&id, s->stream_ids.p + i, sizeof(id));
+		ask(n, true, id);
+	}
+	if (filtered && s->stream_ids.len == 0)
+		ask_scope(s, n);
 	if (!filtered)
 		ask(n, false, 0);
 	conn_flush(n->dcp);
