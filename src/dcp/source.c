@@ -158,7 +158,6 @@ void source_free(struct dcp_source *s)
 	mem_free(s->batch);
 	manifest_done(&s->manifest);
 	buf_done(&s->stream_json);
-	buf_done(&s->stream_ids);
 	mem_free(s->seed);
 	tls_free(s->tls);
 	scram_cache_wipe(&s->scram);

@@ -75,6 +75,7 @@ static int lend(struct dcp_source *s, nsec deadline, struct err *e)
 		if (!b->next)
 			s->queue_last = NULL;
 		s->queued -= b->bytes;
+		b->next = NULL; /* the others stay in the queue */
 		s->lent = b;
 	}
 	bool ended = s->ended;
@@ -293,9 +294,10 @@ static int enrol_all(struct dcp_source *s, size_t n, size_t *kept, struct err *c
 	return rc;
 }
 
-static void clear_fd(struct dcp_source *s)
+static void note_rest(struct dcp_source *s)
 {
 	mutex_lock(&s->hand);
+	s->lent_rest = !lent_done(s);
 	if (s->fd_used && !s->ended && !something(s))
 		notify_clear(s->fd);
 	mutex_unlock(&s->hand);
@@ -308,7 +310,7 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 	while (kept == 0) {
 		int rc = lend(s, deadline, e);
 		if (rc <= 0) {
-			clear_fd(s);
+			note_rest(s);
 			return rc;
 		}
 		rc = decode(s, &n, e);
@@ -316,7 +318,7 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 			rc = enrol_all(s, n, &kept, e);
 		if (rc < 0)
 			return rc;
-		clear_fd(s);
+		note_rest(s);
 	}
 	*out = (struct dcp_batch){ s->batch, kept };
 	return 1;
@@ -341,15 +343,6 @@ void source_hold_back(struct dcp_source *s, int change)
 	if (s->fd_used && something(s))
 		notify_set(s->fd);
 	mutex_unlock(&s->hand);
-}
-
-bool source_holds_something(struct dcp_source *s)
-{
-	mutex_lock(&s->hand);
-	bool some = s->queue_first ||
-		    s->n_branch_unsaved > 0; /* the latter: perhaps in the lent block */
-	mutex_unlock(&s->hand);
-	return some;
 }
 
 bool source_holds_back(struct dcp_source *s)

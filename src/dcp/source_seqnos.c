@@ -16,29 +16,17 @@ static void ask(struct node *n, bool of_collection, uint32_t id)
 	n->highs_open++;
 }
 
-/* Also what came into the scope since. */
-static void ask_scope(struct dcp_source *s, struct node *n)
-{
-	mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->manifest.n; i++)
-		if (strcmp(s->manifest.entry[i].scope, s->o.scope) == 0)
-			ask(n, true, s->manifest.entry[i].id);
-	mutex_unlock(&s->lock);
-}
-
 static void ask_node(struct dcp_source *s, struct node *n)
 {
 	if (n->highs_open)
 		return; /* slow: the last round is still under way */
 	n->highs_failed = false;
 	bool filtered = source_is_filtered(s);
-	for (size_t i = 0; i < s->stream_ids.len; i += sizeof(uint32_t)) {
-		uint32_t id;
-		memcpy(&id, s->stream_ids.p + i, sizeof(id));
-		ask(n, true, id);
-	}
-	if (filtered && s->stream_ids.len == 0)
-		ask_scope(s, n);
+	mutex_lock(&s->lock);
+	for (size_t i = 0; filtered && i < s->manifest.n; i++)
+		if (source_streams(s, &s->manifest.entry[i]))
+			ask(n, true, s->manifest.entry[i].id);
+	mutex_unlock(&s->lock);
 	if (!filtered)
 		ask(n, false, 0);
 	conn_flush(n->dcp);
