@@ -76,6 +76,7 @@ static int lend(struct dcp_source *s, nsec deadline, struct err *e)
 			s->queue_last = NULL;
 		b->next = NULL;
 		s->queued -= b->bytes;
+		b->next = NULL; /* the others stay in the queue */
 		s->lent = b;
 	}
 	bool ended = s->ended;
