@@ -27,6 +27,7 @@ typedef struct weir_dcp_stats {
 	uint32_t last_save_vbuckets; /* how many checkpoints the last save wrote, */
 	uint32_t last_save_ms;       /* and how long that took */
 	uint32_t paused;             /* vBuckets */
+	bool queued; /* events wait for weir_dcp_poll; also while it has none to give, as a first checkpoint is being saved */
 } weir_dcp_stats;
 /* INVALID, NOMEM. */
 WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);

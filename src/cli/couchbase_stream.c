@@ -72,16 +72,24 @@ static int save(struct run *r)
 
 /* ---- events ---- */
 
+/* The hints of fail() are about logs. */
+static int fail_stream(const weir_error *e)
+{
+	say("%s", e->message[0] ? e->message : weir_error_text(e->code));
+	return exit_code_of(e->code);
+}
+
 static int ended_badly(struct run *r, const weir_dcp_info *info)
 {
-	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp_stats st = { .size = sizeof(st) };
-	char what[32];
-	e.code = info->code;
-	if (weir_dcp_stats_get(r->d, &st) == 0 && info->code != WEIR_ERR_FENCED)
-		(void)snprintf(e.message, sizeof(e.message), "%s", st.last_error);
-	(void)snprintf(what, sizeof(what), "vBucket %u", info->vbucket);
-	return fail(what, &e);
+	bool known = info->code != WEIR_ERR_FENCED && weir_dcp_stats_get(r->d, &st) == 0 &&
+		     st.last_error[0];
+	if (known && strstr(st.last_error, "vBucket"))
+		say("%s", st.last_error);
+	else
+		say("vBucket %u: %s", info->vbucket,
+		    known ? st.last_error : weir_error_text(info->code));
+	return exit_code_of(info->code);
 }
 
 /* Prints one event. EXIT_OK, or a code to end with. */
@@ -159,7 +167,7 @@ static int at_end(struct run *r)
 		return -EXIT_FAILED;
 	}
 	tell_lost(r, &st);
-	return m.settled && st.ended == st.assigned && (st.assigned || !r->follow);
+	return m.settled && !st.queued && st.ended == st.assigned && (st.assigned || !r->follow);
 }
 
 /* Nothing came. EXIT_OK: go on waiting. */
@@ -200,7 +208,7 @@ static int pump(struct run *r)
 			return -end;
 		int rc = weir_dcp_poll(r->d, end ? 0 : POLL_MS, &events, &n, &e);
 		if (rc < 0)
-			code = fail(NULL, &e);
+			code = fail_stream(&e);
 		if (rc == 0 && end)
 			break;
 		idle = rc == 0;
@@ -223,7 +231,7 @@ static int open_and_pump(struct run *r, const weir_dcp_options *o)
 {
 	weir_error e = WEIR_ERROR_INIT;
 	if (weir_dcp_open(o, &r->d, &e) < 0) {
-		int failed = fail(NULL, &e);
+		int failed = fail_stream(&e);
 		if (e.code == WEIR_ERR_AUTH && !(o->password && *o->password))
 			fprintf(stderr,
 				"      no password was given: $COUCHBASE_PASSWORD is not set\n");

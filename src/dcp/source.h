@@ -174,6 +174,7 @@ struct dcp_vbucket_status {
 };
 struct dcp_status {
 	uint32_t n_vbuckets, n_assigned, n_streaming, n_paused, n_done, n_nodes, n_connected;
+	bool queued;     /* something waits for poll, though it may not come at once */
 	uint32_t n_open; /* streaming, paused, done, or waiting for a rollback's acknowledgement */
 	int64_t map_epoch, map_rev;
 	bool map_over_http; /* the data service hands out none */

@@ -219,7 +219,7 @@ static bool all_ended(const struct listening *r)
 	struct dcp_status st;
 	return r->d->finite && r->ended && !r->waiting && !r->kept &&
 	       dcp_source_status(r->d->source, &st, NULL, NULL) == 0 && st.n_assigned > 0 &&
-	       st.n_done == st.n_assigned;
+	       st.n_done == st.n_assigned && !st.queued;
 }
 
 static int finish(struct listening *r)

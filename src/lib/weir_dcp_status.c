@@ -41,6 +41,7 @@ int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out)
 	s.streaming = st.n_streaming;
 	s.ended = st.n_done;
 	s.paused = st.n_paused;
+	s.queued = st.queued;
 	s.nodes = st.n_nodes;
 	s.connected = st.n_connected;
 	s.reconnects = st.reconnects;

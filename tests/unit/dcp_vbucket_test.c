@@ -93,6 +93,21 @@ static void say_retreat(void *arg, struct vbucket *v, const struct dcp_position 
 	buf_add_fmt(&((struct harness *)arg)->log, "retreat to %" PRIu64 "\n", pos->seqno);
 }
 
+/* A server whose error map says so. */
+enum { AT_ONCE = 0xe1, LATER = 0xe2, ELSEWHERE = 0xe3, NEVER = 0xe4 };
+
+static enum reaction by_error_map(void *arg, struct vbucket *v, uint16_t status)
+{
+	(void)arg;
+	(void)v;
+	switch (status) {
+	case AT_ONCE: return REACT_RETRY_NOW;
+	case ELSEWHERE: return REACT_FETCH_MAP;
+	case NEVER: return REACT_REFUSED;
+	default: return error_reaction(NULL, status);
+	}
+}
+
 static const struct vbucket_ops ops = {
 	.stream_req = say_stream_req,
 	.failover_log = say_failover_log,
@@ -102,6 +117,7 @@ static const struct vbucket_ops ops = {
 	.timer = ignore_timer,
 	.wrong_node = say_wrong_node,
 	.history = ignore_history,
+	.reaction = by_error_map,
 	.retreat = say_retreat,
 };
 
@@ -1078,6 +1094,35 @@ static void missing_privileges_are_tried_again(void **state)
 	assert_int_equal(h->v.last_status, STATUS_EACCESS);
 }
 
+static void unknown_statuses_mean_what_the_error_map_says(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(0, 0, 0, 0));
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, AT_ONCE, SLICE_NONE);
+	assert_true(h->v.timer_at == h->now); /* the first time */
+	vbucket_on_timer(&h->v, h->now);
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, AT_ONCE, SLICE_NONE);
+	tick(h); /* a server that always says so is not asked in a circle */
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, LATER, SLICE_NONE);
+	tick(h);
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, ELSEWHERE, SLICE_LIT("not a map"));
+	expect(h, "map \n");
+	tick(h);
+	for (unsigned n = 1; n < VBUCKET_FATAL_TRIES; n++) {
+		expect(h, "req 0 [0,0] 0\n");
+		reply(h, OP_DCP_STREAM_REQ, NEVER, SLICE_NONE);
+		tick(h);
+	}
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, NEVER, SLICE_NONE);
+	expect(h, "end closed -23\n");
+	assert_int_equal(h->v.state, VB_DONE);
+}
+
 static void starting_from_now_takes_the_branch_from_the_servers_log(void **state)
 {
 	struct harness *h = *state;
@@ -1216,6 +1261,7 @@ int main(void)
 		T(weakness_18_a_vbucket_that_moved_follows_the_map_without_waiting),
 		T(requests_that_can_never_succeed_end_with_a_typed_error),
 		T(missing_privileges_are_tried_again),
+		T(unknown_statuses_mean_what_the_error_map_says),
 		T(starting_from_now_takes_the_branch_from_the_servers_log),
 		T(a_nack_hands_everything_after_the_mark_out_again),
 		T(a_disk_snapshot_in_the_middle_of_another_keeps_the_older_start),
