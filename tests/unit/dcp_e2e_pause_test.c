@@ -257,6 +257,17 @@ static void a_consumer_that_always_refuses_leaves_the_server_alone(void **state)
 	world_free(w);
 }
 
+static void pause_all(void *arg, weir_dcp *d, enum weir_dcp_hook what, const uint16_t *vbuckets,
+		      size_t n)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	(void)arg;
+	(void)vbuckets;
+	(void)n;
+	if (what == WEIR_DCP_BEFORE_STREAM_START)
+		assert_int_equal(weir_dcp_pause(d, WEIR_DCP_ALL, &e), 0);
+}
+
 /* The same through the door that programs use. */
 static void the_api_pauses_resumes_and_counts(void **state)
 {
@@ -268,13 +279,13 @@ static void the_api_pauses_resumes_and_counts(void **state)
 			       .user = "Administrator",
 			       .password = "password",
 			       .bucket = "default",
-			       .group = "g" };
+			       .group = "g",
+			       .hook = pause_all };
 	weir_dcp_stats st = { .size = sizeof(st) };
 	const weir_dcp_event *events;
 	weir_dcp *d;
 	size_t n;
 	assert_int_equal(weir_dcp_open(&o, &d, &e), 0);
-	assert_int_equal(weir_dcp_pause(d, WEIR_DCP_ALL, &e), 0); /* before anything is assigned */
 	assert_int_equal(weir_dcp_assign_share(d, 1, 1, &e), 0);
 	put(w, 3, 0, 1);
 	assert_int_equal(weir_dcp_wait_ready(d, 10000, &e), 1);
