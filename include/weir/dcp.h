@@ -200,7 +200,7 @@ WEIR_API void weir_dcp_nack_after(weir_dcp *d, uint16_t vbucket, uint32_t delay_
 /* Nothing of the vBucket (or of all) is handed out until it is resumed, whatever happens meanwhile: reconnecting, a
  * failover, being assigned elsewhere and back. What was on its way to poll when this returns still comes;
  * acknowledgements are taken and saved as ever; the others go on, with the whole flow-control window. Resuming goes on
- * where it stopped. Not from within a hook. INVALID: there is no such vBucket. */
+ * where it stopped. INVALID: there is no such vBucket. */
 WEIR_API int weir_dcp_pause(weir_dcp *d, int vbucket, weir_error *e);
 WEIR_API int weir_dcp_resume(weir_dcp *d, int vbucket, weir_error *e);
 /* Saves what is acknowledged; durable when it returns. UNSUPPORTED without a place for checkpoints; FENCED: another

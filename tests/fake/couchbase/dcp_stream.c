@@ -73,7 +73,10 @@ static bool visible(const struct conn *c, const struct vb *v, const struct strea
 		return false; /* deduplicated */
 	if (it->flushed || it->compacted)
 		return false;
-	if (it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM && it->seqno <= v->purge_seqno)
+	bool deleted = it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM;
+	if (deleted && it->seqno <= v->purge_seqno)
+		return false;
+	if (deleted && s->initial && (c->dcp_flags & OPEN_SKIP_DELETES))
 		return false;
 	return dcp_wanted(c, s, it);
 }
@@ -165,6 +168,7 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 	uint64_t on_disk = disk_high(c, s), first = s->at + 1, from = s->at;
 	bool backfill = !s->backfilled && on_disk > s->at;
 	bool first_marker = !s->backfilled;
+	s->initial = backfill && s->at == 0;
 	s->backfilled = true;
 	if (backfill) {
 		s->snap_end = on_disk < high ? on_disk : high;
