@@ -58,7 +58,9 @@ static void on_server_request(struct conn *c, const struct packet *p)
 			return;
 	}
 	if (c->ready)
-		conn_ask_map(c); /* else the setup's own question comes later than this */
+		conn_ask_map(c);
+	else
+		c->newer_map = true; /* the setup may have asked already */
 }
 
 static void on_response(struct conn *c, const struct packet *p)
@@ -72,16 +74,12 @@ static void on_response(struct conn *c, const struct packet *p)
 	}
 	if (!c->ready)
 		return;
-	if (p->opcode == OP_GET_CLUSTER_CONFIG) {
-		if (p->vb_status == STATUS_OK && p->value.len)
-			c->ops->map(c->arg, c, p->value);
-		return;
-	}
-	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT) {
+	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
-		return;
-	}
-	c->ops->packet(c->arg, c, p);
+	else if (p->opcode != OP_GET_CLUSTER_CONFIG)
+		c->ops->packet(c->arg, c, p);
+	else if (p->vb_status == STATUS_OK && p->value.len)
+		c->ops->map(c->arg, c, p->value);
 }
 
 /* A server may pack whatever JSON it answers with. */

@@ -274,5 +274,7 @@ void conn_on_setup(struct conn *c, const struct packet *p)
 			sasl_done(&c->sasl);
 		c->sasl_running = false;
 		c->ops->ready(c->arg, c);
+		if (c->newer_map && conn_is_ready(c))
+			conn_ask_map(c);
 	}
 }

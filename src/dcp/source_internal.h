@@ -16,10 +16,9 @@
 #include "dcp/ack.h"
 #include "dcp/collections.h"
 #include "dcp/conn.h"
-#include "dcp/seed.h"
+#include "dcp/seeds.h"
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
-#include "net/dns_lookup.h"
 #include "net/http_get.h"
 #include "net/loop.h"
 #include "net/slab.h"
@@ -172,7 +171,7 @@ struct dcp_source {
 	uint32_t n_nodes, next_asked;
 	struct seed *seed;
 	size_t n_seeds, next_seed;
-	struct dns_lookup *lookup; /* of the seeds; NULL: done, or none */
+	struct seeds *finding; /* SRV records; NULL: done, or none */
 	struct map_stream http;
 	struct cluster_map *map;
 	struct map_version
@@ -210,6 +209,7 @@ struct dcp_source {
 	bool interrupted;    /* poll is to return */
 	nsec hand_out_until; /* poll hands out nothing after that moment */
 	uint32_t n_branch_unsaved; /* slots; while there are any, poll has nothing */
+	bool lent_rest;            /* the consumer has not had all of the lent block */
 	struct block *queue_first, *queue_last;
 	uint64_t queued;        /* bytes in it */
 	struct block *returned; /* to be given back by the I/O thread */
@@ -336,7 +336,9 @@ void source_vb_timer(void *source);
 /* source_collections.c */
 void source_manifest(struct dcp_source *s, struct slice json);
 void source_learn_name(struct dcp_source *s, const struct packet *p); /* of a system event */
-void source_make_ready(struct dcp_source *s); /* once map and manifest are known */
+bool source_streams(const struct dcp_source *s,
+		    const struct collection *c); /* the filter lets it through */
+void source_make_ready(struct dcp_source *s);    /* once map and manifest are known */
 
 /* source_pause.c */
 void source_take_pauses(struct dcp_source *s);

@@ -192,13 +192,13 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .save_failures = s->save_failures,
 				   .saved_vbuckets = s->saved_vbuckets,
 				   .rebalances = s->rebalances,
-				   .queued = s->queue_first || (s->fill && s->fill->n),
 				   .last_save_vbuckets = s->last_save_vbuckets,
 				   .last_save_took = s->last_save_took,
 				   .map_over_http = s->http.get != NULL,
 				   .ephemeral = s->ephemeral };
 	mutex_lock(&s->hand);
 	st->blocks = s->n_blocks;
+	st->queued = s->queue_first || s->lent_rest || (s->fill && s->fill->n_cells);
 	mutex_unlock(&s->hand);
 	if (s->map) {
 		st->map_epoch = s->map->epoch;
@@ -319,7 +319,7 @@ void source_io_done(struct dcp_source *s)
 	}
 	s->n_nodes = 0;
 	source_http_done(s);
-	dns_lookup_free(s->lookup);
+	seeds_free(s->finding);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
 	timer_done(&s->pause_timer);

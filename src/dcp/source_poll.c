@@ -293,9 +293,10 @@ static int enrol_all(struct dcp_source *s, size_t n, size_t *kept, struct err *c
 	return rc;
 }
 
-static void clear_fd(struct dcp_source *s)
+static void note_rest(struct dcp_source *s)
 {
 	mutex_lock(&s->hand);
+	s->lent_rest = !lent_done(s);
 	if (s->fd_used && !s->ended && !something(s))
 		notify_clear(s->fd);
 	mutex_unlock(&s->hand);
@@ -308,7 +309,7 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 	while (kept == 0) {
 		int rc = lend(s, deadline, e);
 		if (rc <= 0) {
-			clear_fd(s);
+			note_rest(s);
 			return rc;
 		}
 		rc = decode(s, &n, e);
@@ -316,7 +317,7 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 			rc = enrol_all(s, n, &kept, e);
 		if (rc < 0)
 			return rc;
-		clear_fd(s);
+		note_rest(s);
 	}
 	*out = (struct dcp_batch){ s->batch, kept };
 	return 1;
