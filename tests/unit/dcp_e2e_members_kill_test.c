@@ -240,7 +240,7 @@ struct group {
 	char host[32], token[256], path[256];
 	struct process p[TOGETHER];
 	uint32_t numbers;
-	unsigned joins, leaves, kills, pauses;
+	unsigned acts, joins, leaves, kills, pauses;
 	/* the writer's, until it is joined */
 	pthread_t writer;
 	atomic_bool stop;
@@ -353,7 +353,7 @@ static bool change(struct group *g)
 	}
 	if (p->wake || count(g, true) <= LEAST)
 		return false;
-	switch (rand() % 3) {
+	switch (g->acts++ % 3) { /* each as often, however few there are */
 	case 0:
 		(void)kill(p->pid, SIGTERM);
 		await(p, false);
