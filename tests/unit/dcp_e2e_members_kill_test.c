@@ -125,6 +125,15 @@ static void take(struct member *m)
 	}
 }
 
+/* SIGTERM waits until there is somebody to take it: a process that has just begun may be told to leave, too. */
+static void hold_sigterm(int how)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	(void)pthread_sigmask(how, &set, NULL);
+}
+
 static volatile sig_atomic_t asked_to_leave;
 
 static void on_term(int sig)
@@ -189,6 +198,7 @@ static int member_main(char **argv)
 	struct membership_run *run;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)signal(SIGTERM, on_term);
+	hold_sigterm(SIG_UNBLOCK);
 	if (!m.ledger || checkpoint_couchbase_open(&kv, "g", &store, &e) < 0 ||
 	    checkpoint_claiming(telling(store, &m), &store, &e) < 0)
 		return failed(&e);
@@ -311,6 +321,7 @@ static void start(struct group *g, struct process *p)
 	p->pid = fork();
 	assert_true(p->pid >= 0);
 	if (p->pid == 0) {
+		hold_sigterm(SIG_BLOCK);
 		(void)execv("/proc/self/exe", argv);
 		_exit(127);
 	}
