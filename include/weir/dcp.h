@@ -163,6 +163,9 @@ WEIR_API int weir_dcp_statefulset_member(const char *host_name, uint32_t *member
 
 /* WEIR_DCP_MEMBERS_DYNAMIC: from now on member (1..total) of total; 0 of 0: nothing. */
 WEIR_API int weir_dcp_set_membership(weir_dcp *d, uint32_t member, uint32_t total, weir_error *e);
+/* Looks at the group now, instead of at the next turn, and hands over what has changed; nothing else is disturbed. It does
+ * not wait for that. INVALID: opened without a membership. */
+WEIR_API int weir_dcp_rebalance(weir_dcp *d, weir_error *e);
 
 /* Goes elsewhere with vBuckets that are assigned, back or forth: each stops, the new place is saved at once (but for one
  * that is only a seqno: with the next save), and it starts there. What was handed out before takes no acknowledgements
