@@ -106,6 +106,13 @@ typedef struct weir_dcp_store {
 	void (*free)(void *arg); /* by weir_dcp_close, also when that fails; not when weir_dcp_open does; may be NULL */
 } weir_dcp_store;
 
+/* Which of its addresses a node is reached by. */
+enum weir_dcp_network {
+	WEIR_DCP_NETWORK_AUTO,    /* external when `hosts` names no node's own address and all nodes have one */
+	WEIR_DCP_NETWORK_DEFAULT, /* the nodes' own */
+	WEIR_DCP_NETWORK_EXTERNAL /* alternate addresses, where a node has one */
+};
+
 enum weir_dcp_members {
 	WEIR_DCP_MEMBERS_NONE,   /* the caller assigns */
 	WEIR_DCP_MEMBERS_STATIC, /* member of total */
@@ -150,7 +157,10 @@ typedef struct weir_dcp_membership {
 /* Zero is the default everywhere. Strings must stay until the weir_dcp is closed. */
 typedef struct weir_dcp_options {
 	size_t size;
-	const char *hosts; /* "host[:port][,...]"; data service ports, 11210 (TLS 11207) */
+	/* "host[:port][,...]": the data service, 11210 (TLS 11207); the management service with port 8091 (TLS 18091) or
+	 * as "http://host[:port]", "https://host[:port]". "couchbase://" and "couchbases://" may stand in front; couchbases,
+	 * https and port 18091 turn tls on. One name without a port may be a service's in DNS (_couchbase._tcp). */
+	const char *hosts;
 	const char *user, *password, *bucket;
 	const char *group; /* names the connections */
 	bool tls;
@@ -159,7 +169,8 @@ typedef struct weir_dcp_options {
 	bool tls_insecure;        /* accept any certificate */
 	bool allow_plain; /* send the password in the clear when the server offers nothing better */
 	const char *scope;       /* of the collections; alone: everything in the scope */
-	const char *collections; /* "a,b"; NULL and no scope: the whole bucket */
+	/* "a,b", of that scope (_default without one), or "scope.a" of any; NULL and no scope: the whole bucket */
+	const char *collections;
 	bool latest; /* a vBucket without a checkpoint begins with what comes, not with what is there */
 	bool finite; /* end each vBucket where it stood at the start */
 	bool xattrs, no_value, system_events, change_history, out_of_order_snapshots;
@@ -204,6 +215,15 @@ typedef struct weir_dcp_options {
 	const char *checkpoint_tls_ca, *checkpoint_tls_cert, *checkpoint_tls_key,
 		*checkpoint_tls_server_name;
 	bool checkpoint_tls_insecure;
+	enum weir_dcp_network network;
+	/* Of the streams: */
+	uint16_t stream_id; /* each has this id, and its messages have to carry it; 0: no ids */
+	const char *backfill_order; /* "round-robin", "sequential": how the server reads from disk; NULL: its default */
+	bool cursor_dropping; /* too slow: the server may go back to its disk, instead of ending the stream */
+	bool force_compression;    /* values compressed on the way, even where they are not stored so */
+	bool no_value_datatype;    /* no values, but what their datatype was */
+	bool skip_initial_deletes; /* no deletions in the first read from disk; servers before 8.0 send them */
+	uint32_t checkpoint_timeout_ms; /* of one saving or reading; 0: three times connect_timeout_ms */
 } weir_dcp_options;
 
 /* INVALID, AUTH, NOTFOUND (bucket, scope, collection), TIMEOUT (with the last cause), NET, and for the checkpoint file and
@@ -273,8 +293,16 @@ WEIR_API int weir_dcp_fd(weir_dcp *d);
 
 /* NOTFOUND: some were not valid any more (rolled back, handed over, acknowledged before), which may be ignored. */
 WEIR_API int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n);
-/* Everything of the vBucket that is not acknowledged comes again. */
+/* Everything of the vBucket that is not acknowledged comes again: at once, and when that happens at the same place again
+ * and again after a while that grows from 100 ms to 10 s. */
 WEIR_API void weir_dcp_nack(weir_dcp *d, uint16_t vbucket);
+#define WEIR_DCP_ALL (-1)
+/* Nothing of the vBucket (or of all) is handed out until it is resumed, whatever happens meanwhile: reconnecting, a
+ * failover, being assigned elsewhere and back. What was on its way to poll when this returns still comes;
+ * acknowledgements are taken and saved as ever; the others go on, with the whole flow-control window. Resuming goes on
+ * where it stopped. Not from within a hook. INVALID: there is no such vBucket. */
+WEIR_API int weir_dcp_pause(weir_dcp *d, int vbucket, weir_error *e);
+WEIR_API int weir_dcp_resume(weir_dcp *d, int vbucket, weir_error *e);
 /* Durable when it returns. UNSUPPORTED without a place for checkpoints. */
 WEIR_API int weir_dcp_commit(weir_dcp *d, weir_error *e);
 /* Forgets the checkpoints of vBuckets that are not assigned (INVALID if one is): they begin anew when they are. */
@@ -322,6 +350,7 @@ typedef struct weir_dcp_stats {
 	uint64_t events, rollbacks,
 		lag; /* lag: high seqnos at the start minus acknowledged, where still behind */
 	char last_error[256];
+	uint32_t paused;
 } weir_dcp_stats;
 WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);
 

@@ -133,7 +133,7 @@ static int overlay(const struct args *a, struct couchbase_stream *s, weir_dcp_me
 				   "numbers by a call; give --member");
 	}
 	if (hosts) {
-		char *slash = strchr(hosts, '/');
+		char *slash = strrchr(hosts, '/');
 		*slash = '\0';
 		o->hosts = hosts;
 		o->bucket = slash + 1;
@@ -181,10 +181,10 @@ static int run(const struct args *a)
 				      .filter = args_text(a, "filter"),
 				      .pipeline = args_text(a, "pipeline"),
 				      .limit = args_count(a, "limit") };
-	const char *slash = a->n_operands ? strchr(a->operand[0], '/') : NULL;
+	const char *slash = a->n_operands ? strrchr(a->operand[0], '/') : NULL;
 	if (a->n_operands == 0 && !args_given(a, "config"))
 		return usage_error(a->command, "HOST/BUCKET or --config is missing");
-	if (a->n_operands && (!slash || slash == a->operand[0] || !slash[1]))
+	if (a->n_operands && (!slash || slash == a->operand[0] || slash[-1] == '/' || !slash[1]))
 		return usage_error(a->command, "'%s' is not HOST[:PORT][,...]/BUCKET",
 				   a->operand[0]);
 	int code = EXIT_OK;
@@ -222,7 +222,8 @@ const struct command couchbase_watch_command = {
 		"vBucket above rollbackTo never happened, and the new history follows. With "
 		"--mitigation events are "
 		"held back until enough copies have persisted them.\n\n"
-		"Ports are those of the data service (11210, with TLS 11207).\n\n"
+		"Ports are those of the data service (11210, with TLS 11207) or of the management "
+		"service (8091, with TLS 18091, or http://HOST:PORT).\n\n"
 		"With --config the file says what is not given here; without stream.mode: finite "
 		"there, it follows.",
 	.examples = "weir couchbase watch 10.0.0.1/orders\tPrint what is there, and end\n"

@@ -160,6 +160,7 @@ static void free_source(struct dcp_source *s)
 	source_blocks_free(s);
 	manifest_done(&s->manifest);
 	buf_done(&s->stream_json);
+	mem_free(s->seed);
 	tls_free(s->tls);
 	scram_cache_wipe(&s->scram);
 	if (s->fd >= 0)
@@ -181,6 +182,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 		return err_nomem(e);
 	s->o = *o;
 	s->fd = -1;
+	s->hand_out_until = INT64_MAX;
 	mutex_init(&s->lock);
 	mutex_init(&s->api);
 	mutex_init(&s->assigning);
@@ -286,6 +288,7 @@ static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	mutex_lock(&s->lock);
 	struct slot *slot = &s->slot[vb];
 	slot->owned = false;
+	s->voided++;
 	source_branch_settled(s, slot);
 	slot->fenced = s->fences = true;
 	slot->held = false;
@@ -445,6 +448,11 @@ static int let_go(struct dcp_source *s, const uint16_t *vb, size_t n, struct err
 		return 0;
 	hook(s, DCP_BEFORE_STREAM_STOP, vb, n);
 	carry_out(s, vb, n, NULL, 0);
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < n; i++)
+		s->slot[vb[i]].leaving = true;
+	s->voided++;
+	mutex_unlock(&s->lock);
 	mutex_lock(&s->api);
 	int rc = s->o.store ? save_dirty(s, true, e) : 0;
 	mutex_lock(&s->lock);
@@ -452,7 +460,7 @@ static int let_go(struct dcp_source *s, const uint16_t *vb, size_t n, struct err
 		struct slot *slot = &s->slot[vb[i]];
 		if (slot->owned)
 			ack_done(&slot->w);
-		slot->owned = slot->held = false;
+		slot->owned = slot->held = slot->leaving = false;
 		source_branch_settled(s, slot);
 	}
 	mutex_unlock(&s->lock);
@@ -682,23 +690,59 @@ static bool give_back(struct dcp_source *s)
 	return first;
 }
 
+static bool takes(const struct slot *slot)
+{
+	return slot->owned && !slot->leaving;
+}
+
+/* Under lock: leaves out what nobody may acknowledge any more, because its vBucket was let go while it waited. */
+static void drop_void(struct dcp_source *s, struct block *b)
+{
+	uint32_t kept = 0;
+	if (b->voided == s->voided)
+		return;
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct dcp_event *ev = &b->ev[i];
+		const struct slot *slot = &s->slot[ev->vb];
+		if (ev->kind == DCP_END || (takes(slot) && ack_valid(&slot->w, ev->ticket)))
+			b->ev[kept++] = *ev;
+	}
+	b->n = kept;
+}
+
+/* Under lock: the next block with something in it, lent from now on. */
+static struct block *next_block(struct dcp_source *s)
+{
+	while (source_has_batch(s) && env_mono(s->env) <= s->hand_out_until) {
+		struct block *b = s->queue_first;
+		s->queue_first = b->next;
+		if (!b->next)
+			s->queue_last = NULL;
+		drop_void(s, b);
+		s->lent = b;
+		if (b->n)
+			return b;
+		if (give_back(s))
+			loop_wake(s->loop);
+	}
+	return NULL;
+}
+
 int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e)
 {
 	nsec deadline = wait > 0 ? env_mono(s->env) + wait : wait;
+	struct block *b;
 	int rc = 0;
 	mutex_lock(&s->lock);
 	if (give_back(s))
 		loop_wake(s->loop);
-	while (!source_has_batch(s) && !s->failed && !s->interrupted && wait != 0)
+	while (!(b = next_block(s)) && !s->failed && !s->interrupted && wait != 0)
 		if (cond_wait_until(&s->changed, &s->lock, deadline) == 0)
 			break;
 	s->interrupted = false;
-	struct block *b = source_has_batch(s) ? s->queue_first : NULL;
+	if (!b)
+		b = next_block(s);
 	if (b) {
-		s->queue_first = b->next;
-		if (!b->next)
-			s->queue_last = NULL;
-		s->lent = b;
 		*out = (struct dcp_batch){ b->ev, b->n };
 		rc = 1;
 	} else if (s->failed) {
@@ -706,10 +750,22 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 		if (e)
 			*e = s->error;
 	}
-	if (s->fd_used && !source_has_batch(s) && !s->failed)
+	if (s->fd_used && (!source_has_batch(s) || !b) && !s->failed)
 		notify_clear(s->fd);
 	mutex_unlock(&s->lock);
 	return rc;
+}
+
+void dcp_source_hand_out_until(struct dcp_source *s, nsec until)
+{
+	mutex_lock(&s->lock);
+	s->hand_out_until = until;
+	if (s->queue_first) {
+		cond_broadcast(&s->changed);
+		if (s->fd_used)
+			notify_set(s->fd);
+	}
+	mutex_unlock(&s->lock);
 }
 
 void dcp_source_interrupt(struct dcp_source *s)
@@ -762,7 +818,7 @@ static int ack(struct dcp_source *s, const struct dcp_event *ev, bool *rollback)
 	if (ev->vb >= s->n_slots || ev->kind == DCP_END)
 		return ERR_NOTFOUND;
 	struct slot *slot = &s->slot[ev->vb];
-	if (!slot->owned)
+	if (!takes(slot))
 		return ERR_NOTFOUND;
 	uint64_t before = slot->w.rollbacks_acked;
 	int rc = ack_one(&slot->w, ev->ticket, NULL);

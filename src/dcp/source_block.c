@@ -284,6 +284,7 @@ void source_flush(struct dcp_source *s)
 	}
 	b->n = kept;
 	if (kept) {
+		b->voided = s->voided;
 		if (s->queue_last && s->queue_first)
 			s->queue_last->next = b;
 		else

@@ -17,6 +17,7 @@
 #include "dcp/seed.h"
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
+#include "net/dns_lookup.h"
 #include "net/http_get.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -31,6 +32,7 @@ enum {
 
 struct block {
 	struct block *next;
+	uint64_t voided; /* as the source's when it was queued */
 	uint32_t n;
 	uint8_t *mem;
 	size_t used, cap;
@@ -65,6 +67,7 @@ struct slot { /* one vBucket */
 	bool owned;                 /* acks are taken, checkpoints saved */
 	bool branch_unsaved; /* it has just got its branch: nothing is handed out before that is saved */
 	bool paused;         /* as the caller wants it */
+	bool leaving; /* it is being let go: what is acknowledged is being saved, and no more is taken */
 	bool nack;
 	nsec nack_delay;
 	bool held;   /* wanted by whoever assigns */
@@ -116,6 +119,7 @@ struct dcp_source {
 	uint32_t n_nodes, next_asked;
 	struct seed *seed;
 	size_t n_seeds, next_seed;
+	struct dns_lookup *lookup; /* of the seeds; NULL: done, or none */
 	struct map_stream http;
 	struct cluster_map *map;
 	struct map_version
@@ -169,6 +173,8 @@ struct dcp_source {
 	bool release_rollbacks;       /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
 	bool interrupted;             /* poll is to return */
+	nsec hand_out_until;          /* poll hands out nothing after that moment */
+	uint64_t voided;              /* how often vBuckets were let go or taken: queued events may be void */
 	uint32_t open_waiters;        /* who waits until all streams are open */
 	bool all_open;                /* they were when last looked; only with open_waiters */
 
@@ -228,10 +234,12 @@ struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not rea
 
 /* source_map.c */
 int source_read_seeds(struct dcp_source *s, struct err *e);
+void source_find_seeds(struct dcp_source *s); /* by SRV records, where that may be meant */
 void source_try_seed(struct dcp_source *s); /* the next one of the data service, if there is any */
 /* host, port: where the map came from. *accepted: it is newer than ours, which it has replaced. */
 void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,
 		      bool *accepted);
+void source_drop_strangers(struct dcp_source *s);
 void source_watch_map(void *source); /* of watch_timer */
 
 /* source_http.c */

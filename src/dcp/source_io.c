@@ -225,6 +225,7 @@ void source_io_wake(void *arg)
 		release_rollbacks(s);
 	if (pauses)
 		source_take_pauses(s);
+	source_flush(s); /* a rollback or an end that these brought */
 	if (command) {
 		carry_out(s);
 		source_flush(s);
@@ -260,6 +261,7 @@ void *source_io_run(void *arg)
 {
 	struct dcp_source *s = arg;
 	source_observe_start(s);
+	source_find_seeds(s);
 	source_seqnos_start(s);
 	timer_set(&s->watch_timer, 0);
 	loop_run(s->loop);
@@ -278,6 +280,7 @@ void source_io_done(struct dcp_source *s)
 	}
 	s->n_nodes = 0;
 	source_http_done(s);
+	dns_lookup_free(s->lookup);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
 	timer_done(&s->watch_timer);
@@ -289,7 +292,6 @@ void source_io_done(struct dcp_source *s)
 	}
 	loop_free(s->loop);
 	mem_free(s->slot);
-	mem_free(s->seed);
 	cluster_map_free(s->map);
 	s->map = NULL;
 }

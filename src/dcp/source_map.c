@@ -9,7 +9,10 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
+
 #define CONFIG_WATCH (10 * NSEC_PER_SEC)
+#define LOOKUP_MAX   (2 * NSEC_PER_SEC)
 
 /* ---- seeds ---- */
 
@@ -24,8 +27,49 @@ int source_read_seeds(struct dcp_source *s, struct err *e)
 	return rc;
 }
 
+static void use_records(struct dcp_source *s, const struct dns_srv *srv, size_t n)
+{
+	struct seed *seed = mem_try_array(n, sizeof(*seed));
+	if (!seed)
+		return; /* the host itself must do */
+	for (size_t i = 0; i < n; i++) {
+		(void)snprintf(seed[i].host, sizeof(seed[i].host), "%s", srv[i].target);
+		seed[i].port = srv[i].port;
+		seed[i].has_port = true;
+	}
+	mem_free(s->seed);
+	s->seed = seed;
+	s->n_seeds = n;
+}
+
+static void on_records(void *arg, const struct dns_srv *srv, size_t n, const struct err *why)
+{
+	struct dcp_source *s = arg;
+	(void)why; /* then it is the host itself, and what is wrong with that will be said */
+	dns_lookup_free(s->lookup);
+	s->lookup = NULL;
+	if (n)
+		use_records(s, srv, n);
+	source_try_seed(s);
+}
+
+/* A name alone may be a service's: its SRV records are the hosts, else it is one. */
+void source_find_seeds(struct dcp_source *s)
+{
+	char name[300];
+	nsec limit = MIN(LOOKUP_MAX, s->o.connect_timeout / 3);
+	if (s->n_seeds != 1 || !seed_may_be_service(&s->seed[0]))
+		return;
+	(void)snprintf(name, sizeof(name), "_couchbase%s._tcp.%s", s->tls ? "s" : "",
+		       s->seed[0].host);
+	(void)dns_lookup_srv(s->loop, s->env, name, s->o.dns_server, limit, on_records, s,
+			     &s->lookup, NULL);
+}
+
 void source_try_seed(struct dcp_source *s)
 {
+	if (s->lookup)
+		return; /* it will come back */
 	for (size_t i = 0; i < s->n_seeds; i++) {
 		const struct seed *seed = &s->seed[s->next_seed++ % s->n_seeds];
 		if (seed->http)
@@ -57,23 +101,34 @@ static void map_nodes(struct dcp_source *s)
 	}
 }
 
-static void drop_old_nodes(struct dcp_source *s)
+/* Nodes that are not in the map, once one that is can take their place: seeds by another name, nodes that left. One that
+ * is still being set up tells us the manifest. */
+void source_drop_strangers(struct dcp_source *s)
+{
+	bool replaced = false;
+	for (uint32_t i = 0; i < s->n_nodes; i++)
+		replaced = replaced || (s->node[i]->in_map && conn_is_ready(s->node[i]->dcp));
+	for (uint32_t i = 0; replaced && i < s->n_nodes; i++) {
+		struct node *n = s->node[i];
+		struct conn *c = n->dcp;
+		if (n->in_map || !conn_is_ready(c))
+			continue;
+		n->dcp = NULL;
+		source_kind_lost(s, c);
+		source_seqnos_lost(n);
+		conn_free(c);
+	}
+}
+
+static void connect_nodes(struct dcp_source *s)
 {
 	for (uint32_t i = 0; i < s->n_nodes; i++) {
-		struct node *n = s->node[i];
-		if (n->in_map) {
-			source_connect(n);
-			continue;
-		}
-		timer_clear(&n->retry);
-		struct conn *c = n->dcp;
-		if (c &&
-		    conn_is_ready(c)) { /* one that is still being set up tells us the manifest */
-			n->dcp = NULL;
-			source_seqnos_lost(n);
-			conn_free(c);
-		}
+		if (s->node[i]->in_map)
+			source_connect(s->node[i]);
+		else
+			timer_clear(&s->node[i]->retry);
 	}
+	source_drop_strangers(s);
 }
 
 static int make_slots(struct dcp_source *s, struct err *e)
@@ -120,7 +175,7 @@ void source_adopt_map(struct dcp_source *s, struct slice json, const char *host,
 	}
 	for (uint32_t i = 0; i < s->n_slots; i++)
 		mitigation_reset(&s->slot[i].m);
-	drop_old_nodes(s);
+	connect_nodes(s);
 	source_place_all(s);
 	source_observe_soon(s);
 }

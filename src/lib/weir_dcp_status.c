@@ -29,6 +29,7 @@ int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out)
 	s.assigned = st.n_assigned;
 	s.streaming = st.n_streaming;
 	s.ended = st.n_done;
+	s.paused = st.n_paused;
 	s.nodes = st.n_nodes;
 	s.connected = st.n_connected;
 	s.reconnects = st.reconnects;

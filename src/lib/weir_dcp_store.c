@@ -163,7 +163,7 @@ static int open_bucket_store(weir_dcp *d, const weir_dcp_options *o, size_t n_ho
 	int rc = lib_dcp_bucket(d, o, &d->store_scram, n_hosts, &conn, &kv, e);
 	if (rc < 0)
 		return rc;
-	kv.timeout *= 3;
+	kv.timeout = o->checkpoint_timeout_ms ? ms(o->checkpoint_timeout_ms) : 3 * kv.timeout;
 	return checkpoint_couchbase_open(&kv, o->group ? o->group : "", &d->store, e);
 }
 

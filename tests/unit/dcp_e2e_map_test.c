@@ -1,10 +1,7 @@
 /* How a source finds and watches the cluster: maps over the data service and over HTTP, what the server's statuses
  * mean, networks, kinds of buckets. */
 #include "tests/dcp_world.h"
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "tests/dns_server.h"
 
 static struct dcp_status status_of(struct world *w)
 {
@@ -169,6 +166,35 @@ static void a_notified_map_is_fetched_at_once(void **state)
 	world_free(w);
 }
 
+static void when_every_node_is_gone_the_seeds_are_asked_again(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	struct world *w =
+		world_new(&(struct fake_options){ .nodes = 3, .vbuckets = 8, .replicas = 1 });
+	fake_failover_node(w->fake, 0); /* the seed is in no map, but answers */
+	write_some(w, 8, 100, &counter);
+	world_open(w);
+	settle(w, 8, 5 * NSEC_PER_SEC);
+	for (int node = 1; node < 3; node++)
+		fake_fault(w->fake,
+			   &(struct fake_fault){ .kind = FAKE_DOWN, .node = node, .count = 1 });
+	nsec deadline = now() + 5 * NSEC_PER_SEC;
+	while (now() < deadline && status_of(w).n_connected != 1)
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+	assert_int_equal(status_of(w).n_connected, 1);
+	int64_t rev = status_of(w).map_rev;
+	fake_push_map(w->fake);
+	wait_for_map(w, rev + 1, 2 * NSEC_PER_SEC);
+	fake_clear_faults(w->fake);
+	for (int node = 1; node < 3; node++)
+		fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_DOWN, .node = node });
+	write_some(w, 8, 100, &counter);
+	settle(w, 8, 10 * NSEC_PER_SEC);
+	assert_int_equal(status_of(w).n_connected, 2); /* the seed is let go */
+	world_free(w);
+}
+
 static void config_watch_interval_finds_what_no_notification_told(void **state)
 {
 	(void)state;
@@ -330,6 +356,47 @@ static void the_external_network_is_used_where_only_it_leads_anywhere(void **sta
 	}
 }
 
+static void the_records_of_a_service_are_its_nodes(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = 8 });
+	struct dns_server d = { .target = "127.0.0.1", .port = fake_kv_port(w->fake, 1) };
+	dns_server_start(&d);
+	static const char *const names[] = { "db.test", "couchbase://db.test" };
+	write_some(w, 8, 200, &counter);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		w->seeds[0] = names[i];
+		w->o.dns_server = d.address;
+		world_open(w);
+		settle(w, 8, 10 * NSEC_PER_SEC);
+		world_close(w);
+	}
+	world_free(w);
+	dns_server_stop(&d);
+}
+
+static void without_records_the_host_itself_is_asked(void **state)
+{
+	(void)state;
+	for (int silent = 0; silent < 2; silent++) {
+		struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
+		struct dns_server d = { .silent = silent };
+		struct err e = ERR_INIT;
+		struct dcp_source *s;
+		dns_server_start(&d);
+		w->seeds[0] = "db.invalid";
+		w->o.dns_server = d.address;
+		w->o.connect_timeout = 900 * NSEC_PER_MS;
+		nsec before = now();
+		assert_int_equal(dcp_source_open(&w->o, &s, &e), ERR_TIMEOUT);
+		assert_true(now() - before < 3 * NSEC_PER_SEC);
+		assert_non_null(strstr(e.msg, "db.invalid")); /* it was looked up */
+		world_free(w);
+		dns_server_stop(&d);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -338,7 +405,10 @@ int main(void)
 		cmocka_unit_test(what_the_management_service_refuses_is_said_at_once),
 		cmocka_unit_test(a_silent_management_service_delays_nobody),
 		cmocka_unit_test(bad_seeds_are_refused_before_anything_is_connected),
+		cmocka_unit_test(the_records_of_a_service_are_its_nodes),
+		cmocka_unit_test(without_records_the_host_itself_is_asked),
 		cmocka_unit_test(a_notified_map_is_fetched_at_once),
+		cmocka_unit_test(when_every_node_is_gone_the_seeds_are_asked_again),
 		cmocka_unit_test(config_watch_interval_finds_what_no_notification_told),
 		cmocka_unit_test(a_new_map_makes_mitigation_look_at_other_copies),
 		cmocka_unit_test(a_stale_login_is_made_anew),

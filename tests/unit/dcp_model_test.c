@@ -350,7 +350,8 @@ static void write_some(struct model *m)
 		m->persisted += rnd(m, (uint32_t)(m->high - m->persisted) + 1);
 }
 
-static void fail_over(struct model *m)
+/* Quietly: while the client waits for the failover log, which then says more than the answer that made it ask. */
+static void fail_over(struct model *m, bool quietly)
 {
 	uint64_t at = m->persisted + rnd(m, (uint32_t)(m->high - m->persisted) + 1);
 	if ((!m->gate || m->unsafe) && rnd(m, 3) == 0)
@@ -372,6 +373,8 @@ static void fail_over(struct model *m)
 	m->log.entry[0] = (struct failover_entry){ m->next_uuid++, at };
 	m->behind = UINT64_MAX;
 	sum.failovers++;
+	if (quietly)
+		return;
 	m->open = m->requested = m->log_asked = false;
 	vbucket_on_node(&m->v, (int)(m->next_uuid % 2), true, ++m->connection, m->now);
 }
@@ -475,12 +478,14 @@ static void step(struct model *m, bool calm)
 		return;
 	if (rnd(m, 2) == 0)
 		write_some(m);
+	if (m->log_asked && m->v.state == VB_LOG && rnd(m, 8) == 0)
+		fail_over(m, true);
 	if (m->v.state == VB_REWIND && rnd(m, 8) == 0) {
 		kill_and_restart(m);
 		return;
 	}
 	switch (rnd(m, 60)) {
-	case 0: fail_over(m); break;
+	case 0: fail_over(m, false); break;
 	case 1: kill_and_restart(m); break;
 	case 2: refuse(m); break;
 	case 3:
