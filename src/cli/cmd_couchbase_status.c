@@ -94,26 +94,29 @@ static void learn_members(const weir_dcp_options *o, struct members *m)
 
 struct totals {
 	bool json, all;
-	uint32_t n, found, behind, ahead, foreign;
+	uint32_t n, found, behind, ahead, foreign, damaged;
 	uint64_t lag, seqno, high;
 };
 
 static int show(void *arg, const weir_dcp_place *p)
 {
 	struct totals *t = arg;
-	const char *note = p->foreign ? "of another bucket"
-			   : p->ahead ? "ahead of the server"
-			   : p->found ? ""
-				      : "no checkpoint";
+	const char *note = p->foreign   ? "of another bucket"
+			   : p->ahead   ? "ahead of the server"
+			   : p->damaged ? "damaged"
+			   : p->found   ? ""
+					: "no checkpoint";
 	if (t->n == 0)
 		puts(t->json ? "{\n  \"places\":["
 			     : "vBucket         seqno          high           lag");
 	if (t->json)
 		printf("%s    {\"vbucket\":%u,\"checkpoint\":%s,\"seqno\":%" PRIu64
-		       ",\"high\":%" PRIu64 ",\"lag\":%" PRIu64 ",\"ahead\":%s,\"foreign\":%s}",
+		       ",\"high\":%" PRIu64 ",\"lag\":%" PRIu64
+		       ",\"ahead\":%s,\"foreign\":%s,\"damaged\":%s}",
 		       t->n ? ",\n" : "", p->vbucket, p->found ? "true" : "false", p->seqno,
-		       p->high, p->lag, p->ahead ? "true" : "false", p->foreign ? "true" : "false");
-	else if (t->all || p->lag || p->ahead || p->foreign)
+		       p->high, p->lag, p->ahead ? "true" : "false", p->foreign ? "true" : "false",
+		       p->damaged ? "true" : "false");
+	else if (t->all || p->lag || p->ahead || p->foreign || p->damaged)
 		printf("%7u  %12" PRIu64 "  %12" PRIu64 "  %12" PRIu64 "%s%s\n", p->vbucket,
 		       p->seqno, p->high, p->lag, *note ? "  " : "", note);
 	t->n++;
@@ -121,6 +124,7 @@ static int show(void *arg, const weir_dcp_place *p)
 	t->behind += p->lag > 0;
 	t->ahead += p->ahead;
 	t->foreign += p->foreign;
+	t->damaged += p->damaged;
 	t->lag += p->lag;
 	t->seqno += p->seqno;
 	t->high += p->high;
@@ -134,9 +138,10 @@ static void show_totals(const struct totals *t, const struct members *m)
 			printf("\n  ],\n  \"members\":[\n%.*s", (int)m->text.len,
 			       (const char *)m->text.p);
 		printf("\n  ],\n  \"vbuckets\":%u,\"checkpoints\":%u,\"behind\":%u,\"ahead\":%u,"
-		       "\"foreign\":%u,\"seqno\":%" PRIu64 ",\"high\":%" PRIu64 ",\"lag\":%" PRIu64
-		       "\n}\n",
-		       t->n, t->found, t->behind, t->ahead, t->foreign, t->seqno, t->high, t->lag);
+		       "\"foreign\":%u,\"damaged\":%u,\"seqno\":%" PRIu64 ",\"high\":%" PRIu64
+		       ",\"lag\":%" PRIu64 "\n}\n",
+		       t->n, t->found, t->behind, t->ahead, t->foreign, t->damaged, t->seqno,
+		       t->high, t->lag);
 		return;
 	}
 	printf("  total  %12" PRIu64 "  %12" PRIu64 "  %12" PRIu64 "\n", t->seqno, t->high, t->lag);
@@ -145,6 +150,8 @@ static void show_totals(const struct totals *t, const struct members *m)
 		printf(", %u ahead of the server", t->ahead);
 	if (t->foreign)
 		printf(", %u of another bucket", t->foreign);
+	if (t->damaged)
+		printf(", %u damaged", t->damaged);
 	putchar('\n');
 	fwrite(m->text.p, 1, m->text.len, stdout);
 }

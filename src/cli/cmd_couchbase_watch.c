@@ -160,7 +160,9 @@ static int overlay(const struct args *a, struct couchbase_stream *s, weir_dcp_me
 		o->collections = args_text(a, "collections");
 	if (args_text(a, "checkpoint")) {
 		o->checkpoint_file = args_text(a, "checkpoint");
-		o->checkpoint_bucket = NULL;
+		o->checkpoint_bucket = o->checkpoint_log = o->checkpoint_hosts = NULL;
+		o->checkpoint_user = o->checkpoint_scope = o->checkpoint_collection = NULL;
+		o->checkpoint_none = false;
 	}
 	o->system_events |= args_flag(a, "system-events");
 	o->tls |= args_flag(a, "tls") || args_given(a, "tls-ca") || args_given(a, "tls-cert");

@@ -18,6 +18,7 @@ enum { POLL_MS = 200, SAVE_EVERY_MS = 500, TOKEN_BYTES_MAX = 16 << 20 };
 struct run {
 	weir_dcp *d;
 	uint64_t shown, limit;
+	uint32_t failed;    /* vBuckets that ended with an error */
 	bool follow, ended; /* ended: some vBucket has, since it was looked whether all have */
 	const char *token_path;
 	int64_t saved_ms;
@@ -117,6 +118,9 @@ static int show(struct run *r, const weir_dcp_event *ev)
 	r->ended |= info.kind == WEIR_DCP_END;
 	if (info.kind == WEIR_DCP_END && info.code == 0 && !r->follow)
 		return EXIT_OK;
+	if (info.kind == WEIR_DCP_END && info.code != 0 && r->failed++ == 0)
+		say("vBucket %u has ended: %s: %s", info.vbucket, weir_error_name(info.code),
+		    weir_error_text(info.code));
 	int rc = weir_dcp_event_doc(r->d, ev, &doc, &e);
 	if (rc < 0)
 		return fail("event", &e);
@@ -194,6 +198,10 @@ static int open_and_pump(struct couchbase_stream *s)
 	int code = pump(&r);
 	if (weir_dcp_close(r.d, &e) < 0 && code == EXIT_OK)
 		code = fail("saving checkpoints", &e);
+	if (r.failed && code == EXIT_OK) {
+		say("%u vBuckets have ended with an error", r.failed);
+		code = EXIT_FAILED;
+	}
 	weir_buffer_free(&r.text);
 	weir_buffer_free(&r.token);
 	return code;

@@ -125,7 +125,8 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 	const struct vbucket *v = &slot->v;
 	r->status.n_streaming += v->state == VB_STREAMING;
 	r->status.n_paused += v->state == VB_PAUSED;
-	r->status.n_done += v->state == VB_DONE;
+	/* idle: refused before it was opened */
+	r->status.n_done += v->state == VB_DONE || (slot->started && v->state == VB_IDLE);
 	r->vb[r->status.n_assigned++] = (struct dcp_vbucket_status){
 		.vb = v->id,
 		.state = vbucket_state_name((enum vbucket_state)v->state),

@@ -54,7 +54,7 @@ t "without checkpoints everything is lag" gives 0 "16 vBuckets, 0 with a checkpo
 run "$weir" couchbase watch --config "$dir/s.yml"
 t "watch takes the configuration" test "$(grep -c . "$dir/out")" = 200
 run "$weir" couchbase status -c "$dir/s.yml" --format json
-t "and then nothing is behind" gives 0 '"vbuckets":16,"checkpoints":16,"behind":0,"ahead":0,"foreign":0,"seqno":200,"high":200,"lag":0'
+t "and then nothing is behind" gives 0 '"vbuckets":16,"checkpoints":16,"behind":0,"ahead":0,"foreign":0,"damaged":0,"seqno":200,"high":200,"lag":0'
 cp "$dir/out" "$dir/status.json"
 run "$weir" query "$dir/status.json" --filter '{"places":{"$size":16},"places.lag":0}'
 t "which is JSON" test -s "$dir/out"
