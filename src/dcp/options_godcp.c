@@ -126,7 +126,9 @@ const struct godcp_key godcp_keys[] = {
 	  "the format is the same" },
 	{ "api.disabled", "false", NULL, GODCP_NOTHING, NO_HTTP },
 	{ "api.port", "8080", NULL, GODCP_NOTHING, NO_HTTP },
-	{ "metric.path", "/metrics", NULL, GODCP_NOTHING, NO_HTTP },
+	{ "metric.path", "/metrics", NULL, GODCP_NOTHING,
+	  "weir_dcp_metrics writes them, under these names if wanted; there is no HTTP server "
+	  "here" },
 	{ "logging.level", "info", NULL, GODCP_NOTHING,
 	  "the library logs nothing; errors and statistics are values" },
 	{ 0 },

@@ -148,6 +148,7 @@ int lib_dcp_bucket(weir_dcp *d, const weir_dcp_options *o, struct scram_cache *c
 		.conn = conn,
 		.seeds = d->store_hosts ? d->store_host : d->host,
 		.n_seeds = d->store_hosts ? d->n_store_hosts : n_hosts,
+		.network = d->store_hosts ? NETWORK_AUTO : (enum cluster_network)o->network,
 		.scope = o->checkpoint_scope,
 		.collection = o->checkpoint_collection,
 		.timeout = lib_dcp_connect_time(o),
