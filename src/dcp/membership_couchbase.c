@@ -349,9 +349,11 @@ static int step(struct membership *base, struct membership_info *out, nsec *next
 	}
 	if (rc == TAKEN_OFF) {
 		m->told = (struct membership_info){ 0 };
-		m->looked = m->beaten = -1;
+		m->looked = m->beaten = m->probed = -1;
+		m->n = 0; /* what it knew of the others is old */
 	}
 	*out = m->told;
+	out->until = MIN(m->beaten, m->looked) + m->tolerance;
 	*next = rc < 0 ? MIN(m->interval, NSEC_PER_SEC) : rc == TAKEN_OFF ? 0 : next_due(m);
 	if (!in_touch(m))
 		out->member = out->total = 0;

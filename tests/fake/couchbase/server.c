@@ -226,8 +226,10 @@ static void accept_one(struct fake *f, struct node *n, int listener, enum conn_k
 	(void)epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
-static void free_conn(struct conn *c)
+/* A process that is just being forked may hold the socket, too, and with it epoll would go on to tell of it. */
+static void free_conn(struct fake *f, struct conn *c)
 {
+	(void)epoll_ctl(f->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	if (c->ssl)
 		SSL_free(c->ssl);
 	close(c->fd);
@@ -244,7 +246,7 @@ static void reap(struct fake *f)
 			struct conn *c = *p;
 			if (c->dead) {
 				*p = c->next;
-				free_conn(c);
+				free_conn(f, c);
 			} else {
 				p = &c->next;
 			}
