@@ -52,6 +52,17 @@ uint64_t fake_set(struct fake *f, unsigned vb, uint32_t cid, const char *key, st
 	return seqno;
 }
 
+uint64_t fake_put(struct fake *f, unsigned vb, uint32_t cid, const char *key, struct slice value,
+		  uint8_t datatype)
+{
+	lock(f);
+	uint64_t seqno = engine_append(f, vb, ITEM_MUTATION, cid, key, strlen(key), value, datatype,
+				       0x02000000, 0)
+				 ->seqno;
+	unlock(f);
+	return seqno;
+}
+
 void fake_stamp_next(struct fake *f, uint64_t cas, uint32_t delete_time)
 {
 	lock(f);
@@ -453,6 +464,8 @@ void fake_fault(struct fake *f, const struct fake_fault *x)
 		dcp_end_streams(f, (unsigned)x->vb, x->status);
 	else if (x->kind == FAKE_UNKNOWN)
 		dcp_unknown(f, x);
+	else if (x->kind == FAKE_REPEAT && x->vb >= 0)
+		dcp_repeat(f, (unsigned)x->vb);
 	else if (x->kind == FAKE_DROP_CURSOR && x->vb >= 0)
 		dcp_drop_cursor(f, (unsigned)x->vb);
 	else if (x->kind == FAKE_STATUS || x->kind == FAKE_ROLLBACK) {

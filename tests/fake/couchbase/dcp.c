@@ -304,9 +304,12 @@ static bool cut_oso(struct fake *f, struct conn *c, struct stream *s)
 		return false;
 	s->oso = malloc(s->snap_end * sizeof(*s->oso));
 	s->n_oso = s->oso_at = 0;
-	for (uint64_t i = 0; i < s->snap_end; i++)
-		if (visible(c, v, s, &v->item[i]))
-			s->oso[s->n_oso++] = i + 1;
+	for (uint64_t i = 0; i < s->snap_end; i++) {
+		if (!visible(c, v, s, &v->item[i]))
+			continue;
+		follow_scope(s, &v->item[i]);
+		s->oso[s->n_oso++] = i + 1;
+	}
 	if (s->n_oso < f->o.oso_items) {
 		free(s->oso);
 		s->oso = NULL;
@@ -332,6 +335,7 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 	bool backfill = !s->backfilled && on_disk > s->at;
 	bool first_marker = !s->backfilled;
 	s->backfilled = true;
+	s->snap_from = from;
 	if (backfill) {
 		s->snap_end = on_disk < high ? on_disk : high;
 		s->disk = true;
@@ -476,6 +480,20 @@ void dcp_drop_cursor(struct fake *f, unsigned vb)
 				}
 				s->backfilled = false;
 				s->snap_end = s->at;
+			}
+		}
+	}
+}
+
+/* No server should, but some did: what the client has comes once more. */
+void dcp_repeat(struct fake *f, unsigned vb)
+{
+	for (unsigned i = 0; i < f->o.nodes; i++) {
+		for (struct conn *c = f->node[i].conns; c; c = c->next) {
+			for (unsigned k = 0; k < c->n_streams; k++) {
+				struct stream *s = &c->stream[k];
+				if (s->open && s->vb == vb && !s->oso)
+					s->at = s->snap_end = s->snap_from;
 			}
 		}
 	}
@@ -718,7 +736,7 @@ static void stream_request(struct fake *f, struct conn *c, const struct packet *
 		return;
 	}
 	t.open = true;
-	t.start = t.at = t.snap_end = t.last_sent = r.start;
+	t.start = t.at = t.snap_from = t.snap_end = t.last_sent = r.start;
 	t.end = r.end;
 	*free_slot(c) = t;
 	uint8_t log[16 * FAKE_FAILOVER_MAX];

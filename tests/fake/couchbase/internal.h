@@ -144,6 +144,7 @@ struct stream {
 	uint32_t opaque, flags;
 	uint64_t start, end;          /* requested */
 	uint64_t at;                  /* last seqno looked at */
+	uint64_t snap_from;           /* where the last snapshot was cut */
 	uint64_t snap_end;            /* of the snapshot being sent; at == snap_end: none */
 	bool backfilled;              /* the first snapshot was cut */
 	bool disk;
@@ -238,6 +239,7 @@ void dcp_free(struct conn *c);
 void dcp_unknown(struct fake *f, const struct fake_fault *x);
 size_t dcp_failover_log(struct fake *f, unsigned vb, uint8_t out[16 * FAKE_FAILOVER_MAX]); /* the length */
 void dcp_drop_cursor(struct fake *f, unsigned vb);
+void dcp_repeat(struct fake *f, unsigned vb);
 void dcp_end_streams(struct fake *f, unsigned vb, uint32_t reason);
 
 /* ---- sysevent.c ---- */

@@ -181,8 +181,10 @@ static void accept_one(struct fake *f, struct node *n, int listener, enum conn_k
 	(void)epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
-static void free_conn(struct conn *c)
+static void free_conn(struct fake *f, struct conn *c)
 {
+	/* closing is not enough: a child that was just forked may still have it open */
+	(void)epoll_ctl(f->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	if (c->ssl)
 		SSL_free(c->ssl);
 	close(c->fd);
@@ -199,7 +201,7 @@ static void reap(struct fake *f)
 			struct conn *c = *p;
 			if (c->dead) {
 				*p = c->next;
-				free_conn(c);
+				free_conn(f, c);
 			} else {
 				p = &c->next;
 			}
