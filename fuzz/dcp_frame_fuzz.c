@@ -1,5 +1,9 @@
 /* Arbitrary bytes as a stream of packets: every packet goes to every parser that a connection would give it to. What
- * parses must encode to the same bytes. */
+ * parses must encode to the same bytes. Texts that a server hands out (maps, manifests, its map of errors) are values of
+ * packets, too. */
+#include "dcp/cluster.h"
+#include "dcp/collections.h"
+#include "dcp/errormap.h"
 #include "dcp/wire.h"
 
 #include <stdlib.h>
@@ -19,6 +23,57 @@ static void walk_value(const struct packet *p)
 	if (wire_split_xattrs(v, &xattrs, &body, NULL) == 0)
 		while (wire_xattr_next(&xattrs, &name, &value, NULL) > 0)
 			;
+}
+
+static void walk_text(const struct packet *p)
+{
+	struct cluster_map *map;
+	struct manifest manifest;
+	struct error_map *errors;
+	struct dcp_system event;
+	struct slice name;
+	uint64_t seqno;
+	switch (p->opcode) {
+	case OP_GET_CLUSTER_CONFIG:
+		if (cluster_map_parse(p->value, "host", &map, NULL) == 0)
+			cluster_map_free(map);
+		return;
+	case OP_COLLECTIONS_GET_MANIFEST:
+		if (manifest_parse(p->value, &manifest, NULL) == 0)
+			manifest_done(&manifest);
+		return;
+	case OP_GET_ERROR_MAP:
+		if (error_map_parse(p->value, &errors, NULL) < 0)
+			return;
+		if (error_reaction(errors, p->vb_status) > REACT_REFUSED)
+			abort();
+		error_map_free(errors);
+		return;
+	default: (void)system_event_parse(p, &seqno, &event, &name, NULL);
+	}
+}
+
+/* What a client asks for out of a packet's numbers; its text is read back by nobody here, but has to be whole. */
+static void walk_request(const struct packet *p)
+{
+	AUTO(buf) struct buf out = BUF_INIT;
+	struct packet again;
+	wire_stream_req(&out, p->vb_status, p->opaque,
+			&(struct wire_stream_req){ .json = SLICE_LIT("{\"uid\":\"0\"}"),
+						   .sid = (uint16_t)p->opaque,
+						   .knows_purge = p->datatype & 1,
+						   .purge_seqno = p->cas });
+	wire_close_stream(&out, p->vb_status, p->opaque, (uint16_t)p->opaque);
+	struct slice rest = buf_slice(&out);
+	for (int i = 0; i < 2; i++) {
+		if (packet_parse(rest, 1u << 20, &again, NULL, NULL) != 1)
+			abort();
+		rest.p += again.len;
+		rest.len -= again.len;
+	}
+	uint16_t sid;
+	if (framing_stream_id(again.framing, &sid, NULL) < 0 || sid != (uint16_t)p->opaque)
+		abort();
 }
 
 static void walk_packet(const struct packet *p)
@@ -44,6 +99,8 @@ static void walk_packet(const struct packet *p)
 		for (size_t i = 0; i < n; i++)
 			wire_seqnos_at(p, i, &vb, &seqno);
 	walk_value(p);
+	walk_text(p);
+	walk_request(p);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

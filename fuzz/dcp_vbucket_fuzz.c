@@ -18,6 +18,7 @@ struct run {
 	uint64_t last_seqno, rollbacks;
 	uint64_t bytes_in, bytes_out;
 	bool fail_emit, retreating;
+	uint8_t react;
 	nsec now;
 };
 
@@ -53,7 +54,7 @@ static int on_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 {
 	struct run *run = arg;
 	uint64_t ticket;
-	(void)v;
+	CHECK(!v->paused || ev->kind == DCP_END);
 	if (run->fail_emit)
 		return ERR_NOMEM;
 	run->bytes_out += ev->wire_bytes;
@@ -95,6 +96,13 @@ static void on_retreat(void *arg, struct vbucket *v, const struct dcp_position *
 	run->retreating = true;
 }
 
+static enum reaction on_reaction(void *arg, struct vbucket *v, uint16_t status)
+{
+	(void)v;
+	(void)status;
+	return (enum reaction)(((struct run *)arg)->react % (REACT_REFUSED + 1));
+}
+
 static void retreated(struct run *run)
 {
 	if (run->retreating)
@@ -112,6 +120,7 @@ static const struct vbucket_ops ops = {
 	.wrong_node = on_wrong_node,
 	.history = on_simple,
 	.retreat = on_retreat,
+	.reaction = on_reaction,
 };
 
 static uint8_t take(struct slice *s)
@@ -150,8 +159,14 @@ static void stream_message(struct run *run, struct slice *in, uint8_t opcode)
 	if (opcode == OP_DCP_SYSTEM_EVENT)
 		x[11] = take(in) % 7;
 	key[1] = take(in);
+	static const uint8_t frames[][3] = {
+		{ 0x22, 0, 7 }, { 0x22, 0, 8 }, { 0x21, 7 }, { 0xff }
+	};
+	uint8_t frame = run->config.stream_id ? take(in) : 4;
 	struct packet p = { .magic = MAGIC_REQUEST,
 			    .opcode = opcode,
+			    .framing = frame % 16 < 4 ? slice_of(frames[frame % 16], 3)
+						      : slice_of(frames[0], frame == 4 ? 0 : 3),
 			    .opaque = take(in) % 16 ? vbucket_opaque(&run->v)
 						    : number(in) & 0xffffffff,
 			    .cas = number(in),
@@ -165,10 +180,12 @@ static void stream_message(struct run *run, struct slice *in, uint8_t opcode)
 
 static void response(struct run *run, struct slice *in, uint8_t opcode)
 {
-	static const uint16_t statuses[] = { 0,    0,    0,    0x23, 0x23, 0x07, 0x86,
-					     0x02, 0x04, 0x22, 0x24, 0x88, 0x83, 0x8d };
+	static const uint16_t statuses[] = { 0,    0,    0,    0x23, 0x23, 0x07, 0x86, 0x02,
+					     0x04, 0x22, 0x24, 0x88, 0x83, 0x8d, 0x99, 0x99 };
 	uint8_t v[16 * 3];
-	uint16_t status = statuses[take(in) % ARRAY_LEN(statuses)];
+	uint8_t which = take(in);
+	uint16_t status = statuses[which % ARRAY_LEN(statuses)];
+	run->react = which / ARRAY_LEN(statuses);
 	size_t n = (take(in) % 3 + 1u) * 16;
 	for (size_t i = 0; i + 16 <= n; i += 16) {
 		put_be64(v + i, 1 + take(in) % 6);
@@ -247,6 +264,10 @@ static void step(struct run *run, struct slice *in)
 	case 8:
 		run->fail_emit = take(in) % 8 == 0;
 		retreated(run);
+		if (take(in) % 4 == 0)
+			vbucket_pause(v, run->now);
+		else
+			vbucket_resume(v, run->now);
 		break;
 	case 9:
 	case 10: acknowledge(run, in); break;
@@ -259,6 +280,9 @@ static void step(struct run *run, struct slice *in)
 	}
 	CHECK(v->pos.snap_start <= v->pos.seqno && v->pos.seqno <= v->pos.snap_end);
 	CHECK(v->held.n || run->bytes_in == run->bytes_out);
+	if (v->paused)
+		CHECK(run->bytes_in == run->bytes_out && v->state != VB_STREAMING &&
+		      v->state != VB_OPENING && v->state != VB_LOG);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -267,7 +291,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct slice in = { data, MIN(size, 4096) };
 	run = (struct run){ .now = NSEC_PER_SEC, .config = { .ops = &ops, .system_events = true } };
 	run.config.arg = &run;
-	run.config.collections = take(&in) & 1;
+	uint8_t mode = take(&in);
+	run.config.collections = mode & 1;
+	run.config.stream_id = mode & 6 ? 0 : 7;
 	vbucket_init(&run.v, 3, &run.config, 7);
 	ack_init(&run.w, 1, &(struct dcp_position){ 0 }, NULL);
 	while (in.len)

@@ -62,7 +62,55 @@ enum weir_dcp_policy {
 	WEIR_DCP_POLICY_DEFAULT,
 	WEIR_DCP_POLICY_FAIL,    /* the vBucket ends with the error */
 	WEIR_DCP_POLICY_RESTART, /* it begins anew */
-	WEIR_DCP_POLICY_IGNORE   /* it resumes; the rollback protocol decides */
+	WEIR_DCP_POLICY_IGNORE,  /* it resumes; the rollback protocol decides */
+	WEIR_DCP_POLICY_REWIND   /* it goes back to the last place that the server has, too */
+};
+
+/* ---- where checkpoints are kept: a store of the caller's own ---- */
+
+/* A checkpoint is a short text (JSON, go-dcp's document; docs/formats/dcp-checkpoint.md) that the store keeps as it is,
+ * one per vBucket and group. It need not be looked into. */
+typedef struct weir_dcp_saved {
+	uint16_t vbucket;
+	const char *text;
+	size_t len;
+} weir_dcp_saved;
+
+typedef struct weir_dcp_loaded weir_dcp_loaded;
+/* To be called from within load for each checkpoint that there is; the text is copied. A vBucket that was not asked for
+ * is ignored. */
+WEIR_API void weir_dcp_found(weir_dcp_loaded *to, uint16_t vbucket, const char *text, size_t len);
+
+/* All return 0, or a negative code of weir/error.h; e is never NULL, and its message is passed on.
+ *
+ * save is all or nothing for each vBucket, and durable when it returns 0. After an error nothing is assumed: each may be
+ * the old or the new, and all are saved again later.
+ *
+ * Fencing. A store that can tell that another owner has written a vBucket since this one loaded it (by comparing and
+ * swapping a version, say) refuses with WEIR_ERR_FENCED and sets e->newest to that vBucket, having saved the others or
+ * not. The vBucket then ends with that error, and save is called again for the rest. A store that always does this sets
+ * `fences`: with it, groups whose members change may use the store (weir_dcp_membership). What a member takes over is
+ * then loaded and written back at once, so that the saves of whoever had it before are refused from then on.
+ *
+ * Thread: load and save are called on the thread that assigns, closes or commits, and on one of weir's; never two at a
+ * time. They may block, and delay only checkpoints. They must not call into the same weir_dcp. */
+typedef struct weir_dcp_store {
+	size_t size;
+	void *arg;
+	bool fences;
+	int (*load)(void *arg, const uint16_t *vbuckets, size_t n, weir_dcp_loaded *to,
+		    weir_error *e);
+	int (*save)(void *arg, const weir_dcp_saved *saved, size_t n, weir_error *e);
+	/* By weir_dcp_clear_checkpoints; NULL: that is UNSUPPORTED. */
+	int (*clear)(void *arg, const uint16_t *vbuckets, size_t n, weir_error *e);
+	void (*free)(void *arg); /* by weir_dcp_close, also when that fails; not when weir_dcp_open does; may be NULL */
+} weir_dcp_store;
+
+/* Which of its addresses a node is reached by. */
+enum weir_dcp_network {
+	WEIR_DCP_NETWORK_AUTO,    /* external when `hosts` names no node's own address and all nodes have one */
+	WEIR_DCP_NETWORK_DEFAULT, /* the nodes' own */
+	WEIR_DCP_NETWORK_EXTERNAL /* alternate addresses, where a node has one */
 };
 
 enum weir_dcp_members {
@@ -70,7 +118,8 @@ enum weir_dcp_members {
 	WEIR_DCP_MEMBERS_STATIC, /* member of total */
 	WEIR_DCP_MEMBERS_DYNAMIC, /* as weir_dcp_set_membership says; nothing before its first call */
 	WEIR_DCP_MEMBERS_STATEFULSET, /* a Kubernetes pod NAME-3 is member 4 of total, or of what total_file says */
-	WEIR_DCP_MEMBERS_COUCHBASE, /* heartbeats in documents of checkpoint_bucket, go-dcp's layout */
+	WEIR_DCP_MEMBERS_COUCHBASE, /* a list and heartbeats in documents of a bucket, go-dcp's layout */
+	WEIR_DCP_MEMBERS_LIL_COUCHBASE, /* the same in one document for all members, go-dcp's layout */
 	WEIR_DCP_MEMBERS_LEASE /* a leader elected over a Kubernetes Lease numbers the members */
 };
 
@@ -80,7 +129,8 @@ enum weir_dcp_members {
  * the group changes, what moves away is saved and let go at once, what moves here comes after the delay, and what stays
  * is not disturbed. With checkpoint_bucket, what comes is claimed: the checkpoints of whoever had it before are refused
  * from then on (FENCED), even if it was paused and knows nothing. Groups that change need checkpoint_bucket, or keep
- * positions themselves. */
+ * positions themselves. Of a group that does not change (STATIC, STATEFULSET without total_file) the share is assigned
+ * when weir_dcp_open returns. */
 typedef struct weir_dcp_membership {
 	size_t size;
 	enum weir_dcp_members kind;
@@ -91,10 +141,15 @@ typedef struct weir_dcp_membership {
 	const char *lease_api; /* "https://host:port"; NULL: https://kubernetes.default.svc */
 	const char *lease_namespace, *lease_name;
 	const char *
-		member_id; /* unique in the group: the pod's name; COUCHBASE, NULL: drawn at random */
+		member_id; /* unique in the group: the pod's name; NULL: LEASE /etc/hostname, else drawn at random */
 	const char *lease_token_file, *lease_ca_file;      /* NULL: the service account's */
 	uint32_t lease_ms, lease_renew_ms, lease_retry_ms; /* 0: 8000, 5000, 1000 */
-	uint32_t heartbeat_ms, heartbeat_tolerance_ms;     /* COUCHBASE; 0: 10000, 60000 */
+	const char *
+		member_bucket; /* *COUCHBASE: of the documents; NULL: checkpoint_bucket, else the stream's bucket */
+	uint32_t heartbeat_ms, heartbeat_tolerance_ms; /* *COUCHBASE; 0: 10000, 60000 */
+	uint32_t heartbeat_monitor_ms; /* how often the list is read; 0: 1000; at most half the tolerance */
+	uint32_t heartbeat_expiry_s;   /* COUCHBASE: of a member's document; 0: 120 */
+	uint32_t member_timeout_ms;    /* of one request; 0: connect_timeout_ms, LEASE 2000 */
 	uint32_t rebalance_delay_ms; /* 0: 3000, none for static and dynamic; WEIR_DCP_NO_DELAY */
 	bool contiguous;             /* shares as go-dcp cuts them, not those that move least */
 } weir_dcp_membership;
@@ -102,7 +157,10 @@ typedef struct weir_dcp_membership {
 /* Zero is the default everywhere. Strings must stay until the weir_dcp is closed. */
 typedef struct weir_dcp_options {
 	size_t size;
-	const char *hosts; /* "host[:port][,...]"; data service ports, 11210 (TLS 11207) */
+	/* "host[:port][,...]": the data service, 11210 (TLS 11207); the management service with port 8091 (TLS 18091) or
+	 * as "http://host[:port]", "https://host[:port]". "couchbase://" and "couchbases://" may stand in front; couchbases,
+	 * https and port 18091 turn tls on. One name without a port may be a service's in DNS (_couchbase._tcp). */
+	const char *hosts;
 	const char *user, *password, *bucket;
 	const char *group; /* names the connections */
 	bool tls;
@@ -111,7 +169,8 @@ typedef struct weir_dcp_options {
 	bool tls_insecure;        /* accept any certificate */
 	bool allow_plain; /* send the password in the clear when the server offers nothing better */
 	const char *scope;       /* of the collections; alone: everything in the scope */
-	const char *collections; /* "a,b"; NULL and no scope: the whole bucket */
+	/* "a,b", of that scope (_default without one), or "scope.a" of any; NULL and no scope: the whole bucket */
+	const char *collections;
 	bool latest; /* a vBucket without a checkpoint begins with what comes, not with what is there */
 	bool finite; /* end each vBucket where it stood at the start */
 	bool xattrs, no_value, system_events, change_history, out_of_order_snapshots;
@@ -123,12 +182,12 @@ typedef struct weir_dcp_options {
 	uint32_t connect_timeout_ms;   /* 0: 10000 */
 	enum weir_dcp_mitigation mitigation;
 	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 15 */
-	const char *
-		checkpoint_file; /* NULL, and no checkpoint_bucket: the caller keeps positions and nothing is saved */
-	const char *
-		checkpoint_bucket; /* keep them in documents of this bucket (go-dcp's), with the same login */
+	/* Where checkpoints are kept; at most one of file, bucket, log, store, none. Without any the caller keeps positions,
+	 * and weir_dcp_commit is UNSUPPORTED. */
+	const char *checkpoint_file;
+	const char *checkpoint_bucket; /* in documents of this bucket (go-dcp's); see checkpoint_hosts */
 	bool checkpoint_read_only;
-	bool manual_commit;              /* only weir_dcp_commit saves */
+	bool manual_commit; /* only weir_dcp_commit saves what was acknowledged */
 	uint32_t checkpoint_interval_ms; /* 0: 60000 */
 	/* As change events (weir_dcp_event_doc): */
 	weir_doc filter;   /* a query on the event; none: all */
@@ -138,13 +197,37 @@ typedef struct weir_dcp_options {
 	enum weir_dcp_policy
 		foreign; /* the checkpoint is of another bucket; default: fail (TOKEN_FOREIGN) */
 	enum weir_dcp_policy
-		ahead; /* it lies above the server's high seqno; default: ignore (TOKEN_FUTURE) */
+		ahead; /* it lies above the server's high seqno; default: ignore (TOKEN_FUTURE). REWIND: it goes back to the
+			  greatest end of a whole snapshot that both histories have, and says so with a rollback event */
 	const weir_dcp_membership *membership; /* NULL: the caller assigns */
+	uint32_t config_watch_ms; /* how often a newer cluster map is asked for, besides those pushed; 0: 10000 */
 	const char *priority; /* "low", "medium", "high" among the server's connections; NULL: its default */
+	const char *checkpoint_log; /* the directory of a log of weir's own, for this group alone; made if there is none */
+	const weir_dcp_store *checkpoint_store; /* the caller's own */
+	bool checkpoint_none; /* forgets them when closed, but commits and goes on as if they were kept */
+	enum weir_dcp_policy damaged; /* it cannot be read; default: fail (CORRUPT). Or RESTART */
+	/* Of checkpoint_bucket: another cluster than `hosts`, with its own login and TLS. NULL hosts: the same, with the same
+	 * login and TLS unless told otherwise here. The documents of a Couchbase membership are kept there, too. */
+	const char *checkpoint_hosts;
+	const char *checkpoint_user, *checkpoint_password; /* NULL: user and password */
+	const char *checkpoint_scope, *checkpoint_collection; /* NULL: _default */
+	bool checkpoint_tls; /* with checkpoint_hosts; files that are NULL are those of tls_* */
+	const char *checkpoint_tls_ca, *checkpoint_tls_cert, *checkpoint_tls_key,
+		*checkpoint_tls_server_name;
+	bool checkpoint_tls_insecure;
+	enum weir_dcp_network network;
+	/* Of the streams: */
+	uint16_t stream_id; /* each has this id, and its messages have to carry it; 0: no ids */
+	const char *backfill_order; /* "round-robin", "sequential": how the server reads from disk; NULL: its default */
+	bool cursor_dropping; /* too slow: the server may go back to its disk, instead of ending the stream */
+	bool force_compression;    /* values compressed on the way, even where they are not stored so */
+	bool no_value_datatype;    /* no values, but what their datatype was */
+	bool skip_initial_deletes; /* no deletions in the first read from disk; servers before 8.0 send them */
 } weir_dcp_options;
 
-/* INVALID, AUTH, NOTFOUND (bucket, scope, collection), TIMEOUT (with the last cause), NET, and for the checkpoint
- * file LOCKED, CORRUPT, IO. */
+/* INVALID, AUTH, NOTFOUND (bucket, scope, collection), TIMEOUT (with the last cause), NET, and for the checkpoint file and
+ * log LOCKED, CORRUPT (as a whole, and `damaged` does not say RESTART), IO. A single checkpoint that cannot be used ends
+ * its vBucket with WEIR_DCP_END and the code. */
 WEIR_API int weir_dcp_open(const weir_dcp_options *o, weir_dcp **out, weir_error *e);
 
 /* Stops, saves what is acknowledged, frees. An error is that of the last save. NULL is fine. */
@@ -166,14 +249,39 @@ WEIR_API int weir_dcp_set_membership(weir_dcp *d, uint32_t member, uint32_t tota
 typedef struct weir_dcp_member {
 	size_t size;            /* set by the caller */
 	uint32_t member, total; /* 0: none at present */
-	uint64_t generation;    /* of the group's list; 0 where there is none */
+	uint64_t generation;    /* differs when the group's list does; 0 where there is none */
 	uint32_t vbuckets;      /* assigned */
 	uint64_t rebalances;    /* assignments made */
 	int error;              /* what went wrong last; 0 nothing */
 	bool over;              /* and will not pass: nothing is assigned any more */
 	char message[256];
+	bool settled; /* it has a number, and no vBucket is to come or to go */
 } weir_dcp_member;
 WEIR_API int weir_dcp_member_get(weir_dcp *d, weir_dcp_member *out, weir_error *e);
+
+/* A member of a group with a list: *COUCHBASE and LEASE. */
+typedef struct weir_dcp_peer {
+	size_t size;
+	const char *id;    /* until `each` returns */
+	uint32_t member;   /* its number, from 1; 0: it has shown itself and is not on the list yet */
+	uint32_t total;    /* of the list */
+	uint32_t vbuckets; /* its share */
+	bool self;
+	bool leads;        /* LEASE: it holds the group's Lease */
+	int64_t joined_ms; /* ms since 1970, by its own clock; 0 unknown */
+	int64_t seen_ms;   /* its last sign of life, by its own clock; 0 unknown */
+	int64_t silent_ms; /* since this process saw that sign; -1 it does not watch that one */
+} weir_dcp_peer;
+
+/* The members as this one knew them at its last look, in the order of their numbers; none for kinds without a list.
+ * each may return non-zero to stop; that is returned. A LEASE's followers do not watch each other: silent_ms is -1. */
+WEIR_API int weir_dcp_peers(weir_dcp *d, int (*each)(void *arg, const weir_dcp_peer *p), void *arg,
+			    weir_error *e);
+/* The same for somebody who is no member: reads the list that o->membership names, and writes nothing. UNSUPPORTED for
+ * kinds without one. */
+WEIR_API int weir_dcp_group(const weir_dcp_options *o,
+			    int (*each)(void *arg, const weir_dcp_peer *p), void *arg,
+			    weir_error *e);
 
 /* 1 some: *events is borrowed until the next poll; 0 none in time; negative: it cannot go on. */
 WEIR_API int weir_dcp_poll(weir_dcp *d, int64_t timeout_ms, const weir_dcp_event **events,
@@ -184,10 +292,21 @@ WEIR_API int weir_dcp_fd(weir_dcp *d);
 
 /* NOTFOUND: some were not valid any more (rolled back, handed over, acknowledged before), which may be ignored. */
 WEIR_API int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n);
-/* Everything of the vBucket that is not acknowledged comes again. */
+/* Everything of the vBucket that is not acknowledged comes again: at once, and when that happens at the same place again
+ * and again after a while that grows from 100 ms to 10 s. */
 WEIR_API void weir_dcp_nack(weir_dcp *d, uint16_t vbucket);
+#define WEIR_DCP_ALL (-1)
+/* Nothing of the vBucket (or of all) is handed out until it is resumed, whatever happens meanwhile: reconnecting, a
+ * failover, being assigned elsewhere and back. What was on its way to poll when this returns still comes;
+ * acknowledgements are taken and saved as ever; the others go on, with the whole flow-control window. Resuming goes on
+ * where it stopped. Not from within a hook. INVALID: there is no such vBucket. */
+WEIR_API int weir_dcp_pause(weir_dcp *d, int vbucket, weir_error *e);
+WEIR_API int weir_dcp_resume(weir_dcp *d, int vbucket, weir_error *e);
 /* Durable when it returns. UNSUPPORTED without a place for checkpoints. */
 WEIR_API int weir_dcp_commit(weir_dcp *d, weir_error *e);
+/* Forgets the checkpoints of vBuckets that are not assigned (INVALID if one is): they begin anew when they are. */
+WEIR_API int weir_dcp_clear_checkpoints(weir_dcp *d, const uint16_t *vbuckets, size_t n,
+					weir_error *e);
 
 typedef struct weir_dcp_info {
 	size_t size; /* set by the caller */
@@ -230,6 +349,7 @@ typedef struct weir_dcp_stats {
 	uint64_t events, rollbacks,
 		lag; /* lag: high seqnos at the start minus acknowledged, where still behind */
 	char last_error[256];
+	uint32_t paused;
 } weir_dcp_stats;
 WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);
 
@@ -241,10 +361,8 @@ WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);
 typedef struct weir_dcp_config weir_dcp_config;
 WEIR_API int weir_dcp_config_parse(const char *yaml, size_t len, const char *name,
 				   weir_dcp_config **out, weir_error *e);
-/* What it says; its strings stay until the config is freed. */
+/* What it says, a membership always among it: nothing is left to assign. Its strings stay until the config is freed. */
 WEIR_API const weir_dcp_options *weir_dcp_config_options(const weir_dcp_config *c);
-/* group.member and group.total, for weir_dcp_assign_share. */
-WEIR_API void weir_dcp_config_share(const weir_dcp_config *c, uint32_t *member, uint32_t *total);
 WEIR_API void weir_dcp_config_free(weir_dcp_config *c);
 
 /* Appends weir's YAML for a configuration file of go-dcp, with comments on what has no counterpart. */
@@ -264,6 +382,7 @@ typedef struct weir_dcp_place {
 	uint64_t lag;          /* high - seqno, or 0 when the checkpoint is ahead */
 	bool ahead;            /* the checkpoint lies above high: a failover lost items that the group has seen */
 	bool foreign;          /* it is of another bucket */
+	bool damaged;          /* there is one, or may have been, that cannot be read */
 } weir_dcp_place;
 
 /* Compares the checkpoints that o names with the server's high seqnos, one vBucket at a time, in order; streams nothing,

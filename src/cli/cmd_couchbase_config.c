@@ -41,16 +41,34 @@ static int run_import(const struct args *a)
 	return code;
 }
 
+static void print_members(const weir_dcp_membership *m)
+{
+	switch (m->kind) {
+	case WEIR_DCP_MEMBERS_NONE: break;
+	case WEIR_DCP_MEMBERS_STATIC: printf("member %u of %u\n", m->member, m->total); break;
+	case WEIR_DCP_MEMBERS_DYNAMIC: puts("members as the program tells them"); break;
+	case WEIR_DCP_MEMBERS_STATEFULSET:
+		printf("member by the pod's name of %s\n",
+		       m->total_file ? m->total_file : "a fixed total");
+		break;
+	case WEIR_DCP_MEMBERS_COUCHBASE: puts("members found through documents"); break;
+	case WEIR_DCP_MEMBERS_LIL_COUCHBASE: puts("members found through one document"); break;
+	case WEIR_DCP_MEMBERS_LEASE:
+		printf("members numbered by the leader of Lease %s/%s\n", m->lease_namespace,
+		       m->lease_name);
+		break;
+	}
+}
+
 static int run_check(const struct args *a)
 {
 	weir_dcp_config *c = NULL;
 	int code = config_open(a->operand[0], &c);
 	if (code == EXIT_OK) {
 		const weir_dcp_options *o = weir_dcp_config_options(c);
-		uint32_t member, total;
-		weir_dcp_config_share(c, &member, &total);
-		printf("%s: good: bucket %s at %s as %s, group %s, member %u of %u\n",
-		       a->operand[0], o->bucket, o->hosts, o->user, o->group, member, total);
+		printf("%s: good: bucket %s at %s as %s, group %s, ", a->operand[0], o->bucket,
+		       o->hosts, o->user, o->group);
+		print_members(o->membership);
 		code = out_finish();
 	}
 	weir_dcp_config_free(c);

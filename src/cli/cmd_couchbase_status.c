@@ -2,7 +2,10 @@
 #include "cli/commands.h"
 #include "cli/couchbase_config.h"
 
+#include "base/buf.h"
+
 #include <inttypes.h>
+#include <time.h>
 
 static const struct option_row options[] = {
 	{ .name = "config",
@@ -28,6 +31,66 @@ static const struct option_row options[] = {
 	  .help = "How long the servers may take to answer" },
 	{ 0 },
 };
+
+/* The members as text, before anything is printed: JSON has them last. */
+struct members {
+	bool json;
+	uint32_t n;
+	struct buf text;
+};
+
+/* Documents of others may name their members in any way. */
+static void put_id(struct buf *out, const char *id)
+{
+	for (; *id; id++)
+		buf_add_byte(out, (unsigned char)*id < ' ' || *id == '"' || *id == '\\'
+					  ? '?'
+					  : (uint8_t)*id);
+}
+
+static int add_member(void *arg, const weir_dcp_peer *p)
+{
+	struct members *m = arg;
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t ago = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - p->seen_ms;
+	if (m->json) {
+		buf_add_fmt(&m->text, "%s    {\"member\":%u,\"vbuckets\":%u,\"leads\":%s,\"id\":\"",
+			    m->n ? ",\n" : "", p->member, p->vbuckets, p->leads ? "true" : "false");
+		put_id(&m->text, p->id);
+		buf_add_byte(&m->text, '"');
+		if (p->joined_ms)
+			buf_add_fmt(&m->text, ",\"joinedMs\":%" PRId64, p->joined_ms);
+		if (p->seen_ms)
+			buf_add_fmt(&m->text, ",\"seenMs\":%" PRId64, p->seen_ms);
+		buf_add_byte(&m->text, '}');
+	} else {
+		if (m->n == 0)
+			buf_add_str(&m->text, "\n member  vBuckets     last seen  id\n");
+		buf_add_fmt(&m->text, "%7u  %8u", p->member, p->vbuckets);
+		if (p->seen_ms)
+			buf_add_fmt(&m->text, "  %6.1f s ago", (double)ago / 1000);
+		else
+			buf_add_fmt(&m->text, "  %12s", "unknown");
+		buf_add_str(&m->text, "  ");
+		put_id(&m->text, p->id);
+		buf_add_fmt(&m->text, "%s%s\n", p->leads ? " (leads)" : "",
+			    p->member ? "" : " (to come)");
+	}
+	m->n++;
+	return 0;
+}
+
+/* A list that cannot be read (from outside of its Kubernetes cluster, say) is told, and the rest is shown. */
+static void learn_members(const weir_dcp_options *o, struct members *m)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	int rc = weir_dcp_group(o, add_member, m, &e);
+	if (rc < 0)
+		buf_reset(&m->text);
+	if (rc < 0 && rc != WEIR_ERR_UNSUPPORTED)
+		say("members: %s", e.message);
+}
 
 struct totals {
 	bool json, all;
@@ -64,9 +127,12 @@ static int show(void *arg, const weir_dcp_place *p)
 	return 0;
 }
 
-static void show_totals(const struct totals *t)
+static void show_totals(const struct totals *t, const struct members *m)
 {
 	if (t->json) {
+		if (m->n)
+			printf("\n  ],\n  \"members\":[\n%.*s", (int)m->text.len,
+			       (const char *)m->text.p);
 		printf("\n  ],\n  \"vbuckets\":%u,\"checkpoints\":%u,\"behind\":%u,\"ahead\":%u,"
 		       "\"foreign\":%u,\"seqno\":%" PRIu64 ",\"high\":%" PRIu64 ",\"lag\":%" PRIu64
 		       "\n}\n",
@@ -80,6 +146,7 @@ static void show_totals(const struct totals *t)
 	if (t->foreign)
 		printf(", %u of another bucket", t->foreign);
 	putchar('\n');
+	fwrite(m->text.p, 1, m->text.len, stdout);
 }
 
 static int run(const struct args *a)
@@ -87,16 +154,19 @@ static int run(const struct args *a)
 	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp_config *c = NULL;
 	struct totals t = { .json = args_choice(a, "format", "json"), .all = args_flag(a, "all") };
+	struct members m = { .json = t.json, .text = BUF_INIT };
 	int code = config_open(args_text(a, "config"), &c);
 	if (code != EXIT_OK)
 		return code;
+	learn_members(weir_dcp_config_options(c), &m);
 	if (weir_dcp_places(weir_dcp_config_options(c), args_duration_ms(a, "timeout"), show, &t,
 			    &e) < 0) {
 		code = fail(NULL, &e);
 	} else {
-		show_totals(&t);
+		show_totals(&t, &m);
 		code = out_finish();
 	}
+	buf_done(&m.text);
 	weir_dcp_config_free(c);
 	return code;
 }
@@ -113,7 +183,10 @@ const struct command couchbase_status_command = {
 		   "meanwhile is not "
 		   "disturbed; what it has not saved yet counts as lag.\n\n"
 		   "Lag counts seqnos: deletions and replaced versions count, documents of other "
-		   "collections too.",
+		   "collections too.\n\n"
+		   "Where the members of the group keep a list (couchbase, lil_couchbase, lease), "
+		   "it is "
+		   "shown, with each one's share and its last sign of life by its own clock.",
 	.examples = "weir couchbase status -c weir.yml\tWhat is behind\n"
 		    "weir couchbase status -c weir.yml --format json\tFor a program",
 	.options = options,

@@ -100,18 +100,40 @@ static enum weir_dcp_mitigation policy_of(const struct args *a)
 						      : WEIR_DCP_MITIGATE_NONE;
 }
 
+/* --member N/TOTAL, auto/TOTAL. */
+static int share_of(const struct args *a, weir_dcp_membership *m)
+{
+	const char *text = args_text(a, "member");
+	bool automatic = strncmp(text, "auto/", 5) == 0;
+	char rest;
+	*m = (weir_dcp_membership){ .size = sizeof(*m),
+				    .kind = automatic ? WEIR_DCP_MEMBERS_STATEFULSET
+						      : WEIR_DCP_MEMBERS_STATIC };
+	if (automatic ? sscanf(text + 5, "%u%c", &m->total, &rest) != 1 || m->total < 1
+		      : sscanf(text, "%u/%u%c", &m->member, &m->total, &rest) != 2 ||
+				m->member < 1 || m->member > m->total)
+		return usage_error(a->command, "--member is N/TOTAL, such as 1/3, or auto/TOTAL");
+	return EXIT_OK;
+}
+
 /* What the options say that were given, over what the configuration says. */
-static int overlay(const struct args *a, struct couchbase_stream *s, char *hosts, char *password)
+static int overlay(const struct args *a, struct couchbase_stream *s, weir_dcp_membership *share,
+		   char *hosts, char *password)
 {
 	weir_dcp_options *o = &s->o;
 	bool file = args_given(a, "config");
-	char rest;
-	if (!file || args_given(a, "member"))
-		if (sscanf(args_text(a, "member"), "%u/%u%c", &s->member, &s->total, &rest) != 2 ||
-		    s->member < 1 || s->member > s->total)
-			return usage_error(a->command, "--member is N/TOTAL, such as 1/3");
+	if (!file || args_given(a, "member")) {
+		int code = share_of(a, share);
+		if (code != EXIT_OK)
+			return code;
+		o->membership = share;
+	} else if (o->membership->kind == WEIR_DCP_MEMBERS_DYNAMIC) {
+		return usage_error(a->command,
+				   "group.membership.kind: dynamic is for programs, which tell the "
+				   "numbers by a call; give --member");
+	}
 	if (hosts) {
-		char *slash = strchr(hosts, '/');
+		char *slash = strrchr(hosts, '/');
 		*slash = '\0';
 		o->hosts = hosts;
 		o->bucket = slash + 1;
@@ -154,14 +176,15 @@ static int run(const struct args *a)
 {
 	char password[COUCHBASE_PASSWORD_MAX], *hosts = NULL;
 	weir_dcp_config *c = NULL;
+	weir_dcp_membership share;
 	struct couchbase_stream s = { .o = { .size = sizeof(s.o) },
 				      .filter = args_text(a, "filter"),
 				      .pipeline = args_text(a, "pipeline"),
 				      .limit = args_count(a, "limit") };
-	const char *slash = a->n_operands ? strchr(a->operand[0], '/') : NULL;
+	const char *slash = a->n_operands ? strrchr(a->operand[0], '/') : NULL;
 	if (a->n_operands == 0 && !args_given(a, "config"))
 		return usage_error(a->command, "HOST/BUCKET or --config is missing");
-	if (a->n_operands && (!slash || slash == a->operand[0] || !slash[1]))
+	if (a->n_operands && (!slash || slash == a->operand[0] || slash[-1] == '/' || !slash[1]))
 		return usage_error(a->command, "'%s' is not HOST[:PORT][,...]/BUCKET",
 				   a->operand[0]);
 	int code = EXIT_OK;
@@ -170,11 +193,10 @@ static int run(const struct args *a)
 		if (code != EXIT_OK)
 			return code;
 		s.o = *weir_dcp_config_options(c);
-		weir_dcp_config_share(c, &s.member, &s.total);
 	}
 	if (a->n_operands)
 		hosts = strdup(a->operand[0]);
-	code = overlay(a, &s, hosts, password);
+	code = overlay(a, &s, &share, hosts, password);
 	if (code == EXIT_OK)
 		code = couchbase_stream(&s);
 	weir_dcp_config_free(c);
@@ -200,7 +222,8 @@ const struct command couchbase_watch_command = {
 		"vBucket above rollbackTo never happened, and the new history follows. With "
 		"--mitigation events are "
 		"held back until enough copies have persisted them.\n\n"
-		"Ports are those of the data service (11210, with TLS 11207).\n\n"
+		"Ports are those of the data service (11210, with TLS 11207) or of the management "
+		"service (8091, with TLS 18091, or http://HOST:PORT).\n\n"
 		"With --config the file says what is not given here; without stream.mode: finite "
 		"there, it follows.",
 	.examples = "weir couchbase watch 10.0.0.1/orders\tPrint what is there, and end\n"

@@ -18,8 +18,7 @@ enum { POLL_MS = 200, SAVE_EVERY_MS = 500, TOKEN_BYTES_MAX = 16 << 20 };
 struct run {
 	weir_dcp *d;
 	uint64_t shown, limit;
-	uint32_t open; /* vBuckets that have not ended */
-	bool follow;
+	bool follow, ended; /* ended: some vBucket has, since it was looked whether all have */
 	const char *token_path;
 	int64_t saved_ms;
 	weir_buffer text, token;
@@ -115,11 +114,9 @@ static int show(struct run *r, const weir_dcp_event *ev)
 	weir_dcp_info info = { .size = sizeof(info) };
 	weir_doc doc;
 	weir_dcp_event_info(r->d, ev, &info);
-	if (info.kind == WEIR_DCP_END) {
-		r->open -= r->open > 0;
-		if (info.code == 0 && !r->follow)
-			return EXIT_OK;
-	}
+	r->ended |= info.kind == WEIR_DCP_END;
+	if (info.kind == WEIR_DCP_END && info.code == 0 && !r->follow)
+		return EXIT_OK;
 	int rc = weir_dcp_event_doc(r->d, ev, &doc, &e);
 	if (rc < 0)
 		return fail("event", &e);
@@ -134,16 +131,39 @@ static int show(struct run *r, const weir_dcp_event *ev)
 	return EXIT_OK;
 }
 
+/* Whatever is this member's has ended. 1, 0, or an exit code negated. */
+static int at_end(struct run *r)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp_stats st = { .size = sizeof(st) };
+	weir_dcp_member m = { .size = sizeof(m) };
+	r->ended = false;
+	if (weir_dcp_stats_get(r->d, &st) < 0 || weir_dcp_member_get(r->d, &m, &e) < 0)
+		return -fail(NULL, &e);
+	if (m.over) {
+		say("membership: %s", m.message);
+		return -EXIT_FAILED;
+	}
+	return m.settled && st.ended == st.assigned && (st.assigned || !r->follow);
+}
+
 static int pump(struct run *r)
 {
 	weir_error e = WEIR_ERROR_INIT;
 	const weir_dcp_event *events;
 	size_t n;
-	while (!stop_requested() && !(r->limit && r->shown == r->limit) && r->open) {
-		int rc = weir_dcp_poll(r->d, POLL_MS, &events, &n, &e);
+	bool idle = false;
+	while (!stop_requested() && !(r->limit && r->shown == r->limit)) {
+		int end = r->ended || idle ? at_end(r) : 0;
+		if (end < 0)
+			return -end;
+		int rc = weir_dcp_poll(r->d, end ? 0 : POLL_MS, &events, &n, &e);
 		if (rc < 0)
 			return fail(NULL, &e);
-		if (rc == 0)
+		if (rc == 0 && end)
+			break;
+		idle = rc == 0;
+		if (idle)
 			continue;
 		for (size_t i = 0; i < n && !(r->limit && r->shown == r->limit); i++) {
 			int code = show(r, weir_dcp_event_at(events, i));
@@ -171,14 +191,7 @@ static int open_and_pump(struct couchbase_stream *s)
 	if (weir_dcp_open(&s->o, &r.d, &e) < 0)
 		return fail(NULL, &e);
 	stop_on_signal(on_stop, NULL);
-	int code = EXIT_OK;
-	weir_dcp_stats st = { .size = sizeof(st) };
-	if (weir_dcp_assign_share(r.d, s->member, s->total, &e) < 0 ||
-	    weir_dcp_stats_get(r.d, &st) < 0)
-		code = fail(NULL, &e);
-	r.open = st.assigned;
-	if (code == EXIT_OK)
-		code = pump(&r);
+	int code = pump(&r);
 	if (weir_dcp_close(r.d, &e) < 0 && code == EXIT_OK)
 		code = fail("saving checkpoints", &e);
 	weir_buffer_free(&r.text);
@@ -254,6 +267,9 @@ int couchbase_watch_address(const struct args *a)
 	const char *hosts = cut(&rest, '/'), *bucket = cut(&rest, '/'), *scope = cut(&rest, '/'),
 		   *collection = rest && *rest ? rest : NULL;
 	int code = couchbase_password(NULL, password);
+	const weir_dcp_membership alone = {
+		.size = sizeof(alone), .kind = WEIR_DCP_MEMBERS_STATIC, .member = 1, .total = 1
+	};
 	bool now = args_text(a, "from") ? args_choice(a, "from", "now") : args_flag(a, "follow");
 	struct couchbase_stream s = {
 		.o = { .size = sizeof(s.o),
@@ -266,9 +282,8 @@ int couchbase_watch_address(const struct args *a)
 		       .scope = scope,
 		       .collections = collection,
 		       .latest = now,
-		       .finite = !args_flag(a, "follow") },
-		.member = 1,
-		.total = 1,
+		       .finite = !args_flag(a, "follow"),
+		       .membership = &alone },
 		.filter = args_text(a, "filter"),
 		.pipeline = args_text(a, "pipeline"),
 		.token_path = args_text(a, "token"),

@@ -8,11 +8,11 @@
 #define COUCHBASE_PASSWORD_MAX 1024
 
 struct couchbase_stream {
-	weir_dcp_options o;
-	uint32_t member, total;
+	weir_dcp_options o;            /* with a membership */
 	const char *filter, *pipeline; /* as given: JSON or @FILE; NULL: what o says */
-	const char *token_path; /* start behind the token in this file, when it exists, and keep it up to date */
-	uint64_t limit;         /* 0: none */
+	const char *
+		token_path; /* start behind the token in this file, when it exists, and keep it up to date */
+	uint64_t limit; /* 0: none */
 };
 
 /* Until the stream's end, the limit, a signal or an error; o.finite decides whether there is an end. An exit code. */

@@ -1,11 +1,12 @@
 #include "dcp/checkpoint.h"
 
+#include "base/crc32c.h"
 #include "base/mem.h"
 #include "doc/json.h"
 
 #include <inttypes.h>
 
-void checkpoint_encode(const struct checkpoint *c, struct buf *out)
+static void encode_body(const struct checkpoint *c, struct buf *out)
 {
 	buf_add_fmt(out,
 		    "{\"checkpoint\":{\"snapshot\":{\"startSeqno\":%" PRIu64
@@ -15,7 +16,27 @@ void checkpoint_encode(const struct checkpoint *c, struct buf *out)
 		    c->pos.snap_start, c->pos.snap_end, c->pos.uuid, c->pos.seqno, c->bucket_uuid);
 	for (uint32_t i = 0; i < c->points.n; i++)
 		buf_add_fmt(out, "%s%" PRIu64, i ? "," : "", c->points.seqno[i]);
-	buf_add_str(out, "]}}");
+	buf_add_byte(out, ']');
+	if (c->mark)
+		buf_add_fmt(out, ",\"mark\":%" PRIu64, c->mark);
+}
+
+/* Of the text before it, and of whose it is. */
+static uint32_t sum_of(const struct checkpoint *c, struct slice body)
+{
+	uint8_t vb[2];
+	put_be16(vb, c->vb);
+	return crc32c(crc32c(0, vb, sizeof(vb)), body.p, body.len);
+}
+
+void checkpoint_encode(const struct checkpoint *c, struct buf *out)
+{
+	size_t at = out->len;
+	ASSERT(!c->damaged);
+	encode_body(c, out);
+	if (!out->failed)
+		buf_add_fmt(out, ",\"sum\":%" PRIu32 "}}",
+			    sum_of(c, slice_of(out->p + at, out->len - at)));
 }
 
 /* Integers too big for a signed 64-bit number get quotes: a JSON reader would make doubles of them. */
@@ -90,6 +111,26 @@ static int read_points(struct slice weir, struct points *p, struct err *e)
 	return 0;
 }
 
+/* Documents of older versions have none. */
+static int check_sum(struct slice weir, struct checkpoint *c, struct err *e)
+{
+	uint64_t sum;
+	struct value mark = bson_get_str(weir, "mark"), v = bson_get_str(weir, "sum");
+	if (mark.type != BSON_MISSING && !u64_value(mark, &c->mark))
+		return no_checkpoint(e, "\"mark\"");
+	if (v.type == BSON_MISSING)
+		return 0;
+	AUTO(buf) struct buf body = BUF_INIT;
+	encode_body(c, &body);
+	int rc = buf_check(&body, e);
+	if (rc < 0)
+		return rc;
+	if (!u64_value(v, &sum) || sum != sum_of(c, buf_slice(&body)))
+		return err_set(e, ERR_CORRUPT,
+			       "a checkpoint whose sum does not fit: of vBucket %u?", c->vb);
+	return 0;
+}
+
 /* doc: the BSON of a document that went through quote_big_integers. */
 static int decode(struct slice doc, struct checkpoint *c, struct err *e)
 {
@@ -123,6 +164,8 @@ static int decode(struct slice doc, struct checkpoint *c, struct err *e)
 		int rc = read_points(value_slice(weir), &out.points, e);
 		if (rc < 0)
 			return rc;
+		if ((rc = check_sum(value_slice(weir), &out, e)) < 0)
+			return rc;
 	} else if (out.pos.snap_start < out.pos.snap_end && out.pos.snap_start > 0) {
 		out.pos.snap_start--; /* it may be the first item's own seqno */
 	}
@@ -142,31 +185,101 @@ int checkpoint_decode(struct slice json, struct checkpoint *c, struct err *e)
 	return decode(buf_slice(&doc), c, e);
 }
 
-int checkpoint_decode_all(struct slice json, int (*each)(void *arg, const struct checkpoint *c),
-			  void *arg, struct err *e)
+int checkpoint_take(struct slice json, struct checkpoint *c, struct err *e)
 {
-	AUTO(buf) struct buf text = BUF_INIT, doc = BUF_INIT;
-	quote_big_integers(json, &text);
-	int rc = buf_check(&text, e);
-	if (rc < 0 || (rc = json_to_bson(buf_slice(&text), &doc, NULL, e)) < 0)
-		return rc;
-	struct bson_iter it;
-	bson_iter_init(&it, buf_slice(&doc));
-	while (rc == 0 && bson_next(&it)) {
-		struct checkpoint c = { 0 };
-		uint64_t vb;
-		struct value key = value_string(it.key);
-		if (!u64_value(key, &vb) || vb > UINT16_MAX || it.value.type != BSON_DOCUMENT)
-			return err_set(e, ERR_FORMAT, "\"" SLICE_FMT "\" is no vBucket",
-				       SLICE_ARG(it.key));
-		c.vb = (uint16_t)vb;
-		rc = decode(value_slice(it.value), &c, e);
-		if (rc < 0)
-			return err_in(e, rc, "vBucket %u", c.vb);
-		rc = each(arg, &c);
-	}
-	return rc;
+	struct err why = ERR_INIT;
+	uint16_t vb = c->vb;
+	int rc = checkpoint_decode(json, c, &why);
+	if (rc == ERR_NOMEM)
+		return err_nomem(e);
+	if (rc < 0)
+		*c = (struct checkpoint){ .vb = vb, .damaged = true };
+	return 0;
 }
+
+/* ---- a whole file ---- */
+
+struct cursor {
+	const uint8_t *p, *end;
+};
+
+static uint8_t peek(struct cursor *c)
+{
+	while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'))
+		c->p++;
+	return c->p < c->end ? *c->p : 0;
+}
+
+static bool take(struct cursor *c, uint8_t byte)
+{
+	if (peek(c) != byte)
+		return false;
+	c->p++;
+	return true;
+}
+
+static bool take_string(struct cursor *c, struct slice *out)
+{
+	if (!take(c, '"'))
+		return false;
+	const uint8_t *start = c->p;
+	while (c->p < c->end && *c->p != '"')
+		c->p += *c->p == '\\' && c->p + 1 < c->end ? 2 : 1;
+	if (c->p >= c->end)
+		return false;
+	*out = slice_of(start, (size_t)(c->p - start));
+	c->p++;
+	return true;
+}
+
+/* An object, up to its closing brace. */
+static bool take_object(struct cursor *c, struct slice *out)
+{
+	if (peek(c) != '{')
+		return false;
+	const uint8_t *start = c->p;
+	unsigned depth = 0;
+	do {
+		struct slice skipped;
+		if (*c->p == '"') {
+			if (!take_string(c, &skipped))
+				return false;
+			continue;
+		}
+		depth += *c->p == '{';
+		depth -= *c->p == '}';
+		c->p++;
+	} while (depth && c->p < c->end);
+	*out = slice_of(start, (size_t)(c->p - start));
+	return depth == 0;
+}
+
+int checkpoint_split(struct slice json, int (*each)(void *arg, uint16_t vb, struct slice document),
+		     void *arg, struct err *e)
+{
+	struct cursor c = { json.p, json.p + json.len };
+	bool ok = take(&c, '{'), first = true;
+	int rc = 0;
+	while (ok && rc == 0 && !(first && peek(&c) == '}')) {
+		struct slice key, document;
+		uint64_t vb;
+		ok = take_string(&c, &key) && take(&c, ':') && take_object(&c, &document) &&
+		     u64_value(value_string(key), &vb) && vb <= UINT16_MAX;
+		if (ok)
+			rc = each(arg, (uint16_t)vb, document);
+		first = false;
+		if (!ok || !take(&c, ','))
+			break;
+	}
+	if (rc < 0)
+		return rc;
+	if (!ok || !take(&c, '}') || peek(&c) || c.p != c.end)
+		return err_set(e, ERR_FORMAT, "no list of checkpoints: byte %zu of %zu",
+			       (size_t)(c.p - json.p), json.len);
+	return 0;
+}
+
+/* ---- against the bucket ---- */
 
 static int apply(struct checkpoint *c, enum checkpoint_policy policy, int code, struct err *e)
 {
@@ -174,15 +287,26 @@ static int apply(struct checkpoint *c, enum checkpoint_policy policy, int code, 
 	case CHECKPOINT_DEFAULT:
 	case CHECKPOINT_FAIL: return code;
 	case CHECKPOINT_RESTART: *c = (struct checkpoint){ .vb = c->vb }; break;
-	case CHECKPOINT_IGNORE: break;
+	case CHECKPOINT_IGNORE:
+	case CHECKPOINT_REWIND: break;
 	}
 	err_clear(e);
-	return 0;
+	return policy == CHECKPOINT_REWIND;
+}
+
+static int check_damaged(struct checkpoint *c, enum checkpoint_policy policy, struct err *e)
+{
+	int rc = err_set(e, ERR_CORRUPT,
+			 "the checkpoint of vBucket %u is damaged or lost: repair it, or restart",
+			 c->vb);
+	return apply(c, policy == CHECKPOINT_RESTART ? policy : CHECKPOINT_FAIL, rc, e);
 }
 
 int checkpoint_check(struct checkpoint *c, const char *bucket_uuid, uint64_t high,
-		     enum checkpoint_policy foreign, enum checkpoint_policy ahead, struct err *e)
+		     const struct checkpoint_policies *p, struct err *e)
 {
+	if (c->damaged)
+		return check_damaged(c, p->damaged, e);
 	if (!c->found)
 		return 0;
 	if (c->bucket_uuid[0] && bucket_uuid[0] && strcmp(c->bucket_uuid, bucket_uuid) != 0) {
@@ -191,18 +315,21 @@ int checkpoint_check(struct checkpoint *c, const char *bucket_uuid, uint64_t hig
 				 "one is %s): "
 				 "restart, or ignore the difference",
 				 c->vb, c->bucket_uuid, bucket_uuid);
-		rc = apply(c, foreign, rc, e);
+		rc = apply(c, p->foreign == CHECKPOINT_REWIND ? CHECKPOINT_FAIL : p->foreign, rc,
+			   e);
 		if (rc < 0 || !c->found)
 			return rc;
 	}
 	if (high != UINT64_MAX && c->pos.seqno > high) {
 		int rc = err_set(e, ERR_TOKEN_FUTURE,
 				 "the checkpoint of vBucket %u stands at seqno %" PRIu64
-				 ", the server's highest is %" PRIu64,
+				 ", the server's highest is %" PRIu64
+				 ": restart, rewind, or leave it to the rollback protocol",
 				 c->vb, c->pos.seqno, high);
 		if (e)
 			e->newest = high;
-		return apply(c, ahead == CHECKPOINT_DEFAULT ? CHECKPOINT_IGNORE : ahead, rc, e);
+		return apply(c, p->ahead == CHECKPOINT_DEFAULT ? CHECKPOINT_IGNORE : p->ahead, rc,
+			     e);
 	}
 	return 0;
 }

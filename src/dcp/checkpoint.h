@@ -3,10 +3,10 @@
  * The text of a checkpoint is go-dcp's document, so that one can read the other's:
  *
  *	{"checkpoint":{"snapshot":{"startSeqno":S,"endSeqno":E},"vbuuid":U,"seqno":N},"bucketUuid":"...",
- *	 "weir":{"points":[...]}}
+ *	 "weir":{"points":[...],"mark":M,"sum":C}}
  *
  * Numbers are unsigned 64-bit. "weir" is ours and ignored by go-dcp: the points make a rollback after a restart
- * partial. A document without it is foreign: its snapshot start may be the seqno of the snapshot's first item, so
+ * partial, the sum tells damage. A document without it is foreign: its snapshot start may be the seqno of the snapshot's first item, so
  * that the place to go back to lies before it. docs/formats/dcp-checkpoint.md has the rules.
  *
  * A store is an ops table; save is all or nothing per vBucket and durable when it returns.
@@ -26,25 +26,31 @@ struct env;
 
 struct checkpoint {
 	uint16_t vb;
-	bool found; /* load: there was one */
+	bool found;   /* load: there was one */
+	bool damaged; /* load: there was one, or may have been, that cannot be read; found is false */
 	struct dcp_position pos;
 	struct points points;
 	char bucket_uuid[BUCKET_UUID_MAX + 1];
+	uint64_t mark; /* which write this is; 0: not told */
 	bool any_branch; /* not kept: pos.seqno alone is known, the branch is the one that the server has there */
 };
 
 void checkpoint_encode(const struct checkpoint *c, struct buf *out);
-/* ERR_FORMAT not such a document; ERR_CORRUPT its numbers contradict each other (and cannot be put right). A foreign
- * one whose seqno lies outside its snapshot is clamped to the seqno. c->vb is left alone. */
+/* c->vb says whose it must be. ERR_FORMAT not such a document; ERR_CORRUPT its numbers contradict each other (and
+ * cannot be put right), or its sum does not fit. A foreign one whose seqno lies outside its snapshot is clamped to the
+ * seqno. */
 int checkpoint_decode(struct slice json, struct checkpoint *c, struct err *e);
+/* The same for who loads many: what cannot be read is no error but c->damaged. ERR_NOMEM. */
+int checkpoint_take(struct slice json, struct checkpoint *c, struct err *e);
 
-/* A whole file of them: {"<vb>": document, ...}. `each` may return an error to stop. */
-int checkpoint_decode_all(struct slice json, int (*each)(void *arg, const struct checkpoint *c),
-			  void *arg, struct err *e);
+/* The members of a whole file, {"<vb>": document, ...}, without looking into the documents. `each` may return an error
+ * to stop. ERR_FORMAT: the file is not of that form. */
+int checkpoint_split(struct slice json, int (*each)(void *arg, uint16_t vb, struct slice document),
+		     void *arg, struct err *e);
 
 struct checkpoint_store;
 struct checkpoint_store_ops {
-	/* Fills c[i] for c[i].vb; found tells. ERR_CORRUPT names what is damaged. */
+	/* Fills c[i] for c[i].vb; found and damaged tell. */
 	int (*load)(struct checkpoint_store *s, struct checkpoint *c, size_t n, struct err *e);
 	/* Durable when it returns 0. After an error nothing is known about any of them: each is old or new.
 	 * ERR_FENCED: another owner has written since; e->newest is the vBucket (e is not NULL then). The others may or
@@ -81,22 +87,42 @@ static inline void checkpoint_store_free(struct checkpoint_store *s)
 
 /* One file for all vBuckets of a group: an object of documents under decimal keys, as go-dcp writes it. Replaced
  * whole (write, sync, rename, sync the folder), and kept locked (PATH.lock) while open: ERR_LOCKED. vBuckets of other
- * members that are in the file stay there. */
-int checkpoint_file_open(struct env *env, const char *path, struct checkpoint_store **out,
-			 struct err *e);
+ * members that are in the file stay there.
+ *
+ * A document that cannot be read is damaged, and so is then every vBucket that is not in the file: its key may be what
+ * was damaged. A file that is no such object is ERR_CORRUPT; with `forgive` it opens, everything in it is damaged, and
+ * before the first save replaces it, it is copied to PATH.damaged. */
+int checkpoint_file_open(struct env *env, const char *path, bool forgive,
+			 struct checkpoint_store **out, struct err *e);
 
 /* What such a file holds now, without its lock: somebody else may be writing the next one. None when it is not there. */
 int checkpoint_file_each(struct env *env, const char *path,
 			 int (*each)(void *arg, const struct checkpoint *c), void *arg,
 			 struct err *e);
 
-/* Documents in a bucket, as go-dcp keeps them: one per vBucket, _connector:cbgo:GROUP:checkpoint:VB in the default
- * collection, the text in the extended attribute `cbgo`. Each is written with the CAS that was last seen of it, so a
- * member that lost a vBucket to another cannot write over the other's progress: ERR_FENCED. It connects for each call
- * and keeps no thread. The strings must stay. */
-struct conn_options;
-int checkpoint_couchbase_open(const struct conn_options *o, const char *const *seeds,
-			      size_t n_seeds, const char *group, nsec timeout,
+/* A log of weir's own (log.h) for one group: topic "checkpoints", a record per checkpoint, a save is one batch. Now and
+ * then a save writes all it knows, and what lies before is trimmed. The log is locked while open: ERR_LOCKED. Damage as
+ * in a file: every vBucket whose newest record may have been lost is damaged; with `forgive` a log that cannot be opened
+ * for damage is repaired first. docs/formats/dcp-checkpoint.md. */
+struct checkpoint_log_options {
+	struct env *env;
+	const char *dir;
+	bool forgive;
+	uint64_t segment_bytes; /* 0: 1 MiB */
+};
+int checkpoint_log_open(const struct checkpoint_log_options *o, struct checkpoint_store **out,
+			struct err *e);
+/* What such a log holds now, without its lock. None when it is not there. */
+int checkpoint_log_each(struct env *env, const char *dir,
+			int (*each)(void *arg, const struct checkpoint *c), void *arg,
+			struct err *e);
+
+/* Documents in a bucket, as go-dcp keeps them: one per vBucket, _connector:cbgo:GROUP:checkpoint:VB, the text in the
+ * extended attribute `cbgo`. Each is written with the CAS that was last seen of it, so a member that lost a vBucket to
+ * another cannot write over the other's progress: ERR_FENCED. It connects for each call and keeps no thread. group must
+ * stay. */
+struct kv_options;
+int checkpoint_couchbase_open(const struct kv_options *o, const char *group,
 			      struct checkpoint_store **out, struct err *e);
 
 /* Keeps nothing. */
@@ -108,16 +134,21 @@ int checkpoint_read_only(struct checkpoint_store *inner, struct checkpoint_store
 
 /* What to do with a checkpoint that cannot be used as it is. */
 enum checkpoint_policy {
-	CHECKPOINT_DEFAULT, /* of another bucket: fail; ahead of the server: ignore, since a failover may have lost items */
+	CHECKPOINT_DEFAULT, /* fail; but ahead of the server: ignore, since a failover may have lost items */
 	CHECKPOINT_FAIL,    /* a typed error; the vBucket does not start */
 	CHECKPOINT_RESTART, /* as if there were none */
-	CHECKPOINT_IGNORE,  /* use it: the rollback protocol decides, and tells the consumer */
+	CHECKPOINT_IGNORE, /* use it: the rollback protocol decides, and tells the consumer. Not for damaged ones */
+	CHECKPOINT_REWIND, /* ahead only: go back to what the server has, and tell the consumer */
+};
+struct checkpoint_policies {
+	enum checkpoint_policy foreign, ahead, damaged;
 };
 
 /* Checks a loaded checkpoint against the bucket: another bucket (recreated, flushed and recreated, another cluster)
- * is ERR_TOKEN_FOREIGN; a seqno above the server's (high UINT64_MAX: not asked) ERR_TOKEN_FUTURE. Applies the policy:
- * 0 use *c (found may have been cleared), negative the error. */
+ * is ERR_TOKEN_FOREIGN; a seqno above the server's (high UINT64_MAX: not asked) ERR_TOKEN_FUTURE; a damaged one
+ * ERR_CORRUPT. Applies the policies: 0 use *c (found may have been cleared), 1 rewind it to the server's history first,
+ * negative the error. */
 int checkpoint_check(struct checkpoint *c, const char *bucket_uuid, uint64_t high,
-		     enum checkpoint_policy foreign, enum checkpoint_policy ahead, struct err *e);
+		     const struct checkpoint_policies *p, struct err *e);
 
 #endif

@@ -4,6 +4,7 @@
 #include "doc/json.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 /* Reads the members it needs; each is checked where it is used. */
 struct reader {
@@ -212,7 +213,8 @@ static bool has_text(struct slice array, const char *text)
 static int read_map(struct reader *r, struct slice doc)
 {
 	struct cluster_map *m = r->map;
-	struct slice servers_map, servers, vbuckets, nodes_ext, capabilities;
+	struct slice servers_map = SLICE_NONE, servers = SLICE_NONE, vbuckets = SLICE_NONE;
+	struct slice nodes_ext, capabilities;
 	m->rev = number(doc, "rev", -1);
 	m->epoch = number(doc, "revEpoch", 0);
 	if (m->rev < 0)
@@ -298,6 +300,31 @@ bool cluster_address(const struct cluster_map *m, uint32_t node, enum cluster_ne
 		    : tls    ? n->kv_tls
 			     : n->kv;
 	return *port_out != 0;
+}
+
+bool cluster_mgmt_address(const struct cluster_map *m, uint32_t node, enum cluster_network network,
+			  bool tls, const char **host, uint16_t *port_out)
+{
+	ASSERT(node < m->n_nodes);
+	const struct cluster_node *n = &m->node[node];
+	bool external = network == NETWORK_EXTERNAL && n->has_external;
+	*host = external ? n->external_host : n->host;
+	*port_out = external ? (tls ? n->external_mgmt_tls : n->external_mgmt)
+		    : tls    ? n->mgmt_tls
+			     : n->mgmt;
+	return *port_out != 0;
+}
+
+bool cluster_bucket_ephemeral(struct slice json, bool *ephemeral)
+{
+	AUTO(buf) struct buf doc = BUF_INIT;
+	if (json.len > CLUSTER_JSON_MAX || json_to_bson(json, &doc, NULL, NULL) < 0)
+		return false;
+	struct value type = bson_get_str(buf_slice(&doc), "bucketType");
+	if (type.type != BSON_STRING)
+		return false;
+	*ephemeral = slice_is(value_slice(type), "ephemeral");
+	return true;
 }
 
 void cluster_share(uint32_t n_vbuckets, uint32_t member, uint32_t total, uint32_t *first,

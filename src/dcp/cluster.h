@@ -67,6 +67,13 @@ enum cluster_network cluster_choose_network(const struct cluster_map *m, enum cl
 bool cluster_address(const struct cluster_map *m, uint32_t node, enum cluster_network network,
 		     bool tls, const char **host, uint16_t *port);
 
+/* The same for the management service. */
+bool cluster_mgmt_address(const struct cluster_map *m, uint32_t node, enum cluster_network network,
+			  bool tls, const char **host, uint16_t *port);
+
+/* What /pools/default/buckets/<bucket> says of the bucket's kind. false: nothing. */
+bool cluster_bucket_ephemeral(struct slice json, bool *ephemeral);
+
 /* The contiguous share of member n (1..total) of n_vbuckets: [*first, *first + *count). Members beyond the number of
  * vBuckets get none. */
 void cluster_share(uint32_t n_vbuckets, uint32_t member, uint32_t total, uint32_t *first,

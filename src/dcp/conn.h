@@ -49,7 +49,8 @@ struct conn_options {
 	uint32_t window_bytes;      /* 0: no flow control */
 	const char *priority;       /* NULL: the server's default */
 	const char *backfill_order; /* NULL: the server's default */
-	bool change_streams, out_of_order, force_compression, cursor_dropping;
+	bool change_streams, out_of_order, force_compression, cursor_dropping, stream_ids,
+		skip_deletes;
 };
 
 struct conn;

@@ -37,13 +37,17 @@ static void send_features(struct conn *c)
 		HELLO_CLUSTERMAP_PUSH,
 		HELLO_CLUSTERMAP_PUSH_BRIEF,
 	};
+	uint16_t wanted[ARRAY_LEN(features) + 1];
 	size_t n = ARRAY_LEN(features) - (c->o.push_maps ? 0 : 3);
+	memcpy(wanted, features, n * sizeof(wanted[0]));
+	if (c->o.skip_deletes)
+		wanted[n++] = HELLO_SKIP_DELETES;
 	char agent[160];
 	int len = snprintf(agent, sizeof(agent), "{\"a\":\"%.100s\",\"i\":\"%016x/%016x\"}",
 			   c->o.agent ? c->o.agent : "weir", (unsigned)env_process_id(c->o.env),
 			   (unsigned)c->id);
 	wire_hello(tcp_out(c->tcp), await(c, OP_HELLO, false, NULL), slice_of(agent, (size_t)len),
-		   features, n);
+		   wanted, n);
 }
 
 static void control(struct conn *c, const char *key, const char *value)
@@ -55,8 +59,11 @@ static void open_dcp(struct conn *c)
 {
 	const struct conn_options *o = &c->o;
 	char number[32];
+	uint32_t flags = o->open_flags | DCP_OPEN_PRODUCER | DCP_OPEN_DELETE_TIMES;
+	if (o->skip_deletes && conn_has(c, HELLO_SKIP_DELETES) && conn_has(c, HELLO_COLLECTIONS))
+		flags |= DCP_OPEN_SKIP_DELETES;
 	wire_dcp_open(tcp_out(c->tcp), await(c, OP_DCP_OPEN, false, NULL), slice_str(c->name),
-		      o->open_flags | DCP_OPEN_PRODUCER | DCP_OPEN_DELETE_TIMES);
+		      flags);
 	control(c, "enable_noop", "true");
 	(void)snprintf(number, sizeof(number), "%" PRId64,
 		       MAX(1, (int64_t)(o->noop / NSEC_PER_SEC)));
@@ -79,6 +86,8 @@ static void open_dcp(struct conn *c)
 		control(c, "change_streams", "true");
 	if (o->out_of_order)
 		control(c, "enable_out_of_order_snapshots", "true_with_seqno_advanced");
+	if (o->stream_ids)
+		control(c, "enable_stream_id", "true");
 	if (o->force_compression)
 		control(c, "force_value_compression", "true");
 }

@@ -152,9 +152,8 @@ static inline void documents_free(struct documents *d)
 	if (d)
 		d->ops->free(d);
 }
-struct conn_options;
-int documents_couchbase(const struct conn_options *o, const char *const *seeds, size_t n_seeds,
-			nsec timeout, struct documents **out, struct err *e);
+struct kv_options;
+int documents_couchbase(const struct kv_options *o, struct documents **out, struct err *e);
 
 struct couchbase_members {
 	struct env *env;

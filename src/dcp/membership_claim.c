@@ -95,6 +95,21 @@ static void read_as_none(struct checkpoint *c)
 		*c = (struct checkpoint){ .vb = c->vb };
 }
 
+/* What cannot be read stays as it is: to write it over would hide the damage. Its CAS is known, so it is still fenced:
+ * either the last owner writes first, or we do. Puts those to the end; how many are whole. */
+static size_t whole_first(struct checkpoint *part, size_t n)
+{
+	size_t whole = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (part[i].damaged)
+			continue;
+		struct checkpoint t = part[whole];
+		part[whole++] = part[i];
+		part[i] = t;
+	}
+	return whole;
+}
+
 /* Claims part[0..n); on return all of it is loaded and written back. Reorders part. */
 static int claim(struct claiming *s, struct checkpoint *part, size_t n, struct err *e)
 {
@@ -107,7 +122,7 @@ static int claim(struct claiming *s, struct checkpoint *part, size_t n, struct e
 		memset(lost, 0, n * sizeof(*lost));
 		rc = checkpoint_load(s->inner, part, open, e);
 		if (rc == 0)
-			rc = save_apart(s->inner, part, open, lost, e);
+			rc = save_apart(s->inner, part, whole_first(part, open), lost, e);
 		size_t left = 0;
 		for (size_t i = 0; rc == 0 && i < open; i++) {
 			if (!lost[i])

@@ -15,8 +15,8 @@ enum { MINUTE = 60000, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 /* clang-format off: one row an option */
 const struct dcp_option dcp_options_table[] = {
 	{ "hosts", DCP_OPTION_NAMES, .required = true, AT(hosts),
-	  .help = "Nodes to begin with, `host[:port]`; ports of the data service: 11210, with TLS "
-		  "11207" },
+	  .help = "Nodes to begin with, `host[:port]`: the data service (11210, with TLS 11207) or "
+		  "the management service (8091, with TLS 18091, or `http://host:port`)" },
 	{ "user", DCP_OPTION_TEXT, .required = true, AT(user), .help = "Who logs in" },
 	{ "password", DCP_OPTION_TEXT, .required = true, AT(password),
 	  .help = "Best from a variable: `${COUCHBASE_PASSWORD}`" },
@@ -24,11 +24,15 @@ const struct dcp_option dcp_options_table[] = {
 	{ "scope", DCP_OPTION_TEXT, AT(scope),
 	  .help = "Of the collections; alone: everything in it; neither: the whole bucket" },
 	{ "collections", DCP_OPTION_NAMES, AT(collections),
-	  .help = "Only these, of the scope (`_default` without one)" },
+	  .help = "Only these, of the scope (`_default` without one), or `scope.collection` of "
+		  "any" },
 	{ "connect_timeout", DCP_OPTION_DURATION, "10s", .min = 1, .max = HOUR,
 	  AT(connect_timeout_ms), .help = "How long connecting and logging in may take" },
 	{ "allow_plain", DCP_OPTION_FLAG, "false", AT(allow_plain),
 	  .help = "Send the password in the clear when the server offers nothing better" },
+	{ "network", DCP_OPTION_CHOICE, "auto", "auto|default|external", AT(network),
+	  .help = "By which of its addresses a node is reached; auto: by the external ones where "
+		  "`hosts` names none of the nodes' own" },
 	{ "tls.enabled", DCP_OPTION_FLAG, "false", AT(tls),
 	  .help = "Connect with TLS; so does any other key of `tls`" },
 	{ "tls.ca", DCP_OPTION_TEXT, AT(tls_ca),
@@ -47,6 +51,59 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "Which share of the vBuckets, from 1" },
 	{ "group.total", DCP_OPTION_COUNT, "1", .min = 1, .max = 1024, AT(total),
 	  .help = "How many members share them" },
+	{ "group.membership.kind", DCP_OPTION_CHOICE, "static",
+	  "static|dynamic|statefulset|couchbase|lil_couchbase|lease", AT(members),
+	  .help = "Who numbers the members: `group.member` and `group.total`; the program, by a "
+		  "call; the pods' names; documents of a bucket; one such document; a leader over "
+		  "a "
+		  "Kubernetes Lease" },
+	{ "group.membership.id", DCP_OPTION_TEXT, AT(member_id),
+	  .help = "couchbase, lil_couchbase, lease: this member's name, unique in the group; none: "
+		  "drawn at random, with a lease the host's name" },
+	{ "group.membership.host_name", DCP_OPTION_TEXT, AT(host_name),
+	  .help = "statefulset: the pod's name, `NAME-3` is member 4; none: /etc/hostname" },
+	{ "group.membership.total_file", DCP_OPTION_TEXT, AT(total_file),
+	  .help = "statefulset: a downward-API file that tells the total; none: `group.total`" },
+	{ "group.membership.total_key", DCP_OPTION_TEXT, AT(total_key),
+	  .help = "The annotation in that file" },
+	{ "group.membership.bucket", DCP_OPTION_TEXT, AT(members_bucket),
+	  .help = "couchbase, lil_couchbase: where the documents are; none: `checkpoint.bucket`, "
+		  "else `bucket`" },
+	{ "group.membership.heartbeat", DCP_OPTION_DURATION, "10s", .min = 10, .max = DAY,
+	  AT(heartbeat_ms), .help = "couchbase, lil_couchbase: how often a member shows life" },
+	{ "group.membership.tolerance", DCP_OPTION_DURATION, "1m", .min = 20, .max = DAY,
+	  AT(tolerance_ms),
+	  .help = "And how long beyond that it may be silent before others take it off the list" },
+	{ "group.membership.monitor", DCP_OPTION_DURATION, "1s", .min = 10, .max = DAY,
+	  AT(monitor_ms),
+	  .help = "How often it reads the list; at most half the tolerance counts" },
+	{ "group.membership.expiry", DCP_OPTION_DURATION, "2m", .min = 1000, .max = 30ull * DAY,
+	  AT(expiry_ms), .help = "couchbase: of a member's own document, in whole seconds" },
+	{ "group.membership.timeout", DCP_OPTION_DURATION, NULL, .min = 10, .max = HOUR,
+	  AT(member_timeout_ms),
+	  .help = "Of one request; none: `connect_timeout`, with a lease 2s" },
+	{ "group.membership.rebalance_delay", DCP_OPTION_DURATION, NULL, .max = DAY,
+	  AT(rebalance_delay_ms),
+	  .help = "How long after a change what is new here waits; none: 3s where others may still "
+		  "have it, else 0" },
+	{ "group.membership.contiguous", DCP_OPTION_FLAG, "false", AT(contiguous),
+	  .help = "Shares in one piece, as go-dcp cuts them, instead of those that move least" },
+	{ "group.lease.namespace", DCP_OPTION_TEXT, AT(lease_namespace),
+	  .help = "lease: where the Leases are" },
+	{ "group.lease.name", DCP_OPTION_TEXT, AT(lease_name),
+	  .help = "lease: the group's Lease; each member has one named `NAME-ID` besides" },
+	{ "group.lease.api", DCP_OPTION_TEXT, AT(lease_api),
+	  .help = "The API server; none: https://kubernetes.default.svc" },
+	{ "group.lease.token_file", DCP_OPTION_TEXT, AT(lease_token),
+	  .help = "Bearer token, read before each request; none: the service account's" },
+	{ "group.lease.ca", DCP_OPTION_TEXT, AT(lease_ca),
+	  .help = "PEM file of who signs its certificate; none: the service account's" },
+	{ "group.lease.duration", DCP_OPTION_DURATION, "8s", .min = 30, .max = DAY, AT(lease_ms),
+	  .help = "Silent for so long, a member is given up" },
+	{ "group.lease.renew_deadline", DCP_OPTION_DURATION, "5s", .min = 20, .max = DAY,
+	  AT(lease_renew_ms), .help = "Out of touch for so long, it stops; less than `duration`" },
+	{ "group.lease.retry", DCP_OPTION_DURATION, "1s", .min = 10, .max = DAY, AT(lease_retry_ms),
+	  .help = "How often it asks; less than `renew_deadline`" },
 	{ "stream.mode", DCP_OPTION_CHOICE, "infinite", "infinite|finite", AT(mode),
 	  .help = "finite: each vBucket ends where it stood at the start" },
 	{ "stream.from", DCP_OPTION_CHOICE, "oldest", "oldest|now", AT(from),
@@ -61,7 +118,21 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "Of the connections, among the server's; none: the server's default" },
 	{ "stream.xattrs", DCP_OPTION_FLAG, "false", AT(xattrs),
 	  .help = "Extended attributes, too" },
+	{ "stream.id", DCP_OPTION_COUNT, .min = 1, .max = 65535, AT(stream_id),
+	  .help = "Streams carry this id, and messages without it are refused; none: no ids" },
+	{ "stream.backfill_order", DCP_OPTION_CHOICE, NULL, "round-robin|sequential",
+	  AT(backfill_order),
+	  .help = "How the server reads vBuckets from its disk; none: its default" },
+	{ "stream.cursor_dropping", DCP_OPTION_FLAG, "false", AT(cursor_dropping),
+	  .help = "When too slow, the server may go back to its disk instead of ending a stream" },
+	{ "stream.compress", DCP_OPTION_FLAG, "false", AT(force_compression),
+	  .help = "Values are compressed on the way even where they are not stored so" },
 	{ "stream.no_value", DCP_OPTION_FLAG, "false", AT(no_value), .help = "Keys only" },
+	{ "stream.no_value_datatype", DCP_OPTION_FLAG, "false", AT(no_value_datatype),
+	  .help = "Keys only, but with what the value's datatype was" },
+	{ "stream.skip_initial_deletes", DCP_OPTION_FLAG, "false", AT(skip_deletes),
+	  .help = "No deletions in the first read from disk; servers before 8.0 send them all the "
+		  "same" },
 	{ "stream.system_events", DCP_OPTION_FLAG, "false", AT(system_events),
 	  .help = "Collections and scopes that come and go" },
 	{ "stream.change_history", DCP_OPTION_FLAG, "false", AT(change_history),
@@ -100,113 +171,15 @@ const struct dcp_option dcp_options_table[] = {
 	  AT(mitigation_min_ms), .help = "How soon copies are asked again while they move" },
 	{ "mitigation.interval", DCP_OPTION_DURATION, "50ms", .min = 1, .max = MINUTE,
 	  AT(mitigation_max_ms), .help = "And at most, while they do not" },
+	{ "mitigation.config_watch_interval", DCP_OPTION_DURATION, "10s", .min = 10, .max = HOUR,
+	  AT(config_watch_ms),
+	  .help = "How often a newer cluster map is asked for, besides those that are pushed; "
+		  "without mitigation, too" },
 	{ 0 },
 };
 static_assert(ARRAY_LEN(dcp_options_table) <= DCP_OPTIONS_MAX,
 	      "readers keep an array of that many");
 
-#define GATE_NOTE    "asked only about vBuckets that hold something back, every 5 to 50 ms"
-#define SAME_CLUSTER "checkpoints are kept with the stream's own hosts and login"
-#define LEASE        "weir has no leader election; give every member `group.member` and `group.total`"
-#define NO_BUFFER    "there is no such buffer: memory follows `stream.window`"
-#define NO_HTTP      "`weir couchbase status` and weir_dcp_stats tell it; there is no HTTP server here"
-
-const struct godcp_key godcp_keys[] = {
-	{ "hosts", NULL, "hosts", GODCP_HOSTS,
-	  "ports of the management service (8091, 18091) fall away: weir begins at the data "
-	  "service" },
-	{ "username", NULL, "user", GODCP_SAME, NULL },
-	{ "password", NULL, "password", GODCP_SAME, NULL },
-	{ "bucketName", NULL, "bucket", GODCP_SAME, NULL },
-	{ "scopeName", "_default", "scope", GODCP_SAME, "without one weir reads the whole bucket" },
-	{ "collectionNames", "_default", "collections", GODCP_SAME,
-	  "without any weir reads the whole scope" },
-	{ "connectionBufferSize", "20mb", NULL, GODCP_NOTHING, NO_BUFFER },
-	{ "maxQueueSize", "2048", NULL, GODCP_NOTHING, NO_BUFFER },
-	{ "connectionTimeout", "1m", "connect_timeout", GODCP_NOTHING,
-	  "one key for both; dcp.connectionTimeout is translated" },
-	{ "secureConnection", "false", "tls.enabled", GODCP_SAME, NULL },
-	{ "rootCAPath", NULL, "tls.ca", GODCP_SAME, NULL },
-	{ "debug", "false", NULL, GODCP_NOTHING, NO_HTTP },
-	{ "dcp.bufferSize", "16mb", "stream.window", GODCP_SIZE,
-	  "MB is 1024 KiB there, 1000 KB in weir" },
-	{ "dcp.mode", "infinite", "stream.mode", GODCP_SAME, NULL },
-	{ "dcp.connectionBufferSize", "20mb", NULL, GODCP_NOTHING, NO_BUFFER },
-	{ "dcp.connectionTimeout", "1m", "connect_timeout", GODCP_SAME, "one key for both" },
-	{ "dcp.maxQueueSize", "2048", NULL, GODCP_NOTHING, NO_BUFFER },
-	{ "dcp.listener.skipUntil", NULL, "stream.skip_until", GODCP_SAME,
-	  "what is skipped advances the position" },
-	{ "dcp.group.name", NULL, "group.name", GODCP_SAME, NULL },
-	{ "dcp.group.membership.type", "couchbase", "group.member", GODCP_MEMBERS,
-	  "only static; dynamic is the call weir_dcp_assign_share" },
-	{ "dcp.group.membership.memberNumber", "1", "group.member", GODCP_SAME,
-	  "instead of GO_DCP__DCP_GROUP_MEMBERSHIP_MEMBERNUMBER: `${MEMBER:1}`" },
-	{ "dcp.group.membership.totalMembers", "1", "group.total", GODCP_SAME,
-	  "instead of GO_DCP__DCP_GROUP_MEMBERSHIP_TOTALMEMBERS: `${MEMBERS:1}`" },
-	{ "dcp.group.membership.rebalanceDelay", "30s", NULL, GODCP_NOTHING,
-	  "only vBuckets that move stop, so there is nothing to wait for" },
-	{ "dcp.group.membership.config.expirySeconds", "120", NULL, GODCP_NOTHING, LEASE },
-	{ "dcp.group.membership.config.heartbeatInterval", "10s", NULL, GODCP_NOTHING, LEASE },
-	{ "dcp.group.membership.config.heartbeatToleranceDuration", "1m", NULL, GODCP_NOTHING,
-	  LEASE },
-	{ "dcp.group.membership.config.monitorInterval", "30s", NULL, GODCP_NOTHING, LEASE },
-	{ "dcp.group.membership.config.timeout", "30s", NULL, GODCP_NOTHING, LEASE },
-	{ "dcp.config.disableChangeStreams", NULL, "stream.change_history", GODCP_NOT,
-	  "go-dcp never looks at it; off in weir unless asked for" },
-	{ "dcp.config.priority", "low", "stream.priority", GODCP_SAME, NULL },
-	{ "leaderElection.enabled", "false", NULL, GODCP_NOTHING, LEASE },
-	{ "leaderElection.type", "kubernetes", NULL, GODCP_NOTHING, LEASE },
-	{ "leaderElection.config.leaseLockName", NULL, NULL, GODCP_NOTHING, LEASE },
-	{ "leaderElection.config.leaseLockNamespace", NULL, NULL, GODCP_NOTHING, LEASE },
-	{ "leaderElection.config.leaseDuration", "8s", NULL, GODCP_NOTHING, LEASE },
-	{ "leaderElection.config.renewDeadline", "5s", NULL, GODCP_NOTHING, LEASE },
-	{ "leaderElection.config.retryPeriod", "1s", NULL, GODCP_NOTHING, LEASE },
-	{ "leaderElection.rpc.port", "8081", NULL, GODCP_NOTHING, LEASE },
-	{ "checkpoint.type", "auto", "checkpoint.commit", GODCP_SAME, NULL },
-	{ "checkpoint.autoReset", "earliest", "stream.from", GODCP_FROM,
-	  "earliest: oldest; latest: now" },
-	{ "checkpoint.interval", "1m", "checkpoint.interval", GODCP_SAME, NULL },
-	{ "checkpoint.timeout", "1m", NULL, GODCP_NOTHING,
-	  "saving to a bucket may take three times `connect_timeout`" },
-	{ "healthCheck.disabled", "false", NULL, GODCP_NOTHING,
-	  "every connection checks itself: `stream.noop`" },
-	{ "healthCheck.interval", "1m", NULL, GODCP_NOTHING,
-	  "every connection checks itself: `stream.noop`" },
-	{ "healthCheck.timeout", "1m", NULL, GODCP_NOTHING,
-	  "every connection checks itself: `stream.noop`" },
-	{ "rollbackMitigation.disabled", "false", "mitigation.enabled", GODCP_NOT,
-	  "off in weir unless asked for" },
-	{ "rollbackMitigation.enabled", NULL, "mitigation.enabled", GODCP_SAME,
-	  "of older versions" },
-	{ "rollbackMitigation.interval", "1s", "mitigation.interval", GODCP_NOTHING, GATE_NOTE },
-	{ "rollbackMitigation.configWatchInterval", "10s", NULL, GODCP_NOTHING,
-	  "new maps are pushed by the server, not asked for" },
-	{ "metadata.type", "couchbase", "checkpoint.bucket", GODCP_PLACE,
-	  "couchbase: `checkpoint.bucket`; file: `checkpoint.file`; noop: neither" },
-	{ "metadata.readOnly", "false", "checkpoint.read_only", GODCP_SAME, NULL },
-	{ "metadata.config.hosts", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
-	{ "metadata.config.username", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
-	{ "metadata.config.password", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
-	{ "metadata.config.bucket", "the source's", "checkpoint.bucket", GODCP_PLACE, NULL },
-	{ "metadata.config.scope", "_default", NULL, GODCP_NOTHING,
-	  "checkpoints are in the default collection" },
-	{ "metadata.config.collection", "_default", NULL, GODCP_NOTHING,
-	  "checkpoints are in the default collection" },
-	{ "metadata.config.maxQueueSize", "2048", NULL, GODCP_NOTHING, NO_BUFFER },
-	{ "metadata.config.connectionBufferSize", "5mb", NULL, GODCP_NOTHING, NO_BUFFER },
-	{ "metadata.config.connectionTimeout", "1m", NULL, GODCP_NOTHING,
-	  "`connect_timeout`, for both" },
-	{ "metadata.config.secureConnection", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
-	{ "metadata.config.rootCAPath", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
-	{ "metadata.config.fileName", NULL, "checkpoint.file", GODCP_PLACE,
-	  "the format is the same" },
-	{ "api.disabled", "false", NULL, GODCP_NOTHING, NO_HTTP },
-	{ "api.port", "8080", NULL, GODCP_NOTHING, NO_HTTP },
-	{ "metric.path", "/metrics", NULL, GODCP_NOTHING, NO_HTTP },
-	{ "logging.level", "info", NULL, GODCP_NOTHING,
-	  "the library logs nothing; errors and statistics are values" },
-	{ 0 },
-};
 /* clang-format on */
 
 const struct dcp_option *dcp_option_find(const char *key)
@@ -214,14 +187,6 @@ const struct dcp_option *dcp_option_find(const char *key)
 	for (const struct dcp_option *o = dcp_options_table; o->key; o++)
 		if (strcmp(o->key, key) == 0)
 			return o;
-	return NULL;
-}
-
-const struct godcp_key *godcp_find(const char *key)
-{
-	for (const struct godcp_key *k = godcp_keys; k->key; k++)
-		if (strcmp(k->key, key) == 0)
-			return k;
 	return NULL;
 }
 
@@ -365,7 +330,9 @@ static int set_choice(struct dcp_config *c, const struct dcp_option *o, const ch
 	int rc = choice_of(o->choices, text, &n, e);
 	if (rc < 0)
 		return rc;
-	if (o->offset == offsetof(struct dcp_config, priority)) /* the server takes the word */
+	if (o->offset == offsetof(struct dcp_config, priority) ||
+	    o->offset ==
+		    offsetof(struct dcp_config, backfill_order)) /* the server takes the word */
 		return set_text(c, at, text, e);
 	*(uint32_t *)at = n;
 	return 0;
@@ -444,7 +411,7 @@ int dcp_option_set(struct dcp_config *c, const struct dcp_option *o, const char 
 
 int dcp_config_init(struct dcp_config *c, struct err *e)
 {
-	*c = (struct dcp_config){ .arena = ARENA_INIT };
+	*c = (struct dcp_config){ .arena = ARENA_INIT, .rebalance_delay_ms = DCP_DELAY_BY_KIND };
 	for (const struct dcp_option *o = dcp_options_table; o->key; o++) {
 		int rc = o->def ? dcp_option_set(c, o, o->def, e) : 0;
 		if (rc < 0) {
@@ -462,6 +429,41 @@ void dcp_config_done(struct dcp_config *c)
 	*c = (struct dcp_config){ .arena = ARENA_INIT };
 }
 
+static bool members_change(const struct dcp_config *c)
+{
+	return c->members != DCP_MEMBERS_STATIC &&
+	       !(c->members == DCP_MEMBERS_STATEFULSET && !c->total_file);
+}
+
+static int check_lease(const struct dcp_config *c, struct err *e)
+{
+	if (!c->lease_namespace || !c->lease_name)
+		return err_set(e, ERR_INVALID, "%s is missing: the membership is lease",
+			       c->lease_name ? "group.lease.namespace" : "group.lease.name");
+	if (c->lease_renew_ms >= c->lease_ms)
+		return err_set(e, ERR_INVALID,
+			       "group.lease.renew_deadline must be less than group.lease.duration");
+	if (c->lease_retry_ms >= c->lease_renew_ms)
+		return err_set(e, ERR_INVALID,
+			       "group.lease.retry must be less than group.lease.renew_deadline");
+	return 0;
+}
+
+static int check_members(const struct dcp_config *c, struct err *e)
+{
+	if (c->members == DCP_MEMBERS_STATIC && c->member > c->total)
+		return err_set(e, ERR_INVALID, "group.member %u is more than group.total %u",
+			       c->member, c->total);
+	if (c->total_file && !c->total_key)
+		return err_set(e, ERR_INVALID,
+			       "group.membership.total_file without group.membership.total_key");
+	if (members_change(c) && c->checkpoint_file)
+		return err_set(e, ERR_INVALID,
+			       "members that come and go hand vBuckets to each other: they need "
+			       "checkpoint.bucket, not a checkpoint.file of each");
+	return c->members == DCP_MEMBERS_LEASE ? check_lease(c, e) : 0;
+}
+
 int dcp_config_check(const struct dcp_config *c, struct err *e)
 {
 	for (const struct dcp_option *o = dcp_options_table; o->key; o++) {
@@ -469,9 +471,9 @@ int dcp_config_check(const struct dcp_config *c, struct err *e)
 		if (o->required && !*at)
 			return err_set(e, ERR_INVALID, "%s is missing: %s", o->key, o->help);
 	}
-	if (c->member > c->total)
-		return err_set(e, ERR_INVALID, "group.member %u is more than group.total %u",
-			       c->member, c->total);
+	int rc = check_members(c, e);
+	if (rc < 0)
+		return rc;
 	if (c->checkpoint_file && c->checkpoint_bucket)
 		return err_set(e, ERR_INVALID,
 			       "checkpoint.file and checkpoint.bucket exclude each other");
@@ -481,74 +483,4 @@ int dcp_config_check(const struct dcp_config *c, struct err *e)
 	if (c->tls_key && !c->tls_cert)
 		return err_set(e, ERR_INVALID, "tls.key without tls.cert");
 	return 0;
-}
-
-/* ---- the manual ---- */
-
-static const char *kind_word(const struct dcp_option *o)
-{
-	switch (o->kind) {
-	case DCP_OPTION_TEXT: return "text";
-	case DCP_OPTION_NAMES: return "list";
-	case DCP_OPTION_FLAG: return "flag";
-	case DCP_OPTION_COUNT: return "number";
-	case DCP_OPTION_SIZE: return "size";
-	case DCP_OPTION_DURATION: return "duration";
-	case DCP_OPTION_TIME: return "time";
-	case DCP_OPTION_CHOICE: return NULL;
-	}
-	ASSERT(false);
-	return NULL;
-}
-
-/* Adds text for a cell: | would end it. */
-static void add_cell(struct buf *out, const char *text)
-{
-	for (; *text; text++) {
-		if (*text == '|')
-			buf_add_byte(out, '\\');
-		buf_add_byte(out, (uint8_t)*text);
-	}
-}
-
-void dcp_options_markdown(struct buf *out)
-{
-	buf_add_str(out, "| key | takes | default | what |\n|---|---|---|---|\n");
-	for (const struct dcp_option *o = dcp_options_table; o->key; o++) {
-		buf_add_fmt(out, "| `%s` | ", o->key);
-		if (o->choices)
-			for (const char *p = o->choices; *p;) {
-				size_t n = strcspn(p, "|");
-				buf_add_fmt(out, "%s`%.*s`", p == o->choices ? "" : ", ", (int)n,
-					    p);
-				p += n + (p[n] == '|');
-			}
-		else
-			buf_add_str(out, kind_word(o));
-		buf_add_str(out, " | ");
-		if (o->required)
-			buf_add_str(out, "required");
-		else if (o->def)
-			buf_add_fmt(out, "`%s`", o->def);
-		else
-			buf_add_str(out, "none");
-		buf_add_str(out, " | ");
-		add_cell(out, o->help);
-		buf_add_str(out, " |\n");
-	}
-}
-
-void godcp_markdown(struct buf *out)
-{
-	buf_add_str(out, "| go-dcp | its default | weir | |\n|---|---|---|---|\n");
-	for (const struct godcp_key *k = godcp_keys; k->key; k++) {
-		buf_add_fmt(out, "| `%s` | %s | ", k->key, k->def ? k->def : "");
-		if (k->to)
-			buf_add_fmt(out, "`%s`", k->to);
-		else
-			buf_add_str(out, "none");
-		buf_add_str(out, " | ");
-		add_cell(out, k->note ? k->note : "");
-		buf_add_str(out, " |\n");
-	}
 }

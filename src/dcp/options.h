@@ -28,20 +28,36 @@ enum dcp_option_kind {
 struct dcp_config {
 	struct arena arena;
 	const char *hosts, *user, *password, *bucket, *scope, *collections;
-	const char *group, *tls_ca, *tls_cert, *tls_key, *tls_server_name, *priority;
+	const char *group, *tls_ca, *tls_cert, *tls_key, *tls_server_name, *priority, *backfill_order;
 	const char *filter, *pipeline, *checkpoint_file, *checkpoint_bucket;
-	uint32_t member, total, window_bytes, noop_ms, connect_timeout_ms;
-	uint32_t mitigation_min_ms, mitigation_max_ms, checkpoint_interval_ms;
-	uint32_t mode, from, commit, mitigation, foreign, ahead; /* choices */
+	const char *member_id, *host_name, *total_file, *total_key, *members_bucket;
+	const char *lease_api, *lease_namespace, *lease_name, *lease_token, *lease_ca;
+	uint32_t member, total, stream_id, window_bytes, noop_ms, connect_timeout_ms;
+	uint32_t mitigation_min_ms, mitigation_max_ms, config_watch_ms, checkpoint_interval_ms;
+	uint32_t heartbeat_ms, tolerance_ms, monitor_ms, expiry_ms, member_timeout_ms;
+	uint32_t rebalance_delay_ms; /* DCP_DELAY_BY_KIND */
+	uint32_t lease_ms, lease_renew_ms, lease_retry_ms;
+	uint32_t network, mode, from, commit, mitigation, foreign, ahead, members; /* choices */
 	int64_t skip_until_ms;
-	bool mitigate, tls, tls_insecure, allow_plain, xattrs, no_value, system_events, change_history,
-		out_of_order_snapshots, ignore_purged_tombstones, deliver_metadata,
-		checkpoint_read_only;
+	bool mitigate, tls, tls_insecure, allow_plain, xattrs, no_value, system_events,
+		change_history, out_of_order_snapshots, ignore_purged_tombstones, deliver_metadata,
+		checkpoint_read_only, contiguous, no_value_datatype, cursor_dropping,
+		force_compression, skip_deletes;
 };
+
+#define DCP_DELAY_BY_KIND UINT32_MAX
 
 enum { DCP_MODE_INFINITE, DCP_MODE_FINITE };
 enum { DCP_FROM_OLDEST, DCP_FROM_NOW };
 enum { DCP_COMMIT_AUTO, DCP_COMMIT_MANUAL };
+enum {
+	DCP_MEMBERS_STATIC,
+	DCP_MEMBERS_DYNAMIC,
+	DCP_MEMBERS_STATEFULSET,
+	DCP_MEMBERS_COUCHBASE,
+	DCP_MEMBERS_LIL_COUCHBASE,
+	DCP_MEMBERS_LEASE,
+};
 
 struct dcp_option {
 	const char *key; /* "stream.window" */
@@ -54,7 +70,7 @@ struct dcp_option {
 	size_t offset; /* in struct dcp_config */
 };
 
-#define DCP_OPTIONS_MAX 64
+#define DCP_OPTIONS_MAX 128
 
 extern const struct dcp_option dcp_options_table[]; /* ends with a row without a key */
 
@@ -79,14 +95,14 @@ bool dcp_parse_duration_ms(const char *text, uint64_t *ms);
 /* ---- go-dcp's keys ---- */
 
 enum godcp_way {
-	GODCP_SAME,     /* the same text under the other name */
-	GODCP_HOSTS,    /* ports of the management service fall away */
-	GODCP_SIZE,     /* KB is 1024 there */
-	GODCP_FROM,     /* earliest, latest */
-	GODCP_NOT,      /* the opposite */
-	GODCP_PLACE,    /* metadata.type and what belongs to it: one of the checkpoint.* keys */
-	GODCP_MEMBERS,  /* membership type: only static translates */
-	GODCP_NOTHING,  /* no counterpart: `note` says why */
+	GODCP_SAME,    /* what it means, as the row's kind is written */
+	GODCP_HOSTS,   /* ports of the management service fall away */
+	GODCP_FROM,    /* earliest, latest */
+	GODCP_NOT,     /* the opposite */
+	GODCP_SECONDS, /* a number of seconds, as a duration */
+	GODCP_PLACE,   /* metadata.type and what belongs to it: one of the checkpoint.* keys */
+	GODCP_MEMBERS, /* the membership's type */
+	GODCP_NOTHING, /* no counterpart: `note` says why */
 };
 
 struct godcp_key {
@@ -94,6 +110,10 @@ struct godcp_key {
 	const char *to; /* the row's key, or NULL */
 	enum godcp_way way;
 	const char *note; /* for the manual and the translation's comments; may be NULL */
+	uint32_t members; /* bits of DCP_MEMBERS_*: it means something with these only; 0: always */
+	const char *otherwise; /* of a choice: what go-dcp takes any other word for */
+	const char *variable;  /* that overrides it */
+	bool given;            /* translated when it is given; else weir's own default holds */
 };
 
 extern const struct godcp_key godcp_keys[]; /* ends with a row without a key */

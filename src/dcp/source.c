@@ -19,6 +19,11 @@ static void hook(struct dcp_source *s, enum dcp_hook h, const uint16_t *vb, size
 
 /* ---- opening ---- */
 
+static bool one_of(const char *text, const char *a, const char *b, const char *c)
+{
+	return !text || strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
+}
+
 static int check_options(const struct dcp_options *o, struct err *e)
 {
 	if (o->n_seeds == 0)
@@ -29,7 +34,32 @@ static int check_options(const struct dcp_options *o, struct err *e)
 		return err_set(e, ERR_INVALID, "no group name");
 	if (o->scope && *o->scope == '\0')
 		return err_set(e, ERR_INVALID, "an empty scope name");
+	if (!one_of(o->priority, "low", "medium", "high"))
+		return err_set(e, ERR_INVALID, "'%s' is no priority: low, medium or high",
+			       o->priority);
+	if (!one_of(o->backfill_order, "round-robin", "sequential", "sequential"))
+		return err_set(e, ERR_INVALID,
+			       "'%s' is no order of backfills: round-robin or sequential",
+			       o->backfill_order);
 	return 0;
+}
+
+static bool seeds_want_tls(const struct dcp_options *o)
+{
+	for (size_t i = 0; i < o->n_seeds; i++)
+		if (seed_wants_tls(o->seeds[i]))
+			return true;
+	return false;
+}
+
+static uint32_t open_flags(const struct dcp_options *o)
+{
+	uint32_t flags = o->xattrs ? DCP_OPEN_XATTRS : 0u;
+	if (o->no_value_datatype) /* the two exclude each other */
+		flags |= DCP_OPEN_NO_VALUE_DATATYPE;
+	else if (o->no_value)
+		flags |= DCP_OPEN_NO_VALUE;
+	return flags;
 }
 
 static void fill_defaults(struct dcp_source *s)
@@ -64,15 +94,20 @@ static void fill_defaults(struct dcp_source *s)
 		.noop = o->noop,
 		.push_maps = true,
 		.known = &s->map_version,
-		.open_flags =
-			(o->xattrs ? DCP_OPEN_XATTRS : 0u) | (o->no_value ? DCP_OPEN_NO_VALUE : 0u),
+		.open_flags = open_flags(o),
 		.window_bytes = o->window_bytes,
 		.priority = o->priority,
+		.backfill_order = o->backfill_order,
 		.change_streams = o->change_streams,
 		.out_of_order = o->out_of_order,
+		.stream_ids = o->stream_id != 0,
+		.skip_deletes = o->skip_deletes,
+		.cursor_dropping = o->cursor_dropping,
+		.force_compression = o->force_compression,
 	};
 	s->vb_config = (struct vbucket_config){
 		.stream_flags = STREAM_ACTIVE_ONLY | (o->ignore_purged ? STREAM_IGNORE_PURGED : 0u),
+		.stream_id = o->stream_id,
 		.system_events = o->system_events,
 		.rollback_unacked = o->rollback_unacked,
 		.skip_until_cas =
@@ -124,6 +159,7 @@ static void free_source(struct dcp_source *s)
 	source_blocks_free(s);
 	manifest_done(&s->manifest);
 	buf_done(&s->stream_json);
+	mem_free(s->seed);
 	tls_free(s->tls);
 	scram_cache_wipe(&s->scram);
 	if (s->fd >= 0)
@@ -149,9 +185,11 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->api);
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
-	if (o->tls)
-		rc = tls_new(o->tls, &s->tls, e);
+	if (o->tls || seeds_want_tls(o))
+		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
 	fill_defaults(s);
+	if (rc == 0)
+		rc = source_read_seeds(s, e);
 	if (rc == 0)
 		rc = notify_open(&s->fd, e);
 	if (rc == 0)
@@ -321,6 +359,31 @@ int dcp_source_commit(struct dcp_source *s, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
 	mutex_lock(&s->api);
 	int rc = save_dirty(s, e);
+	mutex_unlock(&s->api);
+	return rc;
+}
+
+/* Under api. */
+static int clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (vb[i] >= s->n_slots)
+			return err_set(e, ERR_INVALID, "there is no vBucket %u", vb[i]);
+		mutex_lock(&s->lock);
+		bool owned = s->slot[vb[i]].owned;
+		mutex_unlock(&s->lock);
+		if (owned)
+			return err_set(e, ERR_INVALID, "vBucket %u is assigned", vb[i]);
+	}
+	return checkpoint_clear(s->o.store, vb, n, e);
+}
+
+int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
+{
+	if (!s->o.store)
+		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
+	mutex_lock(&s->api);
+	int rc = clear(s, vb, n, e);
 	mutex_unlock(&s->api);
 	return rc;
 }

@@ -45,28 +45,37 @@ enum dcp_hook {
 
 /* What the pointers point to must stay until the source is closed. */
 struct dcp_options {
-	struct env *env;          /* NULL: env_posix() */
-	const char *const *seeds; /* "host", "host:port", "[v6]:port"; KV ports */
-	size_t n_seeds;
+	struct env *env; /* NULL: env_posix() */
+	const char *const *
+		seeds; /* "host", "host:port", "[v6]:port", "couchbases://host", "http://host:8091": seed.h */
+	size_t n_seeds; /* one name without a port may also be a service's: _couchbase._tcp in DNS */
+	const char *dns_server; /* "address:port" to ask for that; NULL: as /etc/resolv.conf says */
 	const char *user, *password, *bucket;
 	const char *group;             /* names connections; required */
 	const struct tls_options *tls; /* NULL: plain text */
 	bool allow_plain;
 	enum cluster_network network;
 	/* what */
-	const char *scope;              /* NULL with collections: _default */
-	const char *const *collections; /* none, and no scope: the whole bucket */
+	const char *scope; /* NULL with collections: _default */
+	/* of that scope, or "scope.collection"; none, and no scope: the whole bucket */
+	const char *const *collections;
 	size_t n_collections;
+	uint16_t stream_id; /* of every stream, to tell apart who reads over one proxy; 0: none */
 	enum dcp_begin begin;
-	bool finite; /* up to what is there at the start */
+	bool finite;            /* up to what is there at the start */
+	bool no_value_datatype; /* no value, but what its datatype was */
+	bool skip_deletes;      /* deletions of the first read from disk; servers since 8.0 */
 	bool xattrs, no_value, system_events, change_streams, out_of_order;
 	bool ignore_purged;    /* go-dcp's way: may lose deletions */
 	int64_t skip_until_ms; /* wall time; older documents are not delivered; 0: none */
 	bool deliver_metadata; /* also keys of connectors and transactions ("_connector:cbgo:", "_txn:") */
 	/* how */
-	uint32_t window_bytes; /* of flow control per node; 0: DCP_WINDOW_DEFAULT */
-	const char *priority;
-	nsec noop, connect_timeout;    /* 0: 5 s, 10 s */
+	uint32_t window_bytes;      /* of flow control per node; 0: DCP_WINDOW_DEFAULT */
+	const char *priority;       /* "low", "medium", "high"; NULL: the server's default */
+	const char *backfill_order; /* "round-robin", "sequential"; NULL: the server's default */
+	bool cursor_dropping; /* too slow: the server goes back to its disk, instead of ending the stream */
+	bool force_compression;     /* values come compressed even where they are not stored so */
+	nsec noop, connect_timeout; /* 0: 5 s, 10 s */
 	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s */
 	bool rollback_unacked;
 	struct mitigation_options mitigation;
@@ -74,8 +83,8 @@ struct dcp_options {
 	struct checkpoint_store *store; /* borrowed; NULL: the caller keeps positions */
 	bool manual_commit;             /* only dcp_source_commit saves */
 	nsec checkpoint_interval;       /* 0: 1 minute */
-	enum checkpoint_policy foreign, ahead;
-	nsec seqno_interval;            /* how often high seqnos are asked for; 0: 10 s */
+	struct checkpoint_policies policies;
+	nsec seqno_interval; /* how often high seqnos are asked for; 0: 10 s */
 	/* Where vBuckets without a checkpoint start, before `begin` is looked at. */
 	const struct checkpoint *start_at;
 	size_t n_start_at;
@@ -119,6 +128,12 @@ int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_
 int dcp_source_ack_ticket(struct dcp_source *s, uint16_t vb, uint64_t ticket);
 /* The vBucket goes back to its acknowledged position and everything above it comes again, not before `delay` is over. */
 void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay);
+#define DCP_ALL_VBUCKETS (-1)
+/* Hands out nothing of the vBucket (or of all) until it is resumed, whatever happens meanwhile: reconnecting, a rollback,
+ * being assigned elsewhere and back. Its stream is closed when this returns; what was on its way to poll still comes.
+ * Acknowledgements are taken and saved as ever, the others go on. Not from a hook. ERR_INVALID: no such vBucket. */
+int dcp_source_pause(struct dcp_source *s, int vb, struct err *e);
+int dcp_source_resume(struct dcp_source *s, int vb, struct err *e); /* goes on where it stopped */
 /* Whether an acknowledgement would still count: not after a nack, a rollback, a hand-over. */
 bool dcp_source_ticket_valid(struct dcp_source *s, uint16_t vb, uint64_t ticket);
 /* The acknowledged position, when *version is not the one it has (which is then stored there). */
@@ -133,6 +148,8 @@ int dcp_source_seek(struct dcp_source *s, struct checkpoint *cp, size_t n, struc
 int dcp_source_wait_open(struct dcp_source *s, nsec wait, struct err *e);
 /* Saves everything acknowledged so far; returns when it is durable. */
 int dcp_source_commit(struct dcp_source *s, struct err *e);
+/* Of vBuckets that are not assigned: ERR_INVALID. */
+int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e);
 
 /* A collection's name; false unknown. Valid until the source closes. */
 bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope,
@@ -149,8 +166,10 @@ struct dcp_vbucket_status {
 	uint16_t last_status;
 };
 struct dcp_status {
-	uint32_t n_vbuckets, n_assigned, n_streaming, n_done, n_nodes, n_connected;
+	uint32_t n_vbuckets, n_assigned, n_streaming, n_paused, n_done, n_nodes, n_connected;
 	int64_t map_epoch, map_rev;
+	bool map_over_http; /* the data service hands out none */
+	bool ephemeral;     /* in memory only: mitigation is off, for there is nothing to persist */
 	uint64_t reconnects, saves, save_failures, saved_vbuckets, rebalances;
 	uint32_t last_save_vbuckets; /* how many the last save wrote, and how long it took */
 	nsec last_save_took;

@@ -33,18 +33,42 @@ void source_manifest(struct dcp_source *s, struct slice json)
 		manifest_done(&m);
 }
 
+/* "collection" of the scope of the options, or "scope.collection": names have no dots. */
+static int find_collection(const struct dcp_source *s, const char *text,
+			   const struct collection **out, struct err *e)
+{
+	struct slice scope = slice_str(s->o.scope ? s->o.scope : "_default"),
+		     name = slice_str(text);
+	const char *dot = strchr(text, '.');
+	uint32_t id;
+	if (dot) {
+		scope = slice_of(text, (size_t)(dot - text));
+		name = slice_str(dot + 1);
+	}
+	if (!scope.len || !name.len || (dot && strchr(dot + 1, '.')))
+		return err_set(e, ERR_INVALID, "'%s' is no collection: it is NAME, or SCOPE.NAME",
+			       text);
+	if (manifest_scope_id(&s->manifest, scope, &id) < 0)
+		return err_set(e, ERR_NOTFOUND,
+			       "bucket %s has no scope " SLICE_FMT ", of collection " SLICE_FMT
+			       "." SLICE_FMT,
+			       s->o.bucket, SLICE_ARG(scope), SLICE_ARG(scope), SLICE_ARG(name));
+	*out = manifest_by_name(&s->manifest, scope, name);
+	if (!*out)
+		return err_set(e, ERR_NOTFOUND,
+			       "bucket %s has no collection " SLICE_FMT "." SLICE_FMT, s->o.bucket,
+			       SLICE_ARG(scope), SLICE_ARG(name));
+	return 0;
+}
+
 static int filter_collections(struct dcp_source *s, struct err *e)
 {
-	const struct manifest *m = &s->manifest;
-	struct slice scope = slice_str(s->o.scope ? s->o.scope : "_default");
 	buf_add_str(&s->stream_json, "{\"collections\":[");
 	for (size_t i = 0; i < s->o.n_collections; i++) {
-		const struct collection *c =
-			manifest_by_name(m, scope, slice_str(s->o.collections[i]));
-		if (!c)
-			return err_set(e, ERR_NOTFOUND,
-				       "bucket %s has no collection " SLICE_FMT ".%s", s->o.bucket,
-				       SLICE_ARG(scope), s->o.collections[i]);
+		const struct collection *c;
+		int rc = find_collection(s, s->o.collections[i], &c, e);
+		if (rc < 0)
+			return rc;
 		buf_add_fmt(&s->stream_json, "%s\"%x\"", i ? "," : "", c->id);
 	}
 	buf_add_str(&s->stream_json, "]}");

@@ -1,5 +1,6 @@
 /* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (the I/O thread,
- * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map), source_vbucket.c (actions and
+ * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map),
+ * source_http.c (the map over HTTP, the bucket's kind), source_vbucket.c (actions and
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks),
  * source_observe.c (mitigation), source_seqnos.c (how far the server is).
  *
@@ -13,8 +14,11 @@
 #include "dcp/ack.h"
 #include "dcp/collections.h"
 #include "dcp/conn.h"
+#include "dcp/seed.h"
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
+#include "net/dns_lookup.h"
+#include "net/http_get.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "os/env.h"
@@ -60,6 +64,7 @@ struct slot { /* one vBucket */
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
 	bool retreat;               /* the machine waits for the mark to be saved */
 	bool owned;                 /* acks are taken, checkpoints saved */
+	bool paused;                /* as the caller wants it */
 	bool nack;
 	nsec nack_delay;
 	bool held;   /* wanted by whoever assigns */
@@ -81,6 +86,19 @@ struct source_report { /* filled by the I/O thread for dcp_source_status */
 	bool done;
 };
 
+struct map_stream { /* of the management service, over HTTP */
+	struct http_get *get;
+	struct timer timer; /* opens it; armed: is set */
+	struct buf block;   /* what has come of a map */
+	char host[256];
+	uint16_t port;
+	int status;
+	uint8_t path;    /* which of the ways */
+	uint32_t target; /* which of the hosts */
+	uint32_t tries;
+	bool armed;
+};
+
 struct dcp_source {
 	struct dcp_options o;
 	struct env *env;
@@ -95,8 +113,11 @@ struct dcp_source {
 	struct loop *loop;
 	struct thread io;
 	struct node *node[CLUSTER_NODES_MAX];
-	uint32_t n_nodes;
-	size_t next_seed;
+	uint32_t n_nodes, next_asked;
+	struct seed *seed;
+	size_t n_seeds, next_seed;
+	struct dns_lookup *lookup; /* of the seeds; NULL: done, or none */
+	struct map_stream http;
 	struct cluster_map *map;
 	struct map_version
 		map_version; /* of map; what connections tell when they ask for a newer one */
@@ -109,6 +130,12 @@ struct dcp_source {
 	nsec vb_timer_at;
 	uint64_t reconnects;
 	bool observe_armed;
+	/* the bucket's kind */
+	bool kind_asked, kind_known, ephemeral;
+	uint32_t kind_conn; /* was asked */
+	struct http_get *kind_get;
+	int kind_status;
+	struct buf kind_text;
 
 	struct mutex assigning; /* one assign, seek or close at a time; hooks run under it */
 	bool assigned_before;   /* under assigning */
@@ -129,14 +156,17 @@ struct dcp_source {
 	struct err last_error; /* of a connection */
 	struct manifest manifest;
 	bool has_manifest;
-	const uint16_t *command_stop; /* a command to be carried out: first these stop, then those start */
+	const uint16_t
+		*command_stop; /* a command to be carried out: first these stop, then those start */
 	size_t command_n_stop;
 	const struct checkpoint *command_start;
 	size_t command_n_start;
 	bool command, command_done;
-	bool nacks;  /* some slot has its nack set */
-	bool fences; /* some slot is fenced */
-	bool release_rollbacks; /* some machine may go on after a rollback or a retreat */
+	bool nacks; /* some slot has its nack set */
+	/* counts of changes to slots' paused: made, being carried out, carried out */
+	uint64_t pauses_wished, pauses_taking, pauses_taken;
+	bool fences;                  /* some slot is fenced */
+	bool release_rollbacks;       /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
 	bool interrupted;             /* poll is to return */
 	uint32_t open_waiters;        /* who waits until all streams are open */
@@ -163,6 +193,11 @@ static inline nsec source_now(const struct dcp_source *s)
 	return loop_now(s->loop);
 }
 
+static inline enum vbucket_gate source_gate(const struct dcp_source *s)
+{
+	return s->o.mitigation.policy == MITIGATE_NONE || s->ephemeral ? GATE_OFF : GATE_ON;
+}
+
 /* source_io.c */
 void *source_io_run(void *arg);
 int source_io_init(struct dcp_source *s, struct err *e);
@@ -179,14 +214,27 @@ void source_note_error(struct dcp_source *s, const struct err *why); /* the stat
 /* source_node.c */
 struct node *source_node_of(struct dcp_source *s, const struct vbucket *v);
 struct node *source_add_node(struct dcp_source *s, const char *host, uint16_t port);
+nsec source_jittered(struct dcp_source *s, uint32_t tries);     /* the delay before the next */
 void source_connect(struct node *n);                            /* if it is not already */
 struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not ready, or no node */
 
 /* source_map.c */
-void source_try_seed(struct dcp_source *s); /* the next one */
-/* asked: the host that the map came from. *accepted: it is newer than ours, which it has replaced. */
-void source_adopt_map(struct dcp_source *s, struct slice json, const char *asked, bool *accepted);
+int source_read_seeds(struct dcp_source *s, struct err *e);
+void source_find_seeds(struct dcp_source *s); /* by SRV records, where that may be meant */
+void source_try_seed(struct dcp_source *s); /* the next one of the data service, if there is any */
+/* host, port: where the map came from. *accepted: it is newer than ours, which it has replaced. */
+void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,
+		      bool *accepted);
+void source_drop_strangers(struct dcp_source *s);
 void source_watch_map(void *source); /* of watch_timer */
+
+/* source_http.c */
+int source_http_init(struct dcp_source *s, struct err *e);
+void source_http_done(struct dcp_source *s);
+void source_http_review(struct dcp_source *s); /* is it wanted? connections came, or went */
+void source_ask_kind(struct dcp_source *s, struct conn *c);
+void source_on_stat(struct dcp_source *s, struct conn *c, const struct packet *p);
+void source_kind_lost(struct dcp_source *s, const struct conn *c);
 
 /* source_vbucket.c */
 extern const struct vbucket_ops source_vbucket_ops;
@@ -200,6 +248,9 @@ void source_vb_timer(void *source);
 void source_manifest(struct dcp_source *s, struct slice json);
 void source_learn_name(struct dcp_source *s, const struct packet *p); /* of a system event */
 void source_make_ready(struct dcp_source *s); /* once map and manifest are known */
+
+/* source_pause.c */
+void source_take_pauses(struct dcp_source *s);
 
 /* source_block.c */
 int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev);

@@ -123,6 +123,7 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 {
 	const struct vbucket *v = &slot->v;
 	r->status.n_streaming += v->state == VB_STREAMING;
+	r->status.n_paused += v->state == VB_PAUSED;
 	r->status.n_done += v->state == VB_DONE;
 	r->vb[r->status.n_assigned++] = (struct dcp_vbucket_status){
 		.vb = v->id,
@@ -155,7 +156,9 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .rebalances = s->rebalances,
 				   .last_save_vbuckets = s->last_save_vbuckets,
 				   .last_save_took = s->last_save_took,
-				   .blocks = s->n_blocks };
+				   .blocks = s->n_blocks,
+				   .map_over_http = s->http.get != NULL,
+				   .ephemeral = s->ephemeral };
 	if (s->map) {
 		st->map_epoch = s->map->epoch;
 		st->map_rev = s->map->rev;
@@ -186,7 +189,8 @@ void source_look_if_open(struct dcp_source *s)
 			open = !slot->assigned ||
 			       (slot->started &&
 				(slot->v.state == VB_STREAMING || slot->v.state == VB_REWIND ||
-				 slot->v.state == VB_DONE || slot->v.state == VB_IDLE));
+				 slot->v.state == VB_PAUSED || slot->v.state == VB_DONE ||
+				 slot->v.state == VB_IDLE));
 		}
 		s->all_open = open && some;
 		if (s->all_open)
@@ -202,6 +206,8 @@ void source_io_wake(void *arg)
 	bool command = s->command, release = s->release_rollbacks, nacks = s->nacks,
 	     fences = s->fences;
 	s->command = s->release_rollbacks = s->nacks = s->fences = false;
+	bool pauses = s->pauses_taken < s->pauses_wished;
+	s->pauses_taking = s->pauses_wished;
 	if (s->report) {
 		fill_report(s, s->report);
 		s->report->done = true;
@@ -216,6 +222,9 @@ void source_io_wake(void *arg)
 		take_nacks(s);
 	if (release)
 		release_rollbacks(s);
+	if (pauses)
+		source_take_pauses(s);
+	source_flush(s); /* a rollback or an end that these brought */
 	if (command) {
 		carry_out(s);
 		source_flush(s);
@@ -239,6 +248,8 @@ int source_io_init(struct dcp_source *s, struct err *e)
 	if (rc == 0)
 		rc = timer_init(&s->watch_timer, s->loop, source_watch_map, s, e);
 	if (rc == 0)
+		rc = source_http_init(s, e);
+	if (rc == 0)
 		rc = source_seqnos_init(s, e);
 	s->vb_config.ops = &source_vbucket_ops;
 	s->vb_config.arg = s;
@@ -249,6 +260,7 @@ void *source_io_run(void *arg)
 {
 	struct dcp_source *s = arg;
 	source_observe_start(s);
+	source_find_seeds(s);
 	source_seqnos_start(s);
 	timer_set(&s->watch_timer, 0);
 	loop_run(s->loop);
@@ -266,6 +278,8 @@ void source_io_done(struct dcp_source *s)
 		mem_free(n);
 	}
 	s->n_nodes = 0;
+	source_http_done(s);
+	dns_lookup_free(s->lookup);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
 	timer_done(&s->watch_timer);

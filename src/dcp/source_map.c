@@ -1,60 +1,84 @@
 /* source_map.c: which nodes there are and which vBucket is where: seeds until the first map, then newer maps.
  *
- *	seeds ─▶ first connection ─▶ map ─▶ a connection to every node with data ─▶ high seqnos ─▶ vBuckets start
- *	                              ▲
- *	   not-my-vbucket bodies, notifications, a look every config_watch_interval
+ *	seeds ─▶ first answer ─▶ map ─▶ a connection to every node with data ─▶ high seqnos ─▶ vBuckets start
+ *	                          ▲
+ *	   not-my-vbucket bodies, notifications, a look every config_watch_interval; HTTP where the data service has none
  *
  * A newer map moves vBuckets at once. */
 #include "dcp/source_internal.h"
 
 #include "base/mem.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 #define CONFIG_WATCH (10 * NSEC_PER_SEC)
-
-enum { KV_PORT = 11210, KV_PORT_TLS = 11207 };
+#define LOOKUP_MAX   (2 * NSEC_PER_SEC)
 
 /* ---- seeds ---- */
 
-/* "host", "host:port", "[v6]:port" */
-static bool split_seed(const char *text, uint16_t otherwise, char host[256], uint16_t *port)
+int source_read_seeds(struct dcp_source *s, struct err *e)
 {
-	const char *colon = strrchr(text, ':'), *end = text + strlen(text);
-	*port = otherwise;
-	if (colon && (text[0] == '[' ? colon > strchr(text, ']') : strchr(text, ':') == colon)) {
-		char *rest;
-		unsigned long p = strtoul(colon + 1, &rest, 10);
-		if (*rest || p == 0 || p > UINT16_MAX)
-			return false;
-		*port = (uint16_t)p;
-		end = colon;
+	int rc = 0;
+	s->seed = mem_try_array(s->o.n_seeds, sizeof(*s->seed));
+	if (!s->seed)
+		return err_nomem(e);
+	for (; rc == 0 && s->n_seeds < s->o.n_seeds; s->n_seeds++)
+		rc = seed_parse(s->o.seeds[s->n_seeds], s->tls != NULL, &s->seed[s->n_seeds], e);
+	return rc;
+}
+
+static void use_records(struct dcp_source *s, const struct dns_srv *srv, size_t n)
+{
+	struct seed *seed = mem_try_array(n, sizeof(*seed));
+	if (!seed)
+		return; /* the host itself must do */
+	for (size_t i = 0; i < n; i++) {
+		(void)snprintf(seed[i].host, sizeof(seed[i].host), "%s", srv[i].target);
+		seed[i].port = srv[i].port;
+		seed[i].has_port = true;
 	}
-	if (text[0] == '[' && end > text && end[-1] == ']') {
-		text++;
-		end--;
-	}
-	if (end == text || end - text > 255)
-		return false;
-	memcpy(host, text, (size_t)(end - text));
-	host[end - text] = '\0';
-	return true;
+	mem_free(s->seed);
+	s->seed = seed;
+	s->n_seeds = n;
+}
+
+static void on_records(void *arg, const struct dns_srv *srv, size_t n, const struct err *why)
+{
+	struct dcp_source *s = arg;
+	(void)why; /* then it is the host itself, and what is wrong with that will be said */
+	dns_lookup_free(s->lookup);
+	s->lookup = NULL;
+	if (n)
+		use_records(s, srv, n);
+	source_try_seed(s);
+}
+
+/* A name alone may be a service's: its SRV records are the hosts, else it is one. */
+void source_find_seeds(struct dcp_source *s)
+{
+	char name[300];
+	nsec limit = MIN(LOOKUP_MAX, s->o.connect_timeout / 3);
+	if (s->n_seeds != 1 || !seed_may_be_service(&s->seed[0]))
+		return;
+	(void)snprintf(name, sizeof(name), "_couchbase%s._tcp.%s", s->tls ? "s" : "",
+		       s->seed[0].host);
+	(void)dns_lookup_srv(s->loop, s->env, name, s->o.dns_server, limit, on_records, s,
+			     &s->lookup, NULL);
 }
 
 void source_try_seed(struct dcp_source *s)
 {
-	char host[256];
-	uint16_t port;
-	const char *seed = s->o.seeds[s->next_seed++ % s->o.n_seeds];
-	if (!split_seed(seed, s->tls ? KV_PORT_TLS : KV_PORT, host, &port)) {
-		struct err e = ERR_INIT;
-		(void)err_set(&e, ERR_INVALID, "\"%s\" is no host, and no host:port", seed);
-		source_fail(s, &e);
+	if (s->lookup)
+		return; /* it will come back */
+	for (size_t i = 0; i < s->n_seeds; i++) {
+		const struct seed *seed = &s->seed[s->next_seed++ % s->n_seeds];
+		if (seed->http)
+			continue; /* source_http.c asks it */
+		struct node *n = source_add_node(s, seed->host, seed->port);
+		if (n)
+			source_connect(n);
 		return;
 	}
-	struct node *n = source_add_node(s, host, port);
-	if (n)
-		source_connect(n);
 }
 
 /* ---- the map ---- */
@@ -77,23 +101,34 @@ static void map_nodes(struct dcp_source *s)
 	}
 }
 
-static void drop_old_nodes(struct dcp_source *s)
+/* Nodes that are not in the map, once one that is can take their place: seeds by another name, nodes that left. One that
+ * is still being set up tells us the manifest. */
+void source_drop_strangers(struct dcp_source *s)
+{
+	bool replaced = false;
+	for (uint32_t i = 0; i < s->n_nodes; i++)
+		replaced = replaced || (s->node[i]->in_map && conn_is_ready(s->node[i]->dcp));
+	for (uint32_t i = 0; replaced && i < s->n_nodes; i++) {
+		struct node *n = s->node[i];
+		struct conn *c = n->dcp;
+		if (n->in_map || !conn_is_ready(c))
+			continue;
+		n->dcp = NULL;
+		source_kind_lost(s, c);
+		source_seqnos_lost(n);
+		conn_free(c);
+	}
+}
+
+static void connect_nodes(struct dcp_source *s)
 {
 	for (uint32_t i = 0; i < s->n_nodes; i++) {
-		struct node *n = s->node[i];
-		if (n->in_map) {
-			source_connect(n);
-			continue;
-		}
-		timer_clear(&n->retry);
-		struct conn *c = n->dcp;
-		if (c &&
-		    conn_is_ready(c)) { /* one that is still being set up tells us the manifest */
-			n->dcp = NULL;
-			source_seqnos_lost(n);
-			conn_free(c);
-		}
+		if (s->node[i]->in_map)
+			source_connect(s->node[i]);
+		else
+			timer_clear(&s->node[i]->retry);
 	}
+	source_drop_strangers(s);
 }
 
 static int make_slots(struct dcp_source *s, struct err *e)
@@ -109,12 +144,13 @@ static int make_slots(struct dcp_source *s, struct err *e)
 	return 0;
 }
 
-void source_adopt_map(struct dcp_source *s, struct slice json, const char *asked, bool *accepted)
+void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,
+		      bool *accepted)
 {
 	struct cluster_map *m;
 	struct err e = ERR_INIT;
 	*accepted = false;
-	if (cluster_map_parse(json, asked, &m, &e) < 0) {
+	if (cluster_map_parse(json, host, &m, &e) < 0) {
 		source_note_error(s, &e);
 		return;
 	}
@@ -124,13 +160,8 @@ void source_adopt_map(struct dcp_source *s, struct slice json, const char *asked
 		return;
 	}
 	*accepted = true;
-	if (!s->map) {
-		const struct node *n = NULL;
-		for (uint32_t i = 0; i < s->n_nodes && !n; i++)
-			if (s->node[i]->dcp)
-				n = s->node[i];
-		s->network = cluster_choose_network(m, s->o.network, asked, n ? n->port : 0);
-	}
+	if (!s->map)
+		s->network = cluster_choose_network(m, s->o.network, host, port);
 	struct cluster_map *old = s->map;
 	mutex_lock(&s->lock);
 	s->map = m;
@@ -144,8 +175,21 @@ void source_adopt_map(struct dcp_source *s, struct slice json, const char *asked
 	}
 	for (uint32_t i = 0; i < s->n_slots; i++)
 		mitigation_reset(&s->slot[i].m);
-	drop_old_nodes(s);
+	connect_nodes(s);
 	source_place_all(s);
+	source_observe_soon(s);
+}
+
+/* One of the nodes at a time, each in its turn: one that is cut off from the others knows nothing new. */
+static void ask_in_turn(struct dcp_source *s)
+{
+	for (uint32_t i = 0; i < s->n_nodes; i++) {
+		struct conn *c = s->node[s->next_asked++ % s->n_nodes]->dcp;
+		if (conn_gives_maps(c)) {
+			conn_ask_map(c);
+			return;
+		}
+	}
 }
 
 void source_watch_map(void *arg)
@@ -154,10 +198,7 @@ void source_watch_map(void *arg)
 	nsec every = s->o.mitigation.config_watch_interval;
 	if (!s->map && s->n_nodes == 0)
 		source_try_seed(s);
-	for (uint32_t i = 0; i < s->n_nodes; i++)
-		if (conn_is_ready(s->node[i]->dcp)) {
-			conn_ask_map(s->node[i]->dcp);
-			break;
-		}
+	source_http_review(s);
+	ask_in_turn(s);
 	timer_set(&s->watch_timer, every ? every : CONFIG_WATCH);
 }

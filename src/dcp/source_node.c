@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+enum { LOST_TRIES = 3 }; /* then a node counts as gone */
+
 struct node *source_node_of(struct dcp_source *s, const struct vbucket *v)
 {
 	return v->node >= 0 && (uint32_t)v->node < s->n_nodes ? s->node[v->node] : NULL;
@@ -22,14 +24,16 @@ struct conn *source_ready_conn(struct dcp_source *s, int node)
 static void on_ready(void *arg, struct conn *c)
 {
 	struct node *n = arg;
-	(void)c;
 	n->tries = 0;
 	n->asked_seqnos = false;
+	source_http_review(n->s);
+	source_ask_kind(n->s, c);
 	source_make_ready(n->s);
 	if (n->s->slot) {
 		source_place_all(n->s);
 		source_ask_seqnos(n->s);
 	}
+	source_drop_strangers(n->s);
 }
 
 static void on_packet(void *arg, struct conn *c, const struct packet *p)
@@ -60,6 +64,7 @@ static void on_packet(void *arg, struct conn *c, const struct packet *p)
 		else
 			source_on_seqnos(s, n, p);
 		return;
+	case OP_STAT: source_on_stat(s, c, p); return;
 	}
 }
 
@@ -76,7 +81,7 @@ static void on_map(void *arg, struct conn *c, struct slice json)
 {
 	struct node *n = arg;
 	bool accepted;
-	source_adopt_map(n->s, json, conn_host(c), &accepted);
+	source_adopt_map(n->s, json, conn_host(c), conn_port(c), &accepted);
 }
 
 static void on_manifest(void *arg, struct conn *c, struct slice json)
@@ -88,7 +93,7 @@ static void on_manifest(void *arg, struct conn *c, struct slice json)
 
 /* ---- opened and lost ---- */
 
-static nsec jittered(struct dcp_source *s, uint32_t tries)
+nsec source_jittered(struct dcp_source *s, uint32_t tries)
 {
 	nsec min = s->o.backoff_min ? s->o.backoff_min : 100 * NSEC_PER_MS;
 	nsec max = s->o.backoff_max ? s->o.backoff_max : 10 * NSEC_PER_SEC;
@@ -101,9 +106,21 @@ static nsec jittered(struct dcp_source *s, uint32_t tries)
 	return wait / 2 + (nsec)(r % (uint64_t)(wait / 2 + 1));
 }
 
-static bool fatal_at_start(int code)
+/* With a map a node may not have the bucket yet, but the login is the same everywhere. */
+static bool fatal_at_start(const struct dcp_source *s, int code)
 {
-	return code == ERR_AUTH || code == ERR_NOTFOUND;
+	return !s->ready && (code == ERR_AUTH || (!s->map && code == ERR_NOTFOUND));
+}
+
+/* The whole cluster may have moved: whoever we began with may know where it is. */
+static void look_elsewhere(struct dcp_source *s, const struct node *n)
+{
+	if (!s->map || n->tries < LOST_TRIES)
+		return;
+	for (uint32_t i = 0; i < s->n_nodes; i++)
+		if (conn_is_ready(s->node[i]->dcp))
+			return;
+	source_try_seed(s);
 }
 
 static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
@@ -113,6 +130,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	source_note_error(s, why);
 	n->dcp = NULL;
 	n->asked_seqnos = false;
+	source_kind_lost(s, c);
 	source_seqnos_lost(n);
 	conn_free(c);
 	s->reconnects++;
@@ -121,14 +139,16 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 			vbucket_on_node(&s->slot[i].v, n->index, false, 0, source_now(s));
 	source_flush(s);
 	n->tries++;
+	source_http_review(s);
+	if (fatal_at_start(s, why->code))
+		source_fail(s, why);
 	if (!s->map) {
-		if (fatal_at_start(why->code))
-			source_fail(s, why);
-		timer_set(&n->retry, jittered(s, n->tries));
+		timer_set(&n->retry, source_jittered(s, n->tries));
 		return;
 	}
 	if (n->in_map)
-		timer_set(&n->retry, jittered(s, n->tries));
+		timer_set(&n->retry, source_jittered(s, n->tries));
+	look_elsewhere(s, n);
 	for (uint32_t i = 0; i < s->n_nodes; i++) /* it may be gone for good: the others know */
 		if (conn_is_ready(s->node[i]->dcp))
 			conn_ask_map(s->node[i]->dcp);
@@ -158,7 +178,7 @@ void source_connect(struct node *n)
 	o.name = name;
 	if (conn_open(s->loop, n->host, n->port, &o, &dcp_conn_ops, n, &n->dcp, &e) < 0) {
 		source_note_error(s, &e);
-		timer_set(&n->retry, jittered(s, ++n->tries));
+		timer_set(&n->retry, source_jittered(s, ++n->tries));
 	}
 }
 

@@ -35,7 +35,7 @@ static void send_close(void *arg, struct vbucket *v, int node, uint32_t opaque)
 	struct conn *c = source_ready_conn(arg, node);
 	if (!c)
 		return;
-	wire_close_stream(conn_out(c), v->id, opaque, 0);
+	wire_close_stream(conn_out(c), v->id, opaque, v->config->stream_id);
 	conn_flush(c);
 }
 
@@ -75,7 +75,7 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 	struct node *n = source_node_of(s, v);
 	bool accepted = false;
 	if (json.len && n)
-		source_adopt_map(s, json, n->host, &accepted);
+		source_adopt_map(s, json, n->host, n->port, &accepted);
 	if (!accepted)
 		for (uint32_t i = 0; i < s->n_nodes; i++)
 			if (conn_is_ready(s->node[i]->dcp))
@@ -92,8 +92,8 @@ static void on_history(void *arg, struct vbucket *v)
 	mutex_lock(&s->lock);
 	if (slot->owned && slot->w.mark.uuid == 0) {
 		uint64_t at = slot->w.mark.seqno;
-		slot->w.mark.uuid = at ? failover_uuid_at(&v->log, at)
-				       : v->log.entry[v->log.n - 1].uuid;
+		slot->w.mark.uuid =
+			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
 		if (!s->o.manual_commit)
 			s->save_now = true; /* soon: without a checkpoint a restart knows nothing */
@@ -151,8 +151,11 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	struct err e = ERR_INIT;
 	struct vbucket_start st = { .end_seqno = s->o.finite ? slot->high : VBUCKET_NO_END };
 	slot->started = true;
-	enum checkpoint_policy ahead = slot->cp.any_branch ? CHECKPOINT_FAIL : s->o.ahead;
-	if (checkpoint_check(&slot->cp, s->map->uuid, slot->high, s->o.foreign, ahead, &e) < 0) {
+	struct checkpoint_policies policies = s->o.policies;
+	if (slot->cp.any_branch)
+		policies.ahead = CHECKPOINT_FAIL;
+	int checked = checkpoint_check(&slot->cp, s->map->uuid, slot->high, &policies, &e);
+	if (checked < 0) {
 		end_with(s, slot, &e);
 		return;
 	}
@@ -163,6 +166,7 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		st.pos = slot->cp.pos;
 		st.points = slot->cp.points;
 		st.restarted = true;
+		st.rewind = checked > 0;
 		st.high_seqno = slot->high;
 	} else if (s->o.begin == DCP_LATEST && slot->high > 0) {
 		st.pos = (struct dcp_position){ slot->high, slot->high, slot->high, 0 };
@@ -176,8 +180,7 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	slot->owned = true;
 	mutex_unlock(&s->lock);
 	mitigation_reset(&slot->m);
-	vbucket_set_gate(&slot->v, s->o.mitigation.policy == MITIGATE_NONE ? GATE_OFF : GATE_ON,
-			 source_now(s));
+	vbucket_set_gate(&slot->v, source_gate(s), source_now(s));
 	vbucket_start(&slot->v, &st, source_now(s));
 }
 

@@ -14,6 +14,9 @@
  *	   │  OPENING           │ [checkpoint gone back,] told, acknowledged
  *	   └────────────────    └──────▶ OPENING
  *
+ *	  WAIT, OPENING, LOG, STREAMING ── pause ──▶ PAUSED ── resume ──▶ WAIT        whatever leads to WAIT while it
+ *	  REWIND stays until it is acknowledged                                       is paused leads to PAUSED
+ *
  * The rest of the machine: vbucket_answer.c (what the server answers, and going back), vbucket_stream.c (the packets
  * of a running stream), vbucket_held.c (holding back). vbucket_internal.h has what they share. */
 #include "dcp/vbucket_internal.h"
@@ -33,6 +36,7 @@ const char *vbucket_state_name(enum vbucket_state s)
 	case VB_LOG: return "reading failover log";
 	case VB_REWIND: return "rewinding";
 	case VB_STREAMING: return "streaming";
+	case VB_PAUSED: return "paused";
 	case VB_DONE: return "done";
 	}
 	return "?";
@@ -77,15 +81,20 @@ void vb_set_timer(struct vbucket *v, nsec at)
 }
 
 /* Doubles from min to max, each time somewhere in the upper half of the interval. */
-nsec vb_backoff(struct vbucket *v)
+static nsec growing(struct vbucket *v, uint32_t tries)
 {
 	nsec min = v->config->backoff_min ? v->config->backoff_min : BACKOFF_MIN;
 	nsec max = v->config->backoff_max ? v->config->backoff_max : BACKOFF_MAX;
 	nsec wait = min;
-	for (uint32_t i = 1; i < v->tries && wait < max; i++)
+	for (uint32_t i = 1; i < tries && wait < max; i++)
 		wait *= 2;
 	wait = MIN(wait, max);
 	return wait / 2 + (nsec)(next_random(v) % (uint64_t)(wait / 2 + 1));
+}
+
+nsec vb_backoff(struct vbucket *v)
+{
+	return growing(v, v->tries);
 }
 
 /* ---- opening ---- */
@@ -118,6 +127,8 @@ void vb_open(struct vbucket *v)
 	vb_abandon(v);
 	vb_enter(v, VB_OPENING);
 	v->requested = v->pos.seqno;
+	if (v->pos.seqno < v->purge_from)
+		v->knows_purge = false;
 	struct wire_stream_req r = {
 		.flags = v->config->stream_flags,
 		.start = v->pos.seqno,
@@ -126,18 +137,30 @@ void vb_open(struct vbucket *v)
 		.snap_start = v->pos.snap_start,
 		.snap_end = v->pos.snap_end,
 		.json = v->config->stream_json,
+		.sid = v->config->stream_id,
+		.knows_purge = v->knows_purge,
+		.purge_seqno = v->purge_seqno,
 	};
 	v->config->ops->stream_req(v->config->arg, v, &r);
 }
 
 static void try_open(struct vbucket *v, nsec now)
 {
-	if (v->state != VB_WAIT || !v->node_ready || v->node < 0)
+	if (v->state != VB_WAIT)
 		return;
-	if (v->timer_at > now)
+	if (v->paused) {
+		vb_set_timer(v, 0);
+		vb_enter(v, VB_PAUSED);
 		return;
+	}
+	if (!v->node_ready || v->node < 0 || v->timer_at > now)
+		return;
+	if (v->not_before > now) {
+		vb_set_timer(v, v->not_before);
+		return;
+	}
 	vb_set_timer(v, 0);
-	if (v->from_latest)
+	if (v->from_latest || v->rewind)
 		vb_ask_log(v);
 	else
 		vb_open(v);
@@ -188,12 +211,15 @@ void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now)
 	if (s->pos.snap_start == s->pos.snap_end)
 		points_add(&v->points, s->pos.seqno);
 	v->from_latest = s->latest;
+	v->rewind = s->rewind;
 	v->end_seqno = s->end_seqno;
 	v->delivered = s->restarted ? UINT64_MAX : s->pos.seqno;
 	v->seen_limit = s->high_seqno;
-	v->untold = v->retreating = false;
+	v->untold = v->retreating = v->knows_purge = false;
 	v->persisted_uuid = v->persisted = 0;
-	v->tries = v->refusals = 0;
+	v->tries = v->refusals = v->nacks = 0;
+	v->nacked_at = UINT64_MAX;
+	v->not_before = 0;
 	v->log.n = 0;
 	vb_set_timer(v, 0);
 	vb_enter(v, VB_WAIT);
@@ -216,6 +242,9 @@ void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec at, 
 {
 	if (v->state == VB_IDLE)
 		return;
+	v->nacks = pos->seqno == v->nacked_at ? v->nacks + 1 : 0;
+	v->nacked_at = pos->seqno;
+	v->not_before = MAX(at, v->nacks ? now + growing(v, v->nacks) : 0);
 	if (v->state ==
 	    VB_REWIND) { /* still waits for its acknowledgement, but starts further back */
 		if (pos->seqno < v->pos.seqno)
@@ -230,7 +259,7 @@ void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec at, 
 	points_cut(&v->points, pos->seqno);
 	points_add(&v->points, pos->snap_start);
 	vb_enter(v, VB_WAIT);
-	vb_set_timer(v, at > now ? at : 0);
+	vb_set_timer(v, 0);
 	try_open(v, now);
 }
 
@@ -280,6 +309,39 @@ void vbucket_on_retreated(struct vbucket *v, nsec now)
 		return;
 	v->retreating = false;
 	vb_rewind_tell(v, now);
+}
+
+/* ---- pausing ---- */
+
+void vbucket_pause(struct vbucket *v, nsec now)
+{
+	if (v->paused)
+		return;
+	v->paused = true;
+	if (vb_may_run(v) && v->node_ready)
+		v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
+	vb_disown_held(v);
+	if (vb_may_run(v) || v->state == VB_LOG) {
+		vb_abandon(v);
+		vb_enter(v, VB_WAIT);
+	}
+	try_open(v, now); /* to where it stays */
+}
+
+void vbucket_resume(struct vbucket *v, nsec now)
+{
+	if (!v->paused)
+		return;
+	v->paused = false;
+	if (v->state == VB_REWIND && v->untold && !v->retreating)
+		vb_rewind_tell(v, now);
+	if (v->state == VB_DONE)
+		(void)vb_release_held(v);
+	if (v->state != VB_PAUSED)
+		return;
+	/* what is held waits for the server's answer: the branch may have gone meanwhile */
+	vb_enter(v, VB_WAIT);
+	try_open(v, now);
 }
 
 /* ---- facts ---- */

@@ -24,7 +24,8 @@ enum vbucket_state {
 	VB_LOG,     /* told to roll back (or to start from now): GET_FAILOVER_LOG sent */
 	VB_REWIND,  /* the consumer was told that it went back; waits for the acknowledgement */
 	VB_STREAMING,
-	VB_DONE, /* will not go on by itself */
+	VB_PAUSED, /* the consumer wants nothing of it for now */
+	VB_DONE,   /* will not go on by itself */
 };
 const char *vbucket_state_name(enum vbucket_state s);
 
@@ -45,7 +46,7 @@ struct vbucket_ops {
 	void (*dropped)(void *arg, struct vbucket *v, uint32_t connection, uint32_t wire_bytes);
 	void (*timer)(void *arg, struct vbucket *v); /* v->timer_at changed */
 	void (*wrong_node)(void *arg, struct vbucket *v,
-			   struct slice map_json);     /* a newer map may be needed */
+			   struct slice map_json); /* a newer map may be needed */
 	/* The checkpoint has to stand at *pos or below, durably: vbucket_on_retreated when it does. */
 	void (*retreat)(void *arg, struct vbucket *v, const struct dcp_position *pos);
 	void (*history)(void *arg, struct vbucket *v); /* the branch changed: v->log is new */
@@ -59,6 +60,7 @@ struct vbucket_config {
 	void *arg;
 	uint32_t stream_flags;
 	struct slice stream_json;
+	uint16_t stream_id;    /* every message has to carry it; 0: streams have no ids */
 	bool collections;      /* negotiated on the connection */
 	bool system_events;    /* deliver them; else they only advance */
 	bool rollback_unacked; /* go on after a rollback without waiting for its acknowledgement */
@@ -82,7 +84,7 @@ struct vbucket {
 
 	/* where it is served */
 	int node; /* index in the map; -1 none */
-	bool node_ready;
+	bool node_ready, paused;
 	uint32_t connection; /* of node; part of every event */
 
 	/* requests in flight */
@@ -91,6 +93,9 @@ struct vbucket {
 	uint32_t refusals;   /* in a row */
 	uint32_t tries;      /* failures in a row, of whatever kind */
 	nsec timer_at;       /* 0: none */
+	nsec not_before;     /* refused by the consumer: not to be opened until then; 0: at once */
+	uint32_t nacks;      /* in a row at nacked_at */
+	uint64_t nacked_at;
 	nsec opened_at;
 	uint64_t random; /* state of the jitter */
 	uint16_t last_status;
@@ -101,11 +106,13 @@ struct vbucket {
 	uint64_t end_seqno;
 	struct failover_log log;
 	struct points points;
-	bool from_latest;
+	bool from_latest, rewind;
 	uint64_t rollback_server, rollback_to;
 	bool in_snapshot;
 	uint64_t snap_start, snap_end; /* start: where the client was before it */
 	uint32_t snap_flags;
+	bool knows_purge; /* with purge_seqno purged it went on from purge_from without a gap */
+	uint64_t purge_seqno, purge_from;
 	bool oso;
 	uint64_t oso_max;
 
@@ -132,13 +139,15 @@ struct vbucket_start {
 	struct points points;
 	bool latest;    /* no checkpoint: from pos.seqno (the server's high seqno) on */
 	bool restarted; /* events above pos may have been handed out before */
+	bool rewind;    /* pos lies above high_seqno: go back to it before anything is asked for */
 	uint64_t
 		high_seqno; /* the server's when started: nobody saw more of this branch; 0 unknown */
 	uint64_t end_seqno; /* VBUCKET_NO_END: go on for ever */
 };
 void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now);
 void vbucket_stop(struct vbucket *v); /* closes the stream, forgets what is held back */
-/* Goes back to a position already handed out (a nack): what lies above it comes again, from `at` on. */
+/* Goes back to a position already handed out (a nack): what lies above it comes again, not before `at`. A consumer that
+ * refuses the same place again and again gets it after a growing while. */
 void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec at, nsec now);
 
 /* The map or a connection changed. node -1: nobody serves it. */
@@ -150,9 +159,13 @@ void vbucket_on_response(struct vbucket *v, const struct packet *p,
 void vbucket_on_timer(struct vbucket *v, nsec now); /* timer_at has come */
 void vbucket_on_persisted(struct vbucket *v, uint64_t uuid, uint64_t seqno, nsec now);
 void vbucket_on_history_changed(struct vbucket *v, nsec now); /* a copy reports another branch */
-void vbucket_on_rollback_acked(struct vbucket *v, nsec now); /* no other is open */
+void vbucket_on_rollback_acked(struct vbucket *v, nsec now);  /* no other is open */
 void vbucket_on_retreated(struct vbucket *v, nsec now);
 void vbucket_set_gate(struct vbucket *v, enum vbucket_gate gate, nsec now);
+/* Nothing is handed out until it is resumed, over whatever happens meanwhile, being stopped and started included. The
+ * stream is closed; what is held back stays, but its bytes are given back. */
+void vbucket_pause(struct vbucket *v, nsec now);
+void vbucket_resume(struct vbucket *v, nsec now);
 
 static inline uint32_t vbucket_opaque(const struct vbucket *v)
 {

@@ -40,7 +40,9 @@ static int tell_rollback(struct vbucket *v, uint64_t to, uint64_t server)
 /* In REWIND; when there is no room for the event it is told later. */
 void vb_rewind_tell(struct vbucket *v, nsec now)
 {
-	v->untold = tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	v->untold = v->paused || tell_rollback(v, v->rollback_to, v->rollback_server) < 0;
+	if (v->paused)
+		return; /* until it is resumed */
 	if (v->untold)
 		vb_set_timer(v, now + vb_backoff(v));
 	else if (v->config->rollback_unacked)
@@ -61,10 +63,10 @@ static uint64_t void_above(const struct vbucket *v, const struct failover_log *n
 			   bool *silent)
 {
 	uint64_t end;
-	*silent = true;
 	int parted = parted_at(v, now, &end);
+	*silent = parted == 0;
 	if (parted < 0)
-		return 0; /* a foreign history */
+		return 0; /* a foreign history, which refuses an old checkpoint as well */
 	if (parted == 0)
 		return server; /* tombstones were purged, or we were ahead */
 	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
@@ -103,6 +105,17 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 		vb_rewind_tell(v, now);
 }
 
+/* As if the server had been asked, and had answered with the last seqno that both histories can have. */
+static void rewind_to_high(struct vbucket *v, const struct failover_log *log)
+{
+	uint64_t end;
+	v->rewind = false;
+	v->requested = v->pos.seqno;
+	v->rollback_server = v->seen_limit;
+	if (parted_at(v, log, &end) > 0)
+		v->rollback_server = MIN(end, v->seen_limit);
+}
+
 static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct failover_log log;
@@ -111,6 +124,8 @@ static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 		vb_retry(v, now);
 		return;
 	}
+	if (v->rewind)
+		rewind_to_high(v, &log);
 	if (!v->from_latest) {
 		go_back(v, &log, now);
 		v->config->ops->history(v->config->arg, v);
@@ -225,7 +240,9 @@ static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 	case STATUS_EINVAL:
 	case STATUS_ERANGE: refused(v, ERR_PROTOCOL, now); return;
 	case STATUS_NOT_SUPPORTED:
-	case STATUS_STREAMID_INVALID: refused(v, ERR_UNSUPPORTED, now); return;
+	case STATUS_STREAMID_INVALID: /* the connection has no ids, or asks for them */
+		refused(v, ERR_UNSUPPORTED, now);
+		return;
 	case STATUS_UNKNOWN_COLLECTION:
 	case STATUS_UNKNOWN_SCOPE: refused(v, ERR_NOTFOUND, now); return;
 	default: react(v, p->vb_status, now); return;

@@ -92,7 +92,7 @@ static void held_pop(struct vbucket_held *h, size_t total)
 
 int vb_release_held(struct vbucket *v)
 {
-	while (v->held.n) {
+	while (v->held.n && !v->paused) {
 		struct held_item item;
 		held_first(&v->held, &item);
 		if (item.ev.kind != DCP_ROLLBACK && !vb_may_pass(v, item.ev.pos.seqno))
@@ -163,5 +163,18 @@ void vb_drop_all_held(struct vbucket *v)
 		held_first(&v->held, &item);
 		v->config->ops->dropped(v->config->arg, v, item.ev.connection, item.ev.wire_bytes);
 		held_pop(&v->held, item.total);
+	}
+}
+
+void vb_disown_held(struct vbucket *v)
+{
+	struct held_item item;
+	for (size_t at = v->held.head; at != v->held.tail; at += item.total) {
+		memcpy(&item, v->held.p + at, sizeof(item));
+		if (item.ev.wire_bytes == 0)
+			continue;
+		v->config->ops->dropped(v->config->arg, v, item.ev.connection, item.ev.wire_bytes);
+		item.ev.wire_bytes = 0;
+		memcpy(v->held.p + at, &item, sizeof(item));
 	}
 }

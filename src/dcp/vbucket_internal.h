@@ -32,6 +32,7 @@ uint64_t vb_held_rollback(const struct vbucket *v); /* the lowest rollback_to; U
 /* Forgets what is held above `to`: it was rolled back before anybody saw it, or comes again. A rollback stays. */
 void vb_drop_held(struct vbucket *v, const struct dcp_position *to);
 void vb_drop_all_held(struct vbucket *v);
+void vb_disown_held(struct vbucket *v); /* gives the bytes back, keeps the events */
 
 /* ---- here ---- */
 

@@ -2,7 +2,11 @@
  *
  * snap_start is the seqno at which the client was complete before the snapshot, never above the marker's start: the
  * server takes "start == snapshot start" to mean that nothing of the snapshot was received. When a snapshot was left
- * unfinished and the next one begins within it (the server went back to disk), the two are one. */
+ * unfinished and the next one begins within it (the server went back to disk), the two are one.
+ *
+ * A disk snapshot may say up to where tombstones are purged. Told that again when the stream is reopened, the server
+ * knows that the client missed no deletion by that purge; so does it only for places at or after where the client was
+ * when it heard of it. */
 #include "dcp/collections.h"
 #include "dcp/vbucket_internal.h"
 
@@ -22,6 +26,12 @@ static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 	v->snap_end =
 		unfinished && m.start <= v->pos.snap_end ? MAX(m.end, v->pos.snap_end) : m.end;
 	v->snap_flags = m.flags;
+	if (m.has_purge && (m.flags & SNAPSHOT_DISK)) {
+		if (!v->knows_purge || v->purge_seqno != m.purge_seqno)
+			v->purge_from = v->pos.seqno;
+		v->knows_purge = true;
+		v->purge_seqno = m.purge_seqno;
+	}
 }
 
 /* The place of a seqno in the current snapshot; false: it does not belong there. */
@@ -67,6 +77,7 @@ static void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet
 	ev->vb = v->id;
 	ev->out_of_order = v->oso;
 	ev->snapshot_flags = v->snap_flags;
+	ev->stream_id = v->config->stream_id;
 	ev->wire_bytes = (uint32_t)p->len;
 	ev->connection = v->connection;
 	if (v->oso &&
@@ -198,6 +209,12 @@ static void on_end(struct vbucket *v, const struct packet *p, nsec now)
 	}
 }
 
+static bool has_our_id(const struct vbucket *v, const struct packet *p)
+{
+	uint16_t id;
+	return framing_stream_id(p->framing, &id, NULL) == 0 && id == v->config->stream_id;
+}
+
 void vbucket_on_packet(struct vbucket *v, const struct packet *p, nsec now)
 {
 	/* DCP_END and markers carry no event whose consumption would give their bytes back */
@@ -206,6 +223,11 @@ void vbucket_on_packet(struct vbucket *v, const struct packet *p, nsec now)
 		return;
 	}
 	uint64_t violations = v->n_violations;
+	if (unlikely(v->config->stream_id) && !has_our_id(v, p)) {
+		vb_violation(v, now);
+		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	}
 	switch (p->opcode) {
 	case OP_DCP_MUTATION:
 	case OP_DCP_DELETION:

@@ -1,5 +1,6 @@
 #include "dcp/wire.h"
 
+#include <inttypes.h>
 #include <snappy-c.h>
 
 const char *status_name(uint16_t status)
@@ -524,6 +525,24 @@ void wire_dcp_control(struct buf *out, uint32_t opaque, const char *key, const c
 	wire_simple(out, OP_DCP_CONTROL, opaque, slice_str(key), slice_str(value));
 }
 
+/* The object with what belongs to one stream alone. */
+static void stream_value(struct buf *out, const struct wire_stream_req *r)
+{
+	const char *before = "{";
+	if (r->json.len) {
+		ASSERT(r->json.p[r->json.len - 1] == '}');
+		buf_add(out, r->json.p, r->json.len - 1);
+		before = ",";
+	}
+	if (r->sid) {
+		buf_add_fmt(out, "%s\"sid\":%u", before, r->sid);
+		before = ",";
+	}
+	if (r->knows_purge)
+		buf_add_fmt(out, "%s\"purge_seqno\":\"%" PRIu64 "\"", before, r->purge_seqno);
+	buf_add_byte(out, '}');
+}
+
 void wire_stream_req(struct buf *out, uint16_t vb, uint32_t opaque, const struct wire_stream_req *r)
 {
 	uint8_t x[48] = { 0 };
@@ -533,12 +552,17 @@ void wire_stream_req(struct buf *out, uint16_t vb, uint32_t opaque, const struct
 	put_be64(x + 24, r->uuid);
 	put_be64(x + 32, r->snap_start);
 	put_be64(x + 40, r->snap_end);
+	AUTO(buf) struct buf value = BUF_INIT;
+	if (r->sid || r->knows_purge)
+		stream_value(&value, r);
+	else
+		buf_add(&value, r->json.p, r->json.len);
 	packet_encode(out, &(struct packet){ .magic = MAGIC_REQUEST,
 					     .opcode = OP_DCP_STREAM_REQ,
 					     .vb_status = vb,
 					     .opaque = opaque,
 					     .extras = slice_of(x, sizeof(x)),
-					     .value = r->json });
+					     .value = buf_slice(&value) });
 }
 
 void wire_close_stream(struct buf *out, uint16_t vb, uint32_t opaque, uint16_t sid)

@@ -129,6 +129,7 @@ enum hello_feature {
 	HELLO_CONFIG_KNOWN_VERSION = 0x1d,
 	HELLO_DEDUPE_NMVB_MAP = 0x1e,
 	HELLO_CLUSTERMAP_PUSH_BRIEF = 0x1f,
+	HELLO_SKIP_DELETES = 0x26,
 };
 
 enum dcp_open_flag {
@@ -138,6 +139,7 @@ enum dcp_open_flag {
 	DCP_OPEN_DELETE_TIMES = 0x20,
 	DCP_OPEN_NO_VALUE_DATATYPE = 0x40,
 	DCP_OPEN_DELETED_USER_XATTRS = 0x100,
+	DCP_OPEN_SKIP_DELETES = 0x200, /* of the first backfill; needs its HELLO feature */
 };
 
 enum stream_flag {
@@ -263,7 +265,10 @@ void wire_dcp_control(struct buf *out, uint32_t opaque, const char *key, const c
 struct wire_stream_req {
 	uint32_t flags;
 	uint64_t start, end, uuid, snap_start, snap_end;
-	struct slice json; /* may be empty */
+	struct slice json; /* an object that says what to stream; may be empty */
+	uint16_t sid;      /* stream id; 0: none */
+	bool knows_purge;  /* the client has seen what the server had when it had purged up to: */
+	uint64_t purge_seqno;
 };
 void wire_stream_req(struct buf *out, uint16_t vb, uint32_t opaque,
 		     const struct wire_stream_req *r);

@@ -2,6 +2,7 @@
 #include "lib/lib_dcp.h"
 
 #include "base/mem.h"
+#include "dcp/seed.h"
 
 static_assert((int)WEIR_DCP_END == (int)DCP_END && (int)WEIR_DCP_ROLLBACK == (int)DCP_ROLLBACK &&
 		      (int)WEIR_DCP_SYSTEM == (int)DCP_SYSTEM,
@@ -9,13 +10,16 @@ static_assert((int)WEIR_DCP_END == (int)DCP_END && (int)WEIR_DCP_ROLLBACK == (in
 static_assert((int)WEIR_DCP_MITIGATE_ACTIVE == (int)MITIGATE_ACTIVE &&
 		      (int)WEIR_DCP_MITIGATE_ALL == (int)MITIGATE_ALL,
 	      "mitigation policies have one number");
-static_assert((int)WEIR_DCP_POLICY_IGNORE == (int)CHECKPOINT_IGNORE &&
+static_assert((int)WEIR_DCP_NETWORK_DEFAULT == (int)NETWORK_DEFAULT &&
+		      (int)WEIR_DCP_NETWORK_EXTERNAL == (int)NETWORK_EXTERNAL,
+	      "networks have one number");
+static_assert((int)WEIR_DCP_POLICY_REWIND == (int)CHECKPOINT_REWIND &&
 		      (int)WEIR_DCP_POLICY_FAIL == (int)CHECKPOINT_FAIL,
 	      "checkpoint policies have one number");
+static_assert(WEIR_DCP_ALL == DCP_ALL_VBUCKETS, "all vBuckets have one number");
 
-/* Cuts a copy of "a,b,c"; the names point into it. */
-static int split(const char *list, const char *what, char **copy, const char **name, size_t *n,
-		 struct err *e)
+int lib_dcp_split(const char *list, const char *what, char **copy, const char **name, size_t *n,
+		  struct err *e)
 {
 	*n = 0;
 	if (!list)
@@ -46,6 +50,7 @@ static void free_dcp(weir_dcp *d)
 	scram_cache_wipe(&d->member_scram);
 	mem_free(d->hosts);
 	mem_free(d->collections);
+	mem_free(d->store_hosts);
 	mem_free(d);
 }
 
@@ -62,6 +67,7 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 		.group = o->group,
 		.tls = o->tls ? &tls : NULL,
 		.allow_plain = o->allow_plain,
+		.network = (enum cluster_network)o->network,
 		.scope = o->scope,
 		.collections = d->collection,
 		.n_collections = n_collections,
@@ -71,6 +77,12 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 		.no_value = o->no_value,
 		.system_events = o->system_events,
 		.change_streams = o->change_history,
+		.stream_id = o->stream_id,
+		.backfill_order = o->backfill_order,
+		.cursor_dropping = o->cursor_dropping,
+		.force_compression = o->force_compression,
+		.no_value_datatype = o->no_value_datatype,
+		.skip_deletes = o->skip_initial_deletes,
 		.out_of_order = o->out_of_order_snapshots,
 		.ignore_purged = o->ignore_purged_tombstones,
 		.deliver_metadata = o->deliver_metadata,
@@ -81,12 +93,14 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 		.connect_timeout = ms(o->connect_timeout_ms),
 		.mitigation = { .policy = (enum mitigation_policy)o->mitigation,
 				.interval_min = ms(o->mitigation_min_ms),
-				.interval_max = ms(o->mitigation_max_ms) },
+				.interval_max = ms(o->mitigation_max_ms),
+				.config_watch_interval = ms(o->config_watch_ms) },
 		.store = d->store,
 		.manual_commit = o->manual_commit,
 		.checkpoint_interval = ms(o->checkpoint_interval_ms),
-		.foreign = (enum checkpoint_policy)o->foreign,
-		.ahead = (enum checkpoint_policy)o->ahead,
+		.policies = { .foreign = (enum checkpoint_policy)o->foreign,
+			      .ahead = (enum checkpoint_policy)o->ahead,
+			      .damaged = (enum checkpoint_policy)o->damaged },
 	};
 	return dcp_source_open(&s, &d->source, e);
 }
@@ -126,10 +140,12 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	weir_dcp *d = mem_try(sizeof(*d));
 	if (!d)
 		return err_nomem(e);
-	rc = split(o.hosts, "hosts", &d->hosts, d->host, &n_hosts, e);
+	rc = lib_dcp_split(o.hosts, "hosts", &d->hosts, d->host, &n_hosts, e);
+	for (size_t i = 0; rc == 0 && i < n_hosts; i++)
+		o.tls = o.tls || seed_wants_tls(d->host[i]);
 	if (rc == 0)
-		rc = split(o.collections, "collections", &d->collections, d->collection,
-			   &n_collections, e);
+		rc = lib_dcp_split(o.collections, "collections", &d->collections, d->collection,
+				   &n_collections, e);
 	if (rc == 0)
 		rc = open_feed(d, &o, e);
 	if (rc == 0)
@@ -146,6 +162,8 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 		free_dcp(d);
 		return rc;
 	}
+	if (d->own)
+		lib_dcp_own_store_taken(d->own);
 	*out = d;
 	return 0;
 }

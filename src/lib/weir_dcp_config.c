@@ -7,6 +7,7 @@
 
 struct weir_dcp_config {
 	struct dcp_config c;
+	weir_dcp_membership m;
 	weir_dcp_options o;
 };
 
@@ -21,6 +22,47 @@ static_assert(WEIR_DCP_POLICY_RESTART == WEIR_DCP_POLICY_FAIL + 1 &&
 static_assert(WEIR_DCP_MITIGATE_NONE == 0 && WEIR_DCP_MITIGATE_ALL == 1 &&
 		      WEIR_DCP_MITIGATE_MAJORITY == 2 && WEIR_DCP_MITIGATE_ACTIVE == 3,
 	      "none|all|majority|active, in this order");
+
+static_assert((int)WEIR_DCP_MEMBERS_STATIC == (int)DCP_MEMBERS_STATIC + 1 &&
+		      (int)WEIR_DCP_MEMBERS_DYNAMIC == (int)DCP_MEMBERS_DYNAMIC + 1 &&
+		      (int)WEIR_DCP_MEMBERS_STATEFULSET == (int)DCP_MEMBERS_STATEFULSET + 1 &&
+		      (int)WEIR_DCP_MEMBERS_COUCHBASE == (int)DCP_MEMBERS_COUCHBASE + 1 &&
+		      (int)WEIR_DCP_MEMBERS_LIL_COUCHBASE == (int)DCP_MEMBERS_LIL_COUCHBASE + 1 &&
+		      (int)WEIR_DCP_MEMBERS_LEASE == (int)DCP_MEMBERS_LEASE + 1,
+	      "the kinds of members, in one order");
+
+static weir_dcp_membership membership_of(const struct dcp_config *c)
+{
+	enum { SECOND_MS = 1000 };
+	return (weir_dcp_membership){
+		.size = sizeof(weir_dcp_membership),
+		.kind = (enum weir_dcp_members)(c->members + 1),
+		.member = c->member,
+		.total = c->total,
+		.host_name = c->host_name,
+		.total_file = c->total_file,
+		.total_key = c->total_key,
+		.lease_api = c->lease_api,
+		.lease_namespace = c->lease_namespace,
+		.lease_name = c->lease_name,
+		.member_id = c->member_id,
+		.lease_token_file = c->lease_token,
+		.lease_ca_file = c->lease_ca,
+		.lease_ms = c->lease_ms,
+		.lease_renew_ms = c->lease_renew_ms,
+		.lease_retry_ms = c->lease_retry_ms,
+		.member_bucket = c->members_bucket,
+		.heartbeat_ms = c->heartbeat_ms,
+		.heartbeat_tolerance_ms = c->tolerance_ms,
+		.heartbeat_monitor_ms = c->monitor_ms,
+		.heartbeat_expiry_s = (c->expiry_ms + SECOND_MS - 1) / SECOND_MS,
+		.member_timeout_ms = c->member_timeout_ms,
+		.rebalance_delay_ms = c->rebalance_delay_ms == DCP_DELAY_BY_KIND ? 0
+				      : c->rebalance_delay_ms == 0               ? WEIR_DCP_NO_DELAY
+								   : c->rebalance_delay_ms,
+		.contiguous = c->contiguous,
+	};
+}
 
 static weir_dcp_options options_of(const struct dcp_config *c)
 {
@@ -38,6 +80,7 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.tls_server_name = c->tls_server_name,
 		.tls_insecure = c->tls_insecure,
 		.allow_plain = c->allow_plain,
+		.network = (enum weir_dcp_network)c->network,
 		.scope = c->scope,
 		.collections = c->collections,
 		.latest = c->from == DCP_FROM_NOW,
@@ -46,6 +89,12 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.no_value = c->no_value,
 		.system_events = c->system_events,
 		.change_history = c->change_history,
+		.stream_id = (uint16_t)c->stream_id,
+		.backfill_order = c->backfill_order,
+		.cursor_dropping = c->cursor_dropping,
+		.force_compression = c->force_compression,
+		.no_value_datatype = c->no_value_datatype,
+		.skip_initial_deletes = c->skip_deletes,
 		.out_of_order_snapshots = c->out_of_order_snapshots,
 		.ignore_purged_tombstones = c->ignore_purged_tombstones,
 		.deliver_metadata = c->deliver_metadata,
@@ -57,6 +106,7 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 					  : WEIR_DCP_MITIGATE_NONE,
 		.mitigation_min_ms = c->mitigation_min_ms,
 		.mitigation_max_ms = c->mitigation_max_ms,
+		.config_watch_ms = c->config_watch_ms,
 		.checkpoint_file = c->checkpoint_file,
 		.checkpoint_bucket = c->checkpoint_bucket,
 		.checkpoint_read_only = c->checkpoint_read_only,
@@ -84,7 +134,9 @@ int weir_dcp_config_parse(const char *yaml, size_t len, const char *name, weir_d
 		mem_free(c);
 		return rc;
 	}
+	c->m = membership_of(&c->c);
 	c->o = options_of(&c->c);
+	c->o.membership = &c->m;
 	*out = c;
 	return 0;
 }
@@ -92,12 +144,6 @@ int weir_dcp_config_parse(const char *yaml, size_t len, const char *name, weir_d
 const weir_dcp_options *weir_dcp_config_options(const weir_dcp_config *c)
 {
 	return c ? &c->o : NULL;
-}
-
-void weir_dcp_config_share(const weir_dcp_config *c, uint32_t *member, uint32_t *total)
-{
-	*member = c ? c->c.member : 1;
-	*total = c ? c->c.total : 1;
 }
 
 void weir_dcp_config_free(weir_dcp_config *c)

@@ -39,11 +39,32 @@ void weir_dcp_nack(weir_dcp *d, uint16_t vbucket)
 		dcp_source_nack(d->source, vbucket, 0);
 }
 
+int weir_dcp_pause(weir_dcp *d, int vbucket, weir_error *e)
+{
+	if (!d)
+		return lib_null(lib_err(e), "the client");
+	return dcp_source_pause(d->source, vbucket, lib_err(e));
+}
+
+int weir_dcp_resume(weir_dcp *d, int vbucket, weir_error *e)
+{
+	if (!d)
+		return lib_null(lib_err(e), "the client");
+	return dcp_source_resume(d->source, vbucket, lib_err(e));
+}
+
 int weir_dcp_commit(weir_dcp *d, weir_error *e)
 {
 	if (!d)
 		return lib_null(lib_err(e), "the client");
 	return dcp_source_commit(d->source, lib_err(e));
+}
+
+int weir_dcp_clear_checkpoints(weir_dcp *d, const uint16_t *vbuckets, size_t n, weir_error *e)
+{
+	if (!d || (!vbuckets && n))
+		return lib_null(lib_err(e), d ? "the vBuckets" : "the client");
+	return dcp_source_clear(d->source, vbuckets, n, lib_err(e));
 }
 
 void weir_dcp_event_info(weir_dcp *d, const weir_dcp_event *event, weir_dcp_info *out)

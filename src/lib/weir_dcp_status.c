@@ -29,6 +29,7 @@ int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out)
 	s.assigned = st.n_assigned;
 	s.streaming = st.n_streaming;
 	s.ended = st.n_done;
+	s.paused = st.n_paused;
 	s.nodes = st.n_nodes;
 	s.connected = st.n_connected;
 	s.reconnects = st.reconnects;
@@ -52,14 +53,6 @@ static void take_high(void *arg, const struct dcp_vbucket_status *v)
 	struct places *p = arg;
 	if (v->vb < p->n)
 		p->place[v->vb].high = v->high;
-}
-
-static int take_checkpoint(void *arg, const struct checkpoint *c)
-{
-	struct places *p = arg;
-	if (c->vb < p->n)
-		p->cp[c->vb] = *c;
-	return 0;
 }
 
 /* Streams from the server's high seqnos to there: ends at once, and each vBucket has been asked. */
@@ -91,15 +84,10 @@ static int learn_highs(weir_dcp *d, struct places *p, nsec wait, struct err *e)
 static int learn_checkpoints(weir_dcp *d, const weir_dcp_options *o, struct places *p,
 			     struct err *e)
 {
-	if (o->checkpoint_file)
-		return checkpoint_file_each(env_posix(), o->checkpoint_file, take_checkpoint, p, e);
-	if (!o->checkpoint_bucket)
-		return 0;
 	size_t hosts = 0;
 	while (hosts < NAMES_MAX && d->host[hosts])
 		hosts++;
-	int rc = lib_dcp_open_bucket_store(d, o, hosts, e);
-	return rc < 0 ? rc : checkpoint_load(d->store, p->cp, p->n, e);
+	return lib_dcp_look(d, o, hosts, p->cp, p->n, e);
 }
 
 static int tell_places(weir_dcp *d, struct places *p,
@@ -118,9 +106,29 @@ static int tell_places(weir_dcp *d, struct places *p,
 		at->lag = at->ahead ? 0 : at->high - at->seqno;
 		at->foreign = c->found && c->bucket_uuid[0] &&
 			      strcmp(c->bucket_uuid, dcp_source_bucket_uuid(d->source)) != 0;
+		at->damaged = c->damaged;
 		rc = each(arg, at);
 	}
 	return rc;
+}
+
+/* Connects as the stream would, and neither saves, nor joins, nor sees an event. */
+weir_dcp_options lib_dcp_without_state(const weir_dcp_options *o)
+{
+	weir_dcp_options ask = *o;
+	ask.size = sizeof(ask);
+	ask.checkpoint_file = ask.checkpoint_bucket = ask.checkpoint_log = ask.resume_after = NULL;
+	ask.checkpoint_hosts = ask.checkpoint_user = NULL;
+	ask.checkpoint_scope = ask.checkpoint_collection = NULL;
+	ask.checkpoint_store = NULL;
+	ask.checkpoint_none = false;
+	ask.membership = NULL; /* one who looks is no member */
+	ask.scope = ask.collections = NULL;
+	ask.filter = ask.pipeline = (weir_doc){ 0 };
+	ask.latest = ask.finite = ask.no_value = true;
+	ask.system_events = ask.change_history = ask.out_of_order_snapshots = false;
+	ask.mitigation = WEIR_DCP_MITIGATE_NONE;
+	return ask;
 }
 
 int weir_dcp_places(const weir_dcp_options *options, int64_t timeout_ms,
@@ -134,14 +142,7 @@ int weir_dcp_places(const weir_dcp_options *options, int64_t timeout_ms,
 	int rc = lib_options(&o, sizeof(o), options, e);
 	if (rc < 0)
 		return rc;
-	ask = o;
-	ask.size = sizeof(ask);
-	ask.checkpoint_file = ask.checkpoint_bucket = ask.resume_after = NULL;
-	ask.scope = ask.collections = NULL;
-	ask.filter = ask.pipeline = (weir_doc){ 0 };
-	ask.latest = ask.finite = ask.no_value = true;
-	ask.system_events = ask.change_history = ask.out_of_order_snapshots = false;
-	ask.mitigation = WEIR_DCP_MITIGATE_NONE;
+	ask = lib_dcp_without_state(&o);
 	rc = weir_dcp_open(&ask, &d, we);
 	if (rc < 0)
 		return rc;

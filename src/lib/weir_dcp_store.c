@@ -1,7 +1,9 @@
-/* weir_dcp_store.c: where a Couchbase client keeps its checkpoints: a file, documents, or the caller's resume token. */
+/* weir_dcp_store.c: where a Couchbase client keeps its checkpoints: a file, documents, a log, the caller's own store, or
+ * the caller's resume token. */
 #include "lib/lib_dcp.h"
 
 #include "base/mem.h"
+#include "dcp/kv.h"
 #include "os/env.h"
 
 /* A store that begins where a resume token says, and forgets: the caller keeps the tokens. */
@@ -95,59 +97,178 @@ nsec lib_dcp_connect_time(const weir_dcp_options *o)
 	return ms(o->connect_timeout_ms ? o->connect_timeout_ms : CONNECT_MS);
 }
 
-struct conn_options lib_dcp_bucket_conn(weir_dcp *d, const weir_dcp_options *o,
-					struct scram_cache *cache)
+/* ---- the bucket of the checkpoints ---- */
+
+static const char *either(const char *given, const char *otherwise)
 {
-	enum { NOOP_MS = 5000 };
-	cache->mechanism = SASL_NONE;
-	return (struct conn_options){ .env = env_posix(),
-				      .user = o->user ? o->user : "",
-				      .password = o->password ? o->password : "",
-				      .bucket = o->checkpoint_bucket,
-				      .tls = d->store_tls,
-				      .allow_plain = o->allow_plain,
-				      .cache = cache,
-				      .agent = "weir",
-				      .connect_timeout = lib_dcp_connect_time(o),
-				      .noop = ms(o->noop_ms ? o->noop_ms : NOOP_MS) };
+	return given ? given : otherwise;
 }
 
-/* In a bucket of the same cluster. Its writes may take as long as connecting does, several times over. */
-int lib_dcp_open_bucket_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
+/* Another cluster has another name, and is trusted by itself; files are the same unless told otherwise. */
+static int open_tls(weir_dcp *d, const weir_dcp_options *o, struct err *e)
 {
-	struct tls_options tls = lib_dcp_tls(o);
-	if (o->tls) {
-		int rc = tls_new(&tls, &d->store_tls, e);
-		if (rc < 0)
-			return rc;
-	}
-	struct conn_options c = lib_dcp_bucket_conn(d, o, &d->store_scram);
-	return checkpoint_couchbase_open(&c, d->host, n_hosts, o->group ? o->group : "",
-					 3 * lib_dcp_connect_time(o), &d->store, e);
+	bool apart = o->checkpoint_hosts != NULL;
+	if (d->store_tls || !(o->checkpoint_tls || (o->tls && !apart)))
+		return 0;
+	struct tls_options tls = {
+		.ca_file = either(o->checkpoint_tls_ca, o->tls_ca),
+		.cert_file = either(o->checkpoint_tls_cert, o->tls_cert),
+		.key_file = either(o->checkpoint_tls_key, o->tls_key),
+		.server_name =
+			either(o->checkpoint_tls_server_name, apart ? NULL : o->tls_server_name),
+		.insecure = o->checkpoint_tls_insecure || (o->tls_insecure && !apart),
+	};
+	return tls_new(&tls, &d->store_tls, e);
+}
+
+int lib_dcp_bucket(weir_dcp *d, const weir_dcp_options *o, struct scram_cache *cache,
+		   size_t n_hosts, struct conn_options *conn, struct kv_options *out, struct err *e)
+{
+	enum { NOOP_MS = 5000 };
+	int rc = open_tls(d, o, e);
+	if (rc == 0 && o->checkpoint_hosts && !d->store_hosts)
+		rc = lib_dcp_split(o->checkpoint_hosts, "checkpoint_hosts", &d->store_hosts,
+				   d->store_host, &d->n_store_hosts, e);
+	if (rc < 0)
+		return rc;
+	cache->mechanism = SASL_NONE;
+	*conn = (struct conn_options){
+		.env = env_posix(),
+		.user = either(either(o->checkpoint_user, o->user), ""),
+		.password = either(either(o->checkpoint_password, o->password), ""),
+		.bucket = o->checkpoint_bucket,
+		.tls = d->store_tls,
+		.allow_plain = o->allow_plain,
+		.cache = cache,
+		.agent = "weir",
+		.connect_timeout = lib_dcp_connect_time(o),
+		.noop = ms(o->noop_ms ? o->noop_ms : NOOP_MS),
+	};
+	*out = (struct kv_options){
+		.conn = conn,
+		.seeds = d->store_hosts ? d->store_host : d->host,
+		.n_seeds = d->store_hosts ? d->n_store_hosts : n_hosts,
+		.scope = o->checkpoint_scope,
+		.collection = o->checkpoint_collection,
+		.timeout = lib_dcp_connect_time(o),
+	};
+	return 0;
+}
+
+/* Its writes may take as long as connecting does, several times over. */
+static int open_bucket_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
+{
+	struct conn_options conn;
+	struct kv_options kv;
+	int rc = lib_dcp_bucket(d, o, &d->store_scram, n_hosts, &conn, &kv, e);
+	if (rc < 0)
+		return rc;
+	kv.timeout *= 3;
+	return checkpoint_couchbase_open(&kv, o->group ? o->group : "", &d->store, e);
+}
+
+/* ---- which ---- */
+
+static int check_places(const weir_dcp_options *o, struct err *e)
+{
+	int places = (o->resume_after != NULL) + (o->checkpoint_file != NULL) +
+		     (o->checkpoint_bucket != NULL) + (o->checkpoint_log != NULL) +
+		     (o->checkpoint_store != NULL) + o->checkpoint_none;
+	if (places > 1)
+		return err_set(e, ERR_INVALID,
+			       "resume_after, checkpoint_file, checkpoint_bucket, checkpoint_log, "
+			       "checkpoint_store and checkpoint_none exclude each other");
+	if (!o->checkpoint_bucket && (o->checkpoint_hosts || o->checkpoint_scope ||
+				      o->checkpoint_collection || o->checkpoint_user))
+		return err_set(e, ERR_INVALID,
+			       "checkpoint_hosts, checkpoint_user, checkpoint_scope and "
+			       "checkpoint_collection are about a checkpoint_bucket");
+	if (o->foreign == WEIR_DCP_POLICY_REWIND)
+		return err_set(e, ERR_INVALID, "a checkpoint of another bucket cannot be rewound");
+	if (o->damaged == WEIR_DCP_POLICY_IGNORE || o->damaged == WEIR_DCP_POLICY_REWIND)
+		return err_set(e, ERR_INVALID,
+			       "a damaged checkpoint can only fail its vBucket, or restart it");
+	return 0;
+}
+
+static int open_log_store(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+{
+	struct checkpoint_log_options l = { .env = env_posix(),
+					    .dir = o->checkpoint_log,
+					    .forgive = o->damaged == WEIR_DCP_POLICY_RESTART };
+	return checkpoint_log_open(&l, &d->store, e);
+}
+
+static int open_own_store(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+{
+	int rc = lib_dcp_own_store(o->checkpoint_store, &d->store, e);
+	if (rc == 0)
+		d->own = d->store;
+	return rc;
+}
+
+static int open_place(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
+{
+	if (o->resume_after)
+		return open_token_store(d, o->resume_after, e);
+	if (o->checkpoint_file)
+		return checkpoint_file_open(env_posix(), o->checkpoint_file,
+					    o->damaged == WEIR_DCP_POLICY_RESTART, &d->store, e);
+	if (o->checkpoint_log)
+		return open_log_store(d, o, e);
+	if (o->checkpoint_store)
+		return open_own_store(d, o, e);
+	if (o->checkpoint_none)
+		return checkpoint_none_open(&d->store, e);
+	return o->checkpoint_bucket ? open_bucket_store(d, o, n_hosts, e) : 0;
+}
+
+bool lib_dcp_store_fences(const weir_dcp_options *o)
+{
+	return o->checkpoint_bucket || (o->checkpoint_store && o->checkpoint_store->fences);
 }
 
 int lib_dcp_open_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
 {
-	int places = (o->resume_after != NULL) + (o->checkpoint_file != NULL) +
-		     (o->checkpoint_bucket != NULL),
-	    rc = 0;
-	if (places > 1)
-		return err_set(
-			e, ERR_INVALID,
-			"resume_after, checkpoint_file and checkpoint_bucket exclude each other");
-	if (places == 0)
+	int rc = check_places(o, e);
+	if (rc == 0)
+		rc = open_place(d, o, n_hosts, e);
+	if (rc < 0 || !d->store)
+		return rc;
+	if (o->checkpoint_read_only)
+		return checkpoint_read_only(d->store, &d->store, e);
+	if (!o->membership || !lib_dcp_store_fences(o))
 		return 0;
-	if (o->resume_after)
-		rc = open_token_store(d, o->resume_after, e);
-	else if (o->checkpoint_file)
-		rc = checkpoint_file_open(env_posix(), o->checkpoint_file, &d->store, e);
-	else
-		rc = lib_dcp_open_bucket_store(d, o, n_hosts, e);
-	if (rc == 0 && o->checkpoint_read_only)
-		rc = checkpoint_read_only(d->store, &d->store, e);
-	else if (rc == 0 && o->checkpoint_bucket && o->membership) {
-		rc = checkpoint_claiming(d->store, &d->store, e);
-		d->claims = rc == 0;
-	}
+	rc = checkpoint_claiming(d->store, &d->store, e);
+	d->claims = rc == 0;
 	return rc;
+}
+
+/* ---- looking, without the lock of who writes ---- */
+
+struct looking {
+	struct checkpoint *c; /* by vBucket */
+	size_t n;
+};
+
+static int look_at(void *arg, const struct checkpoint *c)
+{
+	struct looking *to = arg;
+	if (c->vb < to->n)
+		to->c[c->vb] = *c;
+	return 0;
+}
+
+int lib_dcp_look(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct checkpoint *c,
+		 size_t n, struct err *e)
+{
+	struct looking to = { c, n };
+	int rc = check_places(o, e);
+	if (rc == 0 && o->checkpoint_file)
+		return checkpoint_file_each(env_posix(), o->checkpoint_file, look_at, &to, e);
+	if (rc == 0 && o->checkpoint_log)
+		return checkpoint_log_each(env_posix(), o->checkpoint_log, look_at, &to, e);
+	if (rc == 0 && !o->resume_after)
+		rc = open_place(d, o, n_hosts, e);
+	return rc == 0 && d->store ? checkpoint_load(d->store, c, n, e) : rc;
 }

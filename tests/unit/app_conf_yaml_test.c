@@ -207,12 +207,12 @@ static void what_is_wrong_is_told_with_its_place_and_a_suggestion(void **state)
 		  "w.yml:1:22: stream.skip_until: 'yesterday' is not a time such as "
 		  "2026-01-31T10:00:00Z" },
 		{ "user: *nobody\n", "w.yml:1:7: there is no anchor &nobody" },
-		{ "",
-		  "w.yml: hosts is missing: Nodes to begin with, `host[:port]`; ports of the data "
-		  "service: 11210, with TLS 11207" },
-		{ "# nothing\n",
-		  "w.yml: hosts is missing: Nodes to begin with, `host[:port]`; ports of "
-		  "the data service: 11210, with TLS 11207" },
+		{ "", "w.yml: hosts is missing: Nodes to begin with, `host[:port]`: the data "
+		      "service (11210, with TLS 11207) or the management service (8091, with TLS "
+		      "18091, or `http://host:port`)" },
+		{ "# nothing\n", "w.yml: hosts is missing: Nodes to begin with, `host[:port]`: the "
+				 "data service (11210, with TLS 11207) or the management service "
+				 "(8091, with TLS 18091, or `http://host:port`)" },
 		{ HEAD "group: {member: 2}\n", "w.yml: group.member 2 is more than group.total 1" },
 		{ HEAD "checkpoint: {file: a, bucket: b}\n",
 		  "w.yml: checkpoint.file and checkpoint.bucket exclude each other" },
@@ -378,17 +378,18 @@ static void a_file_of_go_dcp_becomes_one_of_weir(void **state)
 		"hosts: [cb1, cb2]\nuser: u\npassword: \"${CB_PASSWORD}\"\nbucket: orders\n"
 		"scope: shop\ncollections: [a, b]\nconnect_timeout: 1m\n"
 		"tls:\n  enabled: true\n  ca: /etc/ca.pem\n"
-		"group:\n  name: billing\n  member: 2\n  total: 3\n"
+		"group:\n  name: billing\n"
+		"  member: \"${GO_DCP__DCP_GROUP_MEMBERSHIP_MEMBERNUMBER:2}\"\n"
+		"  total: \"${GO_DCP__DCP_GROUP_MEMBERSHIP_TOTALMEMBERS:3}\"\n"
+		"  membership:\n    kind: static\n    contiguous: true\n"
 		"stream:\n  mode: finite\n  from: now\n  skip_until: 2026-01-31T10:00:00Z\n"
 		"  window: 1536KiB\n  priority: low\n"
 		"checkpoint:\n  file: \"a b.json\"\n  read_only: true\n  commit: manual\n"
 		"  interval: 20s\n"
-		"mitigation:\n  enabled: true\n"
+		"mitigation:\n  enabled: true\n  interval: 2s\n"
 		"\n# Without a counterpart, or to be looked at:\n"
 		"# line 11: connectionBufferSize: there is no such buffer: memory follows "
-		"`stream.window`\n"
-		"# line 28: rollbackMitigation.interval: asked only about vBuckets that hold "
-		"something back, every 5 to 50 ms\n");
+		"`stream.window`\n");
 }
 
 static void the_translation_is_read_back(void **state)

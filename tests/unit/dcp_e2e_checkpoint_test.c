@@ -1,7 +1,7 @@
 /* Checkpoints in the documents of a bucket, against the simulated cluster. */
 #include "tests/dcp_world.h"
 
-#include "dcp/conn.h"
+#include "dcp/kv.h"
 
 enum { VBS = 16 };
 
@@ -30,13 +30,18 @@ static void place_open(struct place *p, unsigned nodes)
 				      .noop = NSEC_PER_SEC };
 }
 
-static struct checkpoint_store *store_open(struct place *p)
+static struct checkpoint_store *store_at(struct place *p, const char *const *seeds, nsec timeout)
 {
 	struct err e = ERR_INIT;
 	struct checkpoint_store *s;
-	assert_ok(checkpoint_couchbase_open(&p->o, p->seeds, 1, "grp", 5 * NSEC_PER_SEC, &s, &e),
-		  &e);
+	struct kv_options kv = { .conn = &p->o, .seeds = seeds, .n_seeds = 1, .timeout = timeout };
+	assert_ok(checkpoint_couchbase_open(&kv, "grp", &s, &e), &e);
 	return s;
+}
+
+static struct checkpoint_store *store_open(struct place *p)
+{
+	return store_at(p, p->seeds, 5 * NSEC_PER_SEC);
 }
 
 static void load_all(struct checkpoint_store *s, struct checkpoint c[VBS])
@@ -120,15 +125,14 @@ static void busy_nodes_are_asked_again_and_dead_ones_time_out(void **state)
 	load_all(s, c);
 	checkpoint_store_free(s);
 	p.seeds[0] = "127.0.0.1:1";
-	assert_ok(checkpoint_couchbase_open(&p.o, p.seeds, 1, "grp", 300 * NSEC_PER_MS, &s, &e),
-		  &e);
+	s = store_at(&p, p.seeds, 300 * NSEC_PER_MS);
 	c[0] = (struct checkpoint){ .vb = 0 };
 	assert_int_equal(checkpoint_load(s, c, 1, &e), ERR_TIMEOUT);
 	checkpoint_store_free(s);
 	p.seeds[0] = p.seed;
 	p.o.password = "wrong";
 	p.cache.mechanism = SASL_NONE;
-	assert_ok(checkpoint_couchbase_open(&p.o, p.seeds, 1, "grp", NSEC_PER_SEC, &s, &e), &e);
+	s = store_at(&p, p.seeds, NSEC_PER_SEC);
 	assert_int_equal(checkpoint_load(s, c, 1, &e), ERR_AUTH);
 	checkpoint_store_free(s);
 	fake_stop(p.fake);
@@ -142,10 +146,7 @@ static void a_source_keeps_its_place_in_the_bucket_itself(void **state)
 	struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = VBS });
 	place_open(&p, 1);
 	p.o.connect_timeout = NSEC_PER_SEC;
-	struct checkpoint_store *s;
-	struct err e = ERR_INIT;
-	assert_ok(checkpoint_couchbase_open(&p.o, w->seeds, 1, "grp", 5 * NSEC_PER_SEC, &s, &e),
-		  &e);
+	struct checkpoint_store *s = store_at(&p, w->seeds, 5 * NSEC_PER_SEC);
 	w->o.store = s;
 	write_some(w, VBS, 200, &counter);
 	for (int round = 0; round < 3; round++) {
@@ -163,15 +164,6 @@ static void a_source_keeps_its_place_in_the_bucket_itself(void **state)
 	fake_stop(p.fake);
 }
 
-static struct checkpoint_store *bucket_store(struct world *w, struct place *p)
-{
-	struct err e = ERR_INIT;
-	struct checkpoint_store *s;
-	assert_ok(checkpoint_couchbase_open(&p->o, w->seeds, 1, "grp", 5 * NSEC_PER_SEC, &s, &e),
-		  &e);
-	return s;
-}
-
 /* Two members that disagree about who has what: whoever loads last wins, the other is told and stops. */
 static void b5_a_member_that_was_overtaken_is_fenced_and_told(void **state)
 {
@@ -182,7 +174,8 @@ static void b5_a_member_that_was_overtaken_is_fenced_and_told(void **state)
 	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = VBS });
 	place_open(&p, 1);
 	w->o.manual_commit = true;
-	struct checkpoint_store *store[2] = { bucket_store(w, &p), bucket_store(w, &p) };
+	struct checkpoint_store *store[2] = { store_at(&p, w->seeds, 5 * NSEC_PER_SEC),
+					      store_at(&p, w->seeds, 5 * NSEC_PER_SEC) };
 	struct dcp_source *member[2];
 	for (int i = 0; i < 2; i++) {
 		w->o.store = store[i];

@@ -1,7 +1,7 @@
 /* Members of a group against the simulated cluster, through the public interface. */
 #include "tests/test.h"
 
-#include "dcp/conn.h"
+#include "dcp/kv.h"
 #include "dcp/membership.h"
 #include "os/env.h"
 #include "tests/fake/couchbase/fake.h"
@@ -277,7 +277,10 @@ static void herd_join(struct herd *h, unsigned i)
 	h->clock[i] = (struct clocked){ .base = { &clocked_ops },
 					.mono = (i + 1) * 100000 * NSEC_PER_SEC,
 					.skew_ms = -7200000 * (int64_t)i };
-	assert_ok(documents_couchbase(&h->o, h->seeds, 1, 2 * NSEC_PER_SEC, &o.documents, &e), &e);
+	struct kv_options kv = {
+		.conn = &h->o, .seeds = h->seeds, .n_seeds = 1, .timeout = 2 * NSEC_PER_SEC
+	};
+	assert_ok(documents_couchbase(&kv, &o.documents, &e), &e);
 	assert_ok(membership_couchbase(&o, &h->m[i], &e), &e);
 }
 

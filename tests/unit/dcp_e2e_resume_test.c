@@ -315,7 +315,7 @@ static void b8_a_bucket_that_was_flushed_is_noticed(void **state)
 		with_checkpoint += k.cp[vb].found;
 	assert_true(refused == with_checkpoint && refused > 0);
 	world_close(w);
-	w->o.foreign = w->o.ahead = CHECKPOINT_RESTART;
+	w->o.policies.foreign = w->o.policies.ahead = CHECKPOINT_RESTART;
 	for (unsigned vb = 0; vb < VBS; vb++)
 		forget(w, vb);
 	write_some(w, VBS, 100, &counter);

@@ -1,50 +1,8 @@
 /* Rollbacks and what the checkpoints hold meanwhile, against the simulated cluster. */
+#include "tests/dcp_memory.h"
 #include "tests/dcp_world.h"
 
 enum { VBS = 4 };
-
-/* Keeps checkpoints in memory: what a process that is killed would leave behind. */
-struct memory {
-	struct checkpoint_store base;
-	struct checkpoint cp[VBS];
-	unsigned saves;
-};
-
-static int memory_load(struct checkpoint_store *s, struct checkpoint *c, size_t n, struct err *e)
-{
-	struct memory *m = (struct memory *)s;
-	(void)e;
-	for (size_t i = 0; i < n; i++)
-		c[i] = m->cp[c[i].vb];
-	return 0;
-}
-
-static int memory_save(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
-		       struct err *e)
-{
-	struct memory *m = (struct memory *)s;
-	(void)e;
-	for (size_t i = 0; i < n; i++)
-		m->cp[c[i].vb] = c[i];
-	m->saves++;
-	return 0;
-}
-
-static void memory_free(struct checkpoint_store *s)
-{
-	(void)s;
-}
-
-static const struct checkpoint_store_ops memory_ops = { .load = memory_load,
-							.save = memory_save,
-							.free = memory_free };
-
-static void memory_init(struct memory *m)
-{
-	*m = (struct memory){ .base = { &memory_ops } };
-	for (uint16_t i = 0; i < VBS; i++)
-		m->cp[i].vb = i;
-}
 
 static void write_keys(struct world *w, unsigned from, unsigned to)
 {

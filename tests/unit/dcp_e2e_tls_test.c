@@ -14,6 +14,20 @@ static bool make(const char *fmt, const char *a, const char *b)
 	return system(command) == 0;
 }
 
+/* A client's certificate in name.pem and name.key, signed by signer. */
+static bool sign(const char *name, const char *common_name, const char *signer)
+{
+	char command[2048];
+	int n = snprintf(
+		command, sizeof(command),
+		"cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+		"-subj '/CN=%s' -keyout %s.key -out %s.csr >/dev/null 2>&1 && "
+		"openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -days 2 "
+		"-out %s.pem >/dev/null 2>&1",
+		folder, common_name, name, name, name, signer, signer, name);
+	return n > 0 && (size_t)n < sizeof(command) && system(command) == 0;
+}
+
 static int make_certificates(void **state)
 {
 	(void)state;
@@ -22,7 +36,9 @@ static int make_certificates(void **state)
 		"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
 		"-subj /CN=test -addext subjectAltName=IP:127.0.0.1,DNS:node.test "
 		"-keyout %s/%s.key -out %s/%s.pem >/dev/null 2>&1";
-	if (!make(one, "node", "node") || !make(one, "other", "other")) {
+	if (!make(one, "node", "node") || !make(one, "other", "other") ||
+	    !sign("admin", "Administrator", "node") || !sign("nobody", "nobody", "node") ||
+	    !sign("foreign", "Administrator", "other")) {
 		print_message("no openssl program: TLS is not tested\n");
 		folder[0] = '\0';
 	}
@@ -39,9 +55,9 @@ static int remove_certificates(void **state)
 
 static char *in_folder(const char *name)
 {
-	static char path[4][300];
+	static char path[16][400];
 	static unsigned next;
-	char *p = path[next++ % 4];
+	char *p = path[next++ % 16];
 	(void)snprintf(p, sizeof(path[0]), "%s/%s", folder, name);
 	return p;
 }
@@ -107,6 +123,106 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 	}
 }
 
+static struct world *mutual_world(struct tls_options *t, const char *name)
+{
+	char file[64];
+	struct world *w = world_new(&(struct fake_options){ .nodes = 2,
+							    .vbuckets = 16,
+							    .replicas = 1,
+							    .tls_ca = in_folder("node.pem"),
+							    .tls_cert = in_folder("node.pem"),
+							    .tls_key = in_folder("node.key") });
+	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kvs_port(w->fake, 0));
+	t->ca_file = in_folder("node.pem");
+	(void)snprintf(file, sizeof(file), "%s.pem", name);
+	t->cert_file = in_folder(file);
+	(void)snprintf(file, sizeof(file), "%s.key", name);
+	t->key_file = in_folder(file);
+	w->o.tls = t;
+	w->o.user = w->o.password = NULL; /* the certificate is all there is */
+	w->o.connect_timeout = 2 * NSEC_PER_SEC;
+	return w;
+}
+
+static void a_certificate_of_the_client_is_its_login(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	if (!folder[0])
+		skip();
+	for (int http = 0; http < 2; http++) {
+		struct tls_options t = { 0 };
+		struct world *w = mutual_world(&t, "admin");
+		if (http)
+			(void)snprintf(w->seed, sizeof(w->seed), "https://127.0.0.1:%u",
+				       fake_https_port(w->fake, 0));
+		w->o.mitigation.policy = MITIGATE_ALL; /* its connections log in, too */
+		write_some(w, 16, 300, &counter);
+		world_open(w);
+		settle(w, 16, 10 * NSEC_PER_SEC);
+		fake_drop_connections(w->fake, -1);
+		write_some(w, 16, 300, &counter);
+		settle(w, 16, 10 * NSEC_PER_SEC);
+		world_free(w);
+	}
+}
+
+static void a_certificate_of_nobody_is_refused(void **state)
+{
+	(void)state;
+	if (!folder[0])
+		skip();
+	static const struct {
+		const char *name;
+		int code;
+	} rows[] = {
+		{ "nobody", ERR_AUTH }, /* a good certificate, no such user */
+		{ "foreign", ERR_NET }, /* signed by somebody else: no TLS session */
+		{ "missing", ERR_NET }, /* no such file */
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err e = ERR_INIT;
+		struct dcp_source *s = NULL;
+		struct tls_options t = { 0 };
+		struct world *w = mutual_world(&t, rows[i].name);
+		w->o.connect_timeout = NSEC_PER_SEC;
+		int rc = dcp_source_open(&w->o, &s, &e);
+		if (rc != rows[i].code && rc != ERR_TIMEOUT)
+			fail_msg("row %zu: %d %s", i, rc, e.msg);
+		world_free(w);
+	}
+}
+
+static void maps_come_over_https_from_a_trusted_management_service_only(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	if (!folder[0])
+		skip();
+	struct tls_options t = { .ca_file = in_folder("node.pem") };
+	struct world *w = tls_world(&t);
+	(void)snprintf(w->seed, sizeof(w->seed), "https://127.0.0.1:%u",
+		       fake_https_port(w->fake, 0));
+	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
+						  .node = -1,
+						  .vb = -1,
+						  .opcode = 0xb5,
+						  .status = 0x81,
+						  .count = UINT32_MAX });
+	write_some(w, 16, 300, &counter);
+	world_open(w);
+	settle(w, 16, 10 * NSEC_PER_SEC);
+	struct dcp_status st;
+	assert_int_equal(dcp_source_status(w->source, &st, NULL, NULL), 0);
+	assert_true(st.map_over_http);
+	world_close(w);
+
+	struct err e = ERR_INIT;
+	t.ca_file = in_folder("other.pem");
+	assert_int_equal(dcp_source_open(&w->o, &w->source, &e), ERR_AUTH);
+	world_free(w);
+}
+
 static void a_plain_client_on_a_tls_port_gets_an_error_in_time(void **state)
 {
 	(void)state;
@@ -127,6 +243,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_trusted_cluster_is_read_over_tls),
 		cmocka_unit_test(certificates_that_do_not_fit_are_refused),
+		cmocka_unit_test(a_certificate_of_the_client_is_its_login),
+		cmocka_unit_test(a_certificate_of_nobody_is_refused),
+		cmocka_unit_test(maps_come_over_https_from_a_trusted_management_service_only),
 		cmocka_unit_test(a_plain_client_on_a_tls_port_gets_an_error_in_time),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e tls", tests, make_certificates,

@@ -2,7 +2,7 @@
  *
  * The model keeps a full history with branches, deduplicates by key within each snapshot it sends, answers
  * STREAM_REQ by the server's rollback rule, fails over (losing what lies above a random seqno) and cuts the stream
- * anywhere. The consumer applies everything it gets at once, acknowledges in random order, sometimes refuses, and is
+ * anywhere. The consumer pauses and resumes it, applies everything it gets at once, acknowledges in random order, sometimes refuses, and is
  * killed now and then; what it applied survives, what it had not acknowledged comes again. It checks
  *
  *	- that a seqno never has two different contents without a rollback event between (no orphan)
@@ -124,7 +124,7 @@ static int on_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 {
 	struct model *m = arg;
 	uint64_t ticket;
-	(void)v;
+	assert_false(v->paused);
 	if (ev->kind == DCP_ADVANCED)
 		return ack_advance(&m->window, &ev->pos, NULL);
 	if (ev->kind == DCP_ROLLBACK) {
@@ -350,7 +350,8 @@ static void write_some(struct model *m)
 		m->persisted += rnd(m, (uint32_t)(m->high - m->persisted) + 1);
 }
 
-static void fail_over(struct model *m)
+/* Quietly: while the client waits for the failover log, which then says more than the answer that made it ask. */
+static void fail_over(struct model *m, bool quietly)
 {
 	uint64_t at = m->persisted + rnd(m, (uint32_t)(m->high - m->persisted) + 1);
 	if ((!m->gate || m->unsafe) && rnd(m, 3) == 0)
@@ -372,6 +373,8 @@ static void fail_over(struct model *m)
 	m->log.entry[0] = (struct failover_entry){ m->next_uuid++, at };
 	m->behind = UINT64_MAX;
 	sum.failovers++;
+	if (quietly)
+		return;
 	m->open = m->requested = m->log_asked = false;
 	vbucket_on_node(&m->v, (int)(m->next_uuid % 2), true, ++m->connection, m->now);
 }
@@ -469,16 +472,20 @@ static void step(struct model *m, bool calm)
 	acknowledge_some(m, calm);
 	if (calm || rnd(m, 30) == 0)
 		m->behind = UINT64_MAX;
+	if (calm || rnd(m, 10) == 0)
+		vbucket_resume(&m->v, m->now);
 	if (calm)
 		return;
 	if (rnd(m, 2) == 0)
 		write_some(m);
+	if (m->log_asked && m->v.state == VB_LOG && rnd(m, 8) == 0)
+		fail_over(m, true);
 	if (m->v.state == VB_REWIND && rnd(m, 8) == 0) {
 		kill_and_restart(m);
 		return;
 	}
 	switch (rnd(m, 60)) {
-	case 0: fail_over(m); break;
+	case 0: fail_over(m, false); break;
 	case 1: kill_and_restart(m); break;
 	case 2: refuse(m); break;
 	case 3:
@@ -491,6 +498,7 @@ static void step(struct model *m, bool calm)
 			send_number(m, OP_DCP_STREAM_END, 1 + rnd(m, 6), 4);
 		break;
 	case 5: fall_behind(m); break;
+	case 6: vbucket_pause(&m->v, m->now); break;
 	}
 }
 

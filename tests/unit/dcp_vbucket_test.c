@@ -19,8 +19,13 @@ static void say_stream_req(void *arg, struct vbucket *v, const struct wire_strea
 {
 	struct harness *h = arg;
 	(void)v;
-	buf_add_fmt(&h->log, "req %" PRIu64 " [%" PRIu64 ",%" PRIu64 "] %c\n", r->start,
+	buf_add_fmt(&h->log, "req %" PRIu64 " [%" PRIu64 ",%" PRIu64 "] %c", r->start,
 		    r->snap_start, r->snap_end, r->uuid ? (char)r->uuid : '0');
+	if (r->sid)
+		buf_add_fmt(&h->log, " sid %u", r->sid);
+	if (r->knows_purge)
+		buf_add_fmt(&h->log, " purge %" PRIu64, r->purge_seqno);
+	buf_add_str(&h->log, "\n");
 }
 
 static void say_failover_log(void *arg, struct vbucket *v)
@@ -264,6 +269,12 @@ static void tick(struct harness *h)
 	assert_true(h->v.timer_at > h->now);
 	h->now = h->v.timer_at;
 	vbucket_on_timer(&h->v, h->now);
+}
+
+static void reconnect(struct harness *h)
+{
+	vbucket_on_node(&h->v, 0, false, 1, h->now);
+	vbucket_on_node(&h->v, 0, true, 2, h->now);
 }
 
 #define AT(s, from, to, u) ((struct dcp_position){ s, from, to, u })
@@ -600,6 +611,7 @@ static void a_rollback_that_is_held_back_survives_a_nack(void **state)
 	hold_a_rollback(h);
 	vbucket_rewind(&h->v, &AT(8, 8, 15, 'a'), 0, h->now);
 	assert_true(h->v.held.n == 1);
+	tick(h);
 	accept(h, "c12 a0");
 	expect(h, "close 0\nreq 8 [8,15] a\nrollback to 12 from 15, resume at 8\n");
 }
@@ -694,6 +706,238 @@ static void out_of_order_snapshots_resume_from_before_their_start(void **state)
 	mutation(h, 45);
 	expect(h, "mut 40 [40,40] a\nmut 12 [12,12] a\nadv 40 [40,40] a\nadv 44 [44,44] a\nmut 45 "
 		  "[45,45] a\n");
+}
+
+/* ---- pausing ---- */
+
+static void a_pause_closes_the_stream_and_resuming_goes_on_behind_it(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(10, 10, 10, 'a'));
+	accept(h, "a0");
+	marker(h, 10, 14);
+	mutation(h, 11);
+	buf_reset(&h->log);
+	vbucket_pause(&h->v, h->now);
+	vbucket_pause(&h->v, h->now);
+	expect(h, "close 0\n");
+	assert_string_equal(vbucket_state_name((enum vbucket_state)h->v.state), "paused");
+	mutation(h, 12); /* was under way; its opaque is the new one only in this test */
+	reconnect(h);
+	vbucket_on_node(&h->v, 1, true, 3, h->now);
+	vbucket_on_timer(&h->v, h->now + 100 * NSEC_PER_SEC);
+	expect(h, "");
+	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
+	vbucket_resume(&h->v, h->now);
+	vbucket_resume(&h->v, h->now);
+	expect(h, "req 11 [10,14] a\n");
+	accept(h, "a0");
+	marker(h, 11, 14);
+	mutation(h, 12);
+	expect(h, "mut 12 [10,14] a\n");
+}
+
+static void a_pause_holds_in_every_state_and_across_stopping(void **state)
+{
+	struct harness *h = *state;
+	struct vbucket_start s = { .pos = AT(10, 10, 10, 'a'), .end_seqno = VBUCKET_NO_END };
+	vbucket_pause(&h->v, h->now); /* idle */
+	assert_int_equal(h->v.state, VB_IDLE);
+	vbucket_start(&h->v, &s, h->now);
+	vbucket_on_node(&h->v, 0, true, 1, h->now);
+	expect(h, "");
+	assert_int_equal(h->v.state, VB_PAUSED);
+	vbucket_resume(&h->v, h->now);
+	expect(h, "req 10 [10,10] a\n");
+	vbucket_pause(&h->v, h->now); /* opening: the answer comes too late */
+	accept(h, "a0");
+	expect(h, "close 0\n");
+	vbucket_resume(&h->v, h->now);
+	reply(h, OP_DCP_STREAM_REQ, STATUS_EBUSY, SLICE_NONE);
+	vbucket_pause(&h->v, h->now); /* waiting for its time */
+	assert_true(h->v.timer_at == 0);
+	vbucket_resume(&h->v, h->now);
+	expect(h, "req 10 [10,10] a\nreq 10 [10,10] a\n");
+	rollback(h, 5);
+	vbucket_pause(&h->v, h->now); /* waiting for the failover log */
+	expect(h, "log?\n");
+	vbucket_resume(&h->v, h->now);
+	rollback(h, 5);
+	vbucket_stop(&h->v);
+	vbucket_pause(&h->v, h->now);
+	vbucket_start(&h->v, &s, h->now);
+	expect(h, "req 10 [10,10] a\nlog?\n");
+	assert_int_equal(h->v.state, VB_PAUSED);
+}
+
+static void a_rollback_waits_for_the_pause_to_end(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(10, 10, 10, 'a'));
+	rollback(h, 5);
+	answer_log(h, "a0");
+	expect(h, "req 10 [10,10] a\nlog?\nretreat to 0\n");
+	vbucket_pause(&h->v, h->now);
+	vbucket_on_retreated(&h->v, h->now);
+	expect(h, "");
+	vbucket_resume(&h->v, h->now);
+	expect(h, "rollback to 5 from 10, resume at 0\n");
+	vbucket_pause(&h->v, h->now);
+	vbucket_on_rollback_acked(&h->v, h->now);
+	expect(h, "");
+	assert_int_equal(h->v.state, VB_PAUSED);
+	vbucket_resume(&h->v, h->now);
+	expect(h, "req 0 [0,0] a\n");
+}
+
+static void a_pause_gives_the_bytes_of_what_is_held_back_and_keeps_its_order(void **state)
+{
+	struct harness *h = *state;
+	vbucket_set_gate(&h->v, GATE_ON, h->now);
+	begin(h, AT(10, 10, 10, 'a'));
+	accept(h, "a0");
+	marker(h, 10, 14);
+	mutation(h, 11);
+	mutation(h, 12);
+	expect(h, "req 10 [10,10] a\n");
+	vbucket_pause(&h->v, h->now);
+	assert_true(h->v.held.n == 2);
+	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
+	vbucket_on_persisted(&h->v, 'a', 14, h->now);
+	expect(h, "close 0\n");
+	vbucket_resume(&h->v, h->now);
+	expect(h, "req 12 [10,14] a\n");
+	accept(h, "a0");
+	marker(h, 12, 14);
+	mutation(h, 14);
+	expect(h, "mut 11 [10,14] a\nmut 12 [10,14] a\nmut 14 [14,14] a\n");
+	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
+}
+
+/* ---- refusing ---- */
+
+static nsec nack(struct harness *h, uint64_t mark, nsec delay)
+{
+	vbucket_rewind(&h->v, &AT(mark, mark, mark, 'a'), h->now + delay, h->now);
+	nsec wait = h->v.timer_at ? h->v.timer_at - h->now : 0;
+	if (wait)
+		tick(h);
+	assert_int_equal(h->v.state, VB_OPENING);
+	accept(h, "a0");
+	marker(h, mark, mark + 1);
+	mutation(h, mark + 1);
+	return wait;
+}
+
+static void a_consumer_that_always_refuses_does_not_spin(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(10, 10, 10, 'a'));
+	accept(h, "a0");
+	assert_true(nack(h, 10, 0) == 0);
+	nsec last = 0, sum = 0;
+	for (int i = 0; i < 100; i++)
+		sum += last = nack(h, 10, 0);
+	assert_in_range(last, 5 * NSEC_PER_SEC, 10 * NSEC_PER_SEC);
+	assert_true(sum > 450 * NSEC_PER_SEC);
+	assert_true(nack(h, 11, 0) == 0); /* it got on: at once again */
+	assert_in_range(nack(h, 11, 0), 50 * NSEC_PER_MS, 100 * NSEC_PER_MS);
+}
+
+static void a_refusal_with_a_delay_keeps_it_whatever_happens(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(10, 10, 10, 'a'));
+	accept(h, "a0");
+	vbucket_rewind(&h->v, &AT(10, 10, 10, 'a'), h->now + 3 * NSEC_PER_SEC, h->now);
+	buf_reset(&h->log);
+	reconnect(h);
+	vbucket_on_node(&h->v, 1, true, 5, h->now);
+	vbucket_pause(&h->v, h->now);
+	vbucket_resume(&h->v, h->now);
+	expect(h, "");
+	assert_true(h->v.timer_at == h->now + 3 * NSEC_PER_SEC);
+	tick(h);
+	expect(h, "req 10 [10,10] a\n");
+}
+
+/* ---- ids, purges ---- */
+
+static void framed(struct harness *h, uint64_t seqno, const char *frame, size_t n)
+{
+	uint8_t x[31] = { 0 };
+	put_be64(x, seqno);
+	give(h, (struct packet){ .magic = n ? MAGIC_ALT_REQUEST : MAGIC_REQUEST,
+				 .opcode = OP_DCP_MUTATION,
+				 .vb_status = h->v.id,
+				 .opaque = vbucket_opaque(&h->v),
+				 .framing = slice_of(frame, n),
+				 .extras = slice_of(x, sizeof(x)),
+				 .key = SLICE_LIT("k") });
+}
+
+static void a_message_without_the_streams_id_is_none_of_it(void **state)
+{
+	struct harness *h = *state;
+	static const struct slice wrong[] = {
+		{ NULL, 0 }, SLICE_LIT("\x22\0\6"), SLICE_LIT("\x21\7"), SLICE_LIT("\x32\0\7")
+	};
+	h->config.stream_id = 7;
+	begin(h, AT(10, 10, 10, 'a'));
+	expect(h, "req 10 [10,10] a sid 7\n");
+	uint64_t seqno = 10;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		accept(h, "a0");
+		h->v.in_snapshot = true; /* the marker has passed */
+		h->v.snap_start = 10;
+		h->v.snap_end = 99;
+		framed(h, ++seqno, "\x22\0\7", 3);
+		framed(h, ++seqno, (const char *)wrong[i].p, wrong[i].len);
+		seqno--;
+		AUTO(buf) struct buf want = BUF_INIT;
+		buf_add_fmt(&want, "mut %" PRIu64 " [10,99] a\nclose 0\n", seqno);
+		expect(h, buf_cstr(&want));
+		assert_int_equal(h->v.n_violations, i + 1);
+		tick(h);
+		buf_reset(&h->log);
+	}
+	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
+}
+
+static void disk_marker(struct harness *h, uint64_t start, uint64_t end, uint64_t purge)
+{
+	uint8_t version = 2, m[52] = { 0 };
+	put_be64(m, start);
+	put_be64(m + 8, end);
+	put_be32(m + 16, SNAPSHOT_DISK);
+	put_be64(m + 36, purge);
+	give(h, (struct packet){ .magic = MAGIC_REQUEST,
+				 .opcode = OP_DCP_SNAPSHOT_MARKER,
+				 .opaque = vbucket_opaque(&h->v),
+				 .extras = slice_of(&version, 1),
+				 .value = slice_of(m, sizeof(m)) });
+}
+
+/* From before the place where it heard of a purge, deletions may have been purged that it has not handled. */
+static void a_purge_counts_as_seen_only_from_where_it_was_heard_of(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(0, 0, 0, 0));
+	accept(h, "a0");
+	disk_marker(h, 0, 100, 50);
+	mutation(h, 30);
+	reconnect(h);
+	expect(h, "req 0 [0,0] 0\nmut 30 [0,100] a\nreq 30 [0,100] a purge 50\n");
+	accept(h, "a0");
+	disk_marker(h, 30, 100, 50);
+	mutation(h, 100);
+	disk_marker(h, 100, 120, 70);
+	mutation(h, 110);
+	reconnect(h);
+	expect(h, "mut 100 [100,100] a\nmut 110 [100,120] a\nreq 110 [100,120] a purge 70\n");
+	accept(h, "a0");
+	vbucket_rewind(&h->v, &AT(60, 60, 60, 'a'), 0, h->now);
+	expect(h, "close 0\nreq 60 [60,60] a\n");
 }
 
 /* ---- a peer that misbehaves, or goes away ---- */
@@ -917,6 +1161,14 @@ int main(void)
 		T(switching_the_gate_off_releases_everything),
 		T(weakness_12_documents_that_are_skipped_still_advance),
 		T(out_of_order_snapshots_resume_from_before_their_start),
+		T(a_pause_closes_the_stream_and_resuming_goes_on_behind_it),
+		T(a_pause_holds_in_every_state_and_across_stopping),
+		T(a_rollback_waits_for_the_pause_to_end),
+		T(a_pause_gives_the_bytes_of_what_is_held_back_and_keeps_its_order),
+		T(a_consumer_that_always_refuses_does_not_spin),
+		T(a_refusal_with_a_delay_keeps_it_whatever_happens),
+		T(a_message_without_the_streams_id_is_none_of_it),
+		T(a_purge_counts_as_seen_only_from_where_it_was_heard_of),
 		T(broken_streams_are_reopened_from_the_last_good_event),
 		T(weakness_17_no_stream_end_ends_the_process_or_loses_the_place),
 		T(weakness_18_a_vbucket_that_moved_follows_the_map_without_waiting),

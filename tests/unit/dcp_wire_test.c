@@ -416,6 +416,38 @@ static void requests_have_the_documented_layout(void **state)
 	assert_bytes(&b, "815c0000 00000000 00000000 0000004d 0000000000000000");
 }
 
+/* What belongs to one stream alone joins the object that says what to stream. */
+static void a_stream_request_carries_its_id_and_the_purge_it_has_seen(void **state)
+{
+	(void)state;
+	static const struct {
+		struct wire_stream_req r;
+		const char *value;
+	} cases[] = {
+		{ { .json = SLICE_LIT("{\"uid\":\"0\"}") }, "{\"uid\":\"0\"}" },
+		{ { .json = SLICE_LIT("{\"uid\":\"0\"}"), .sid = 7 }, "{\"uid\":\"0\",\"sid\":7}" },
+		{ { .json = SLICE_LIT("{\"scope\":\"8\"}"),
+		    .sid = 65535,
+		    .knows_purge = true,
+		    .purge_seqno = 81021 },
+		  "{\"scope\":\"8\",\"sid\":65535,\"purge_seqno\":\"81021\"}" },
+		{ { .json = SLICE_LIT("{\"collections\":[\"0\"]}"),
+		    .knows_purge = true,
+		    .purge_seqno = UINT64_MAX },
+		  "{\"collections\":[\"0\"],\"purge_seqno\":\"18446744073709551615\"}" },
+		{ { .sid = 1 }, "{\"sid\":1}" },
+		{ { .knows_purge = true }, "{\"purge_seqno\":\"0\"}" },
+		{ { .flags = 0 }, "" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(buf) struct buf b = BUF_INIT;
+		wire_stream_req(&b, 1, 2, &cases[i].r);
+		struct packet p = golden(&b);
+		assert_true(slice_is(p.value, cases[i].value));
+		assert_int_equal(p.extras.len, 48);
+	}
+}
+
 static void packets_split_at_any_byte_wait_for_the_rest(void **state)
 {
 	(void)state;
@@ -529,6 +561,7 @@ int main(void)
 		cmocka_unit_test(extended_attributes_split_from_the_body),
 		cmocka_unit_test(checkpoint_requests_have_the_bytes_that_go_dcp_sends),
 		cmocka_unit_test(requests_have_the_documented_layout),
+		cmocka_unit_test(a_stream_request_carries_its_id_and_the_purge_it_has_seen),
 		cmocka_unit_test(packets_split_at_any_byte_wait_for_the_rest),
 		cmocka_unit_test(broken_headers_are_protocol_errors),
 		cmocka_unit_test(extras_of_a_wrong_size_are_protocol_errors),

@@ -420,16 +420,11 @@ void fake_warmup(struct fake *f, bool on)
 	unlock(f);
 }
 
-void http_push(struct fake *f, struct conn *c);
 
 void fake_push_map(struct fake *f)
 {
 	lock(f);
 	topology_changed(f);
-	for (unsigned i = 0; i < f->o.nodes; i++)
-		for (struct conn *c = f->node[i].conns; c; c = c->next)
-			if (c->http_stream)
-				http_push(f, c);
 	unlock(f);
 }
 
@@ -449,6 +444,10 @@ static void per_node(struct fake *f, const struct fake_fault *x)
 			n->split = x->n;
 		else if (x->kind == FAKE_DOWN)
 			n->down = x->count != 0;
+		else if (x->kind == FAKE_CUT_NEXT)
+			n->cut_next = *x;
+		else if (x->kind == FAKE_CUT_INPUT)
+			n->cut_input = *x;
 		for (struct conn *c = n->conns; c && x->kind == FAKE_DOWN && x->count; c = c->next)
 			c->dead = true;
 		for (struct conn *c = n->conns; c && x->kind == FAKE_CUT_AFTER; c = c->next)
@@ -489,6 +488,7 @@ void fake_clear_faults(struct fake *f)
 	for (unsigned i = 0; i < f->o.nodes; i++) {
 		f->node[i].slow_ms = f->node[i].split = 0;
 		f->node[i].stalled = f->node[i].down = false;
+		f->node[i].cut_next.count = f->node[i].cut_input.count = 0;
 		for (struct conn *c = f->node[i].conns; c; c = c->next)
 			c->cut_after = UINT64_MAX;
 	}

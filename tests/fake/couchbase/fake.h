@@ -47,6 +47,7 @@ struct fake_options {
 	unsigned version;               /* 0: behaves as 7.2.9; 80: as 8.0, which has v2 markers and purge seqnos */
 	bool magma;                     /* keeps history: change streams without deduplication */
 	unsigned oso_items;             /* backfills of so many items come out of order where asked for; 0: none */
+	unsigned http_ways;             /* to a map over HTTP: 0 all, 1 no "bs", 2 no streams at all */
 	bool external;                  /* the nodes' own names lead nowhere: only the external network's addresses do */
 	const char *scram_nonce, *scram_salt; /* the server's part, the salt in base64; NULL: random ones */
 	int expiry_pager_ms;            /* how often documents past their time are looked for; 0: 500 */
@@ -128,6 +129,8 @@ enum fake_fault_kind {
 	                      * did not allow that */
 	FAKE_DOWN,           /* while `count` != 0 the node has no connections: they are closed, new ones at once */
 	FAKE_REPEAT,         /* the streams of `vb` send their last snapshot once more, marker and all */
+	FAKE_CUT_NEXT,       /* the next `count` connections to the node are closed after `n` bytes were sent to them */
+	FAKE_CUT_INPUT,      /* the same after `n` bytes came from them: the rest is never looked at */
 	FAKE_UNKNOWN,        /* the streams of `vb` send a message with the opcode `opcode`, with `n` bytes of value */
 };
 

@@ -232,8 +232,9 @@ static void answer(struct fake *f, struct conn *c, const struct request *r)
 		return;
 	}
 	snprintf(prefix, sizeof(prefix), "/pools/default/buckets/%s/scopes", f->bucket);
-	if (path_is(r->path, "/pools/default/bs/", f->bucket) ||
-	    path_is(r->path, "/pools/default/bucketsStreaming/", f->bucket)) {
+	if ((f->o.http_ways < 1 && path_is(r->path, "/pools/default/bs/", f->bucket)) ||
+	    (f->o.http_ways < 2 &&
+	     path_is(r->path, "/pools/default/bucketsStreaming/", f->bucket))) {
 		stream_map(f, c);
 		return;
 	}
@@ -321,7 +322,7 @@ static int cut(struct fake *f, struct conn *c, struct request *r, size_t *used)
 	size_t head_len = (size_t)(end - (const char *)in->p) + 4, body, taken;
 	char *head = strndup((const char *)in->p, head_len);
 	int n = sscanf(head, "%7s %511s HTTP/1.", r->method, r->path);
-	r->authorized = authorized(f, head);
+	r->authorized = c->auth == 2 /* by certificate */ || authorized(f, head);
 	const char *p = strcasestr(head, "\r\nContent-Length:");
 	bool chunked = strcasestr(head, "\r\nTransfer-Encoding: chunked") != NULL;
 	taken = body = p ? strtoul(p + strlen("\r\nContent-Length:"), NULL, 10) : 0;
@@ -357,7 +358,6 @@ bool http_on_bytes(struct fake *f, struct conn *c)
 	return true;
 }
 
-void http_push(struct fake *f, struct conn *c);
 void http_push(struct fake *f, struct conn *c)
 {
 	struct buf map = BUF_INIT;

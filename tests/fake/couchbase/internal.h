@@ -68,6 +68,7 @@ struct conn;
 
 struct node {
 	int index;
+	struct fake_fault cut_next, cut_input; /* while their count is not 0 */
 	int kv_fd, kvs_fd, http_fd, https_fd;
 	uint16_t kv_port, kvs_port, http_port, https_port;
 	bool failed;                /* failed over: listens no more in the map */
@@ -172,7 +173,8 @@ struct conn {
 	size_t out_at;
 	uint32_t events;
 	int64_t send_after_ms;
-	uint64_t cut_after;           /* UINT64_MAX: never */
+	uint64_t cut_after;           /* bytes to it; UINT64_MAX: never */
+	uint64_t cut_input;           /* bytes from it; UINT64_MAX: never */
 	/* HELLO */
 	bool snappy, json, xattr, xerror, collections, duplex, map_push, map_brief, mutation_seqno, known_version, alt, tracing, dedupe_maps;
 	int64_t map_rev;              /* the newest map that this connection was told */
@@ -254,6 +256,7 @@ uint8_t sysevent_value(const struct item *it, bool flatbuffers, uint8_t out[SYST
 void sasl_certificate(struct fake *f, struct conn *c); /* who the TLS client's certificate says it is */
 void sasl_request(struct fake *f, struct conn *c, const struct packet *p);
 bool http_on_bytes(struct fake *f, struct conn *c);
+void http_push(struct fake *f, struct conn *c); /* the newest map, to a stream of maps */
 void subdoc_request(struct fake *f, struct conn *c, const struct packet *p, uint32_t cid, struct slice key);
 
 #endif

@@ -555,6 +555,9 @@ static void stat_(struct fake *f, struct conn *c, const struct packet *p)
 	char key[64];
 	snprintf(key, sizeof(key), "%.*s", (int)p->key.len, (const char *)p->key.p);
 	unsigned vb;
+	if (p->key.len == 0)
+		kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_LIT("ep_bucket_type"),
+			   slice_str(f->o.ephemeral ? "ephemeral" : "persistent"), 0, 0);
 	if (sscanf(key, "vbucket-details %u", &vb) == 1 && vb < f->o.vbuckets) {
 		stat_line(c, p, "high_seqno", vb, f->vb[vb].n);
 		stat_line(c, p, "purge_seqno", vb, f->vb[vb].purge_seqno);

@@ -142,7 +142,16 @@ static void on_readable(struct fake *f, struct conn *c)
 			c->dead = true;
 			return;
 		}
+		bool cut = (uint64_t)n > c->cut_input;
+		if (cut)
+			n = (ssize_t)c->cut_input;
 		c->in.len += (size_t)n;
+		if (c->cut_input != UINT64_MAX)
+			c->cut_input -= (uint64_t)n;
+		if (cut) {
+			c->closing = true; /* once what was asked for so far is answered */
+			break;
+		}
 		if (n < READ_BLOCK && !c->ssl)
 			break;
 	}
@@ -167,6 +176,15 @@ static void accept_one(struct fake *f, struct node *n, int listener, enum conn_k
 	c->fd = fd;
 	c->kind = kind;
 	c->cut_after = UINT64_MAX;
+	c->cut_input = UINT64_MAX;
+	if (kind == CONN_KV && n->cut_next.count) {
+		n->cut_next.count--;
+		c->cut_after = n->cut_next.n;
+	}
+	if (kind == CONN_KV && n->cut_input.count) {
+		n->cut_input.count--;
+		c->cut_input = n->cut_input.n;
+	}
 	c->events = EPOLLIN;
 	if (tls) {
 		c->ssl = SSL_new(f->tls);

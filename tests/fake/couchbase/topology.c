@@ -204,6 +204,8 @@ void topology_changed(struct fake *f)
 	f->rev++;
 	for (unsigned i = 0; i < f->o.nodes; i++)
 		for (struct conn *c = f->node[i].conns; c; c = c->next)
-			if (c->kind == CONN_KV && (c->map_push || c->map_brief) && c->has_bucket)
+			if (c->http_stream)
+				http_push(f, c);
+			else if (c->kind == CONN_KV && (c->map_push || c->map_brief) && c->has_bucket)
 				kv_push_map(f, c);
 }
