@@ -4,7 +4,6 @@
 #include "doc/json.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 /* Reads the members it needs; each is checked where it is used. */
 struct reader {

@@ -344,6 +344,7 @@ static void connect_host(struct host *h)
 		again(h->k);
 }
 
+/* A seed that names the management service: the data service is likely to be on the same host, at its usual port. */
 static void connect_seed(struct kv *k)
 {
 	struct seed seed;

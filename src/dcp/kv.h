@@ -24,7 +24,7 @@
 
 struct kv_options {
 	const struct conn_options *conn; /* copied; its strings must stay */
-	const char *const *seeds;        /* "host", "host:port", "[v6]:port"; must stay */
+	const char *const *seeds;        /* as seed.h reads them; must stay */
 	size_t n_seeds;
 	const char *scope, *collection; /* NULL: _default; must stay */
 	nsec timeout;                   /* of one kv_run */

@@ -352,6 +352,7 @@ static int step(struct membership *base, struct membership_info *out, nsec *next
 		m->looked = m->beaten = -1;
 	}
 	*out = m->told;
+	out->until = MIN(m->beaten, m->looked) + m->tolerance;
 	*next = rc < 0 ? MIN(m->interval, NSEC_PER_SEC) : rc == TAKEN_OFF ? 0 : next_due(m);
 	if (!in_touch(m))
 		out->member = out->total = 0;

@@ -521,6 +521,7 @@ static int step(struct membership *m, struct membership_info *out, nsec *next, s
 	l->leads &= recent(l, l->renewed);
 	*next = l->retry;
 	*out = l->told;
+	out->until = MIN(l->read, l->touched) + l->renew_deadline;
 	if (late || !recent(l, l->read) || !recent(l, l->touched))
 		out->member = out->total = 0;
 	return 1;

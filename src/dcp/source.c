@@ -6,6 +6,7 @@
 
 #define NOOP_DEFAULT       (5 * NSEC_PER_SEC)
 #define CONNECT_DEFAULT    (10 * NSEC_PER_SEC)
+#define SAVE_RETRY         (1 * NSEC_PER_SEC)
 #define CHECKPOINT_DEFAULT (60 * NSEC_PER_SEC)
 
 static const struct slice metadata_keys[] = { { (const uint8_t *)"_connector:cbgo:", 16 },
@@ -181,6 +182,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 		return err_nomem(e);
 	s->o = *o;
 	s->fd = -1;
+	s->hand_out_until = INT64_MAX;
 	mutex_init(&s->lock);
 	mutex_init(&s->api);
 	mutex_init(&s->assigning);
@@ -230,13 +232,34 @@ struct gathered {
 	bool rollbacks;
 };
 
+void source_branch_settled(struct dcp_source *s, struct slot *slot)
+{
+	if (!slot->branch_unsaved)
+		return;
+	slot->branch_unsaved = false;
+	if (--s->n_branch_unsaved)
+		return;
+	cond_broadcast(&s->changed);
+	if (s->fd_used && s->queue_first)
+		notify_set(s->fd);
+}
+
+/* What must be saved even when only a commit saves what was acknowledged. */
+static bool must_be_saved(const struct slot *slot)
+{
+	return slot->branch_unsaved || slot->retreat ||
+	       slot->w.rollbacks_acked > slot->rollbacks_released;
+}
+
 /* What has moved since it was saved. Under lock; the arrays hold n_slots. */
-static void gather(struct dcp_source *s, struct gathered *g)
+static void gather(struct dcp_source *s, struct gathered *g, bool acknowledged)
 {
 	g->n = 0;
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
 		if (!slot->owned)
+			continue;
+		if (!acknowledged && !must_be_saved(slot))
 			continue;
 		g->rollbacks |= slot->retreat || slot->w.rollbacks_acked > slot->rollbacks_released;
 		if (slot->w.version == slot->saved_version)
@@ -265,6 +288,8 @@ static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	mutex_lock(&s->lock);
 	struct slot *slot = &s->slot[vb];
 	slot->owned = false;
+	s->voided++;
+	source_branch_settled(s, slot);
 	slot->fenced = s->fences = true;
 	slot->held = false;
 	ack_done(&slot->w);
@@ -276,8 +301,12 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 		       const struct err *e)
 {
 	mutex_lock(&s->lock);
-	for (size_t i = 0; rc == 0 && i < g->n; i++)
-		s->slot[g->cp[i].vb].saved_version = g->version[i];
+	for (size_t i = 0; rc == 0 && i < g->n; i++) {
+		struct slot *slot = &s->slot[g->cp[i].vb];
+		slot->saved_version = g->version[i];
+		if (g->cp[i].pos.uuid)
+			source_branch_settled(s, slot);
+	}
 	s->saves += rc == 0 && g->n;
 	s->saved_vbuckets += rc == 0 ? g->n : 0;
 	s->save_failures += rc < 0;
@@ -294,8 +323,9 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 		loop_wake(s->loop);
 }
 
-/* One round; with api held, which guards the store. ERR_FENCED: all others are saved. */
-static int save_dirty(struct dcp_source *s, struct err *caller)
+/* One round; with api held, which guards the store. ERR_FENCED: all others are saved. Not acknowledged: only what must
+ * be saved in any case. */
+static int save_dirty(struct dcp_source *s, bool acknowledged, struct err *caller)
 {
 	struct err e = ERR_INIT, fenced = ERR_INIT;
 	struct gathered g = { .cp = mem_try_array(s->n_slots + 1, sizeof(*g.cp)),
@@ -304,7 +334,7 @@ static int save_dirty(struct dcp_source *s, struct err *caller)
 	nsec started = env_mono(s->env);
 	if (rc == 0) {
 		mutex_lock(&s->lock);
-		gather(s, &g);
+		gather(s, &g, acknowledged);
 		mutex_unlock(&s->lock);
 		while ((rc = checkpoint_save(s->o.store, g.cp, g.n, &e)) == ERR_FENCED && g.n &&
 		       e.newest < s->n_slots) {
@@ -331,10 +361,9 @@ static void *save_run(void *arg)
 	nsec next = env_mono(s->env) + s->o.checkpoint_interval;
 	mutex_lock(&s->lock);
 	while (!s->saver_stop) {
-		bool due = !s->o.manual_commit && env_mono(s->env) >= next;
-		if (!s->save_now && !due) {
-			(void)cond_wait_until(&s->changed, &s->lock,
-					      s->o.manual_commit ? -1 : next);
+		bool timed = !s->o.manual_commit || s->n_branch_unsaved;
+		if (!s->save_now && !(timed && env_mono(s->env) >= next)) {
+			(void)cond_wait_until(&s->changed, &s->lock, timed ? next : -1);
 			continue;
 		}
 		bool ready = s->ready;
@@ -343,11 +372,14 @@ static void *save_run(void *arg)
 		struct err e = ERR_INIT;
 		if (ready) {
 			mutex_lock(&s->api);
-			(void)save_dirty(s, &e);
+			(void)save_dirty(s, !s->o.manual_commit, &e);
 			mutex_unlock(&s->api);
 		}
-		next = env_mono(s->env) + s->o.checkpoint_interval;
 		mutex_lock(&s->lock);
+		nsec wait = s->o.checkpoint_interval;
+		if (s->n_branch_unsaved) /* somebody waits for it */
+			wait = MIN(wait, SAVE_RETRY);
+		next = env_mono(s->env) + wait;
 	}
 	mutex_unlock(&s->lock);
 	return NULL;
@@ -358,7 +390,7 @@ int dcp_source_commit(struct dcp_source *s, struct err *e)
 	if (!s->o.store)
 		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
 	mutex_lock(&s->api);
-	int rc = save_dirty(s, e);
+	int rc = save_dirty(s, true, e);
 	mutex_unlock(&s->api);
 	return rc;
 }
@@ -416,14 +448,20 @@ static int let_go(struct dcp_source *s, const uint16_t *vb, size_t n, struct err
 		return 0;
 	hook(s, DCP_BEFORE_STREAM_STOP, vb, n);
 	carry_out(s, vb, n, NULL, 0);
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < n; i++)
+		s->slot[vb[i]].leaving = true;
+	s->voided++;
+	mutex_unlock(&s->lock);
 	mutex_lock(&s->api);
-	int rc = s->o.store ? save_dirty(s, e) : 0;
+	int rc = s->o.store ? save_dirty(s, true, e) : 0;
 	mutex_lock(&s->lock);
 	for (size_t i = 0; i < n; i++) {
 		struct slot *slot = &s->slot[vb[i]];
 		if (slot->owned)
 			ack_done(&slot->w);
-		slot->owned = slot->held = false;
+		slot->owned = slot->held = slot->leaving = false;
+		source_branch_settled(s, slot);
 	}
 	mutex_unlock(&s->lock);
 	mutex_unlock(&s->api);
@@ -652,23 +690,59 @@ static bool give_back(struct dcp_source *s)
 	return first;
 }
 
+static bool takes(const struct slot *slot)
+{
+	return slot->owned && !slot->leaving;
+}
+
+/* Under lock: leaves out what nobody may acknowledge any more, because its vBucket was let go while it waited. */
+static void drop_void(struct dcp_source *s, struct block *b)
+{
+	uint32_t kept = 0;
+	if (b->voided == s->voided)
+		return;
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct dcp_event *ev = &b->ev[i];
+		const struct slot *slot = &s->slot[ev->vb];
+		if (ev->kind == DCP_END || (takes(slot) && ack_valid(&slot->w, ev->ticket)))
+			b->ev[kept++] = *ev;
+	}
+	b->n = kept;
+}
+
+/* Under lock: the next block with something in it, lent from now on. */
+static struct block *next_block(struct dcp_source *s)
+{
+	while (source_has_batch(s) && env_mono(s->env) <= s->hand_out_until) {
+		struct block *b = s->queue_first;
+		s->queue_first = b->next;
+		if (!b->next)
+			s->queue_last = NULL;
+		drop_void(s, b);
+		s->lent = b;
+		if (b->n)
+			return b;
+		if (give_back(s))
+			loop_wake(s->loop);
+	}
+	return NULL;
+}
+
 int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e)
 {
 	nsec deadline = wait > 0 ? env_mono(s->env) + wait : wait;
+	struct block *b;
 	int rc = 0;
 	mutex_lock(&s->lock);
 	if (give_back(s))
 		loop_wake(s->loop);
-	while (!s->queue_first && !s->failed && !s->interrupted && wait != 0)
+	while (!(b = next_block(s)) && !s->failed && !s->interrupted && wait != 0)
 		if (cond_wait_until(&s->changed, &s->lock, deadline) == 0)
 			break;
 	s->interrupted = false;
-	struct block *b = s->queue_first;
+	if (!b)
+		b = next_block(s);
 	if (b) {
-		s->queue_first = b->next;
-		if (!b->next)
-			s->queue_last = NULL;
-		s->lent = b;
 		*out = (struct dcp_batch){ b->ev, b->n };
 		rc = 1;
 	} else if (s->failed) {
@@ -676,10 +750,22 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 		if (e)
 			*e = s->error;
 	}
-	if (s->fd_used && !s->queue_first && !s->failed)
+	if (s->fd_used && (!source_has_batch(s) || !b) && !s->failed)
 		notify_clear(s->fd);
 	mutex_unlock(&s->lock);
 	return rc;
+}
+
+void dcp_source_hand_out_until(struct dcp_source *s, nsec until)
+{
+	mutex_lock(&s->lock);
+	s->hand_out_until = until;
+	if (s->queue_first) {
+		cond_broadcast(&s->changed);
+		if (s->fd_used)
+			notify_set(s->fd);
+	}
+	mutex_unlock(&s->lock);
 }
 
 void dcp_source_interrupt(struct dcp_source *s)
@@ -720,7 +806,7 @@ int dcp_source_fd(struct dcp_source *s)
 {
 	mutex_lock(&s->lock);
 	s->fd_used = true;
-	if (s->queue_first || s->failed)
+	if (source_has_batch(s) || s->failed)
 		notify_set(s->fd);
 	mutex_unlock(&s->lock);
 	return s->fd;
@@ -732,7 +818,7 @@ static int ack(struct dcp_source *s, const struct dcp_event *ev, bool *rollback)
 	if (ev->vb >= s->n_slots || ev->kind == DCP_END)
 		return ERR_NOTFOUND;
 	struct slot *slot = &s->slot[ev->vb];
-	if (!slot->owned)
+	if (!takes(slot))
 		return ERR_NOTFOUND;
 	uint64_t before = slot->w.rollbacks_acked;
 	int rc = ack_one(&slot->w, ev->ticket, NULL);

@@ -119,6 +119,10 @@ struct dcp_batch {
 int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e);
 /* The poll that waits, or else the next one, returns without waiting. */
 void dcp_source_interrupt(struct dcp_source *s);
+/* Nothing is handed out after that moment of the monotonic clock, until a later one is told; INT64_MAX: no limit, as at
+ * the beginning. A member of a group that was paused, and may have been given up meanwhile, does not go on with what it
+ * had. */
+void dcp_source_hand_out_until(struct dcp_source *s, nsec until);
 /* A descriptor that polls readable while a batch waits. */
 int dcp_source_fd(struct dcp_source *s);
 

@@ -284,6 +284,7 @@ void source_flush(struct dcp_source *s)
 	}
 	b->n = kept;
 	if (kept) {
+		b->voided = s->voided;
 		if (s->queue_last && s->queue_first)
 			s->queue_last->next = b;
 		else
@@ -292,7 +293,7 @@ void source_flush(struct dcp_source *s)
 		s->queue_last = b;
 		if (waited_for)
 			cond_broadcast(&s->changed);
-		if (waited_for && s->fd_used)
+		if (waited_for && s->fd_used && source_has_batch(s))
 			notify_set(s->fd);
 	}
 	mutex_unlock(&s->lock);

@@ -32,6 +32,7 @@ enum {
 
 struct block {
 	struct block *next;
+	uint64_t voided; /* as the source's when it was queued */
 	uint32_t n;
 	uint8_t *mem;
 	size_t used, cap;
@@ -64,7 +65,9 @@ struct slot { /* one vBucket */
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
 	bool retreat;               /* the machine waits for the mark to be saved */
 	bool owned;                 /* acks are taken, checkpoints saved */
-	bool paused;                /* as the caller wants it */
+	bool branch_unsaved; /* it has just got its branch: nothing is handed out before that is saved */
+	bool paused;         /* as the caller wants it */
+	bool leaving; /* it is being let go: what is acknowledged is being saved, and no more is taken */
 	bool nack;
 	nsec nack_delay;
 	bool held;   /* wanted by whoever assigns */
@@ -166,9 +169,12 @@ struct dcp_source {
 	/* counts of changes to slots' paused: made, being carried out, carried out */
 	uint64_t pauses_wished, pauses_taking, pauses_taken;
 	bool fences;                  /* some slot is fenced */
+	uint32_t n_branch_unsaved;    /* slots; while there are any, poll has nothing */
 	bool release_rollbacks;       /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
 	bool interrupted;             /* poll is to return */
+	nsec hand_out_until;          /* poll hands out nothing after that moment */
+	uint64_t voided;              /* how often vBuckets were let go or taken: queued events may be void */
 	uint32_t open_waiters;        /* who waits until all streams are open */
 	bool all_open;                /* they were when last looked; only with open_waiters */
 
@@ -182,6 +188,12 @@ struct dcp_source {
 	uint32_t last_save_vbuckets;
 	nsec last_save_took;
 };
+
+/* Under lock. A batch that may be handed out. */
+static inline bool source_has_batch(const struct dcp_source *s)
+{
+	return s->queue_first && s->n_branch_unsaved == 0;
+}
 
 static inline struct slot *slot_of(struct vbucket *v)
 {
@@ -204,6 +216,8 @@ int source_io_init(struct dcp_source *s, struct err *e);
 void source_io_done(struct dcp_source *s);
 void source_io_wake(void *arg);
 void source_look_if_open(struct dcp_source *s);
+void source_branch_settled(struct dcp_source *s,
+			   struct slot *slot); /* under lock: saved, or not ours any more */
 void source_fail(struct dcp_source *s, const struct err *why); /* any thread: poll reports it */
 
 /* source.c. Under lock: a machine waits until the mark, which went back, is saved. Without a store the caller's own

@@ -117,6 +117,7 @@ static void release_rollbacks(struct dcp_source *s)
 		if (saved && retreat)
 			vbucket_on_retreated(&slot->v, source_now(s));
 	}
+	source_flush(s); /* what was told now */
 }
 
 static void report_slot(const struct slot *slot, struct source_report *r)

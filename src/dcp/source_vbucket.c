@@ -95,9 +95,12 @@ static void on_history(void *arg, struct vbucket *v)
 		slot->w.mark.uuid =
 			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
-		if (!s->o.manual_commit)
-			s->save_now = true; /* soon: without a checkpoint a restart knows nothing */
-		cond_broadcast(&s->changed);
+		if (s->o.store &&
+		    !slot->branch_unsaved) { /* without a checkpoint a restart knows nothing */
+			slot->branch_unsaved = s->save_now = true;
+			s->n_branch_unsaved++;
+			cond_broadcast(&s->changed);
+		}
 	}
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
@@ -177,6 +180,7 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	slot->saved_version = slot->w.version;
 	slot->rollbacks_released = 0;
 	slot->retreat = false;
+	source_branch_settled(s, slot);
 	slot->owned = true;
 	mutex_unlock(&s->lock);
 	mitigation_reset(&slot->m);

@@ -66,7 +66,8 @@ static uint64_t void_above(const struct vbucket *v, const struct failover_log *n
 	int parted = parted_at(v, now, &end);
 	*silent = parted == 0;
 	if (parted < 0)
-		return 0; /* a foreign history, which refuses an old checkpoint as well */
+		/* a foreign history, which refuses an old checkpoint as well; who rewinds says that it is none */
+		return v->rewind ? server : 0;
 	if (parted == 0)
 		return server; /* tombstones were purged, or we were ahead */
 	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
@@ -109,7 +110,6 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 static void rewind_to_high(struct vbucket *v, const struct failover_log *log)
 {
 	uint64_t end;
-	v->rewind = false;
 	v->requested = v->pos.seqno;
 	v->rollback_server = v->seen_limit;
 	if (parted_at(v, log, &end) > 0)
@@ -128,6 +128,7 @@ static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 		rewind_to_high(v, &log);
 	if (!v->from_latest) {
 		go_back(v, &log, now);
+		v->rewind = false;
 		v->config->ops->history(v->config->arg, v);
 		return;
 	}

@@ -102,6 +102,11 @@ static int give(void *arg, const uint16_t *vb, size_t n, struct err *e)
 	return dcp_source_assign(d->source, vb, n, e);
 }
 
+static void limit(void *arg, nsec until)
+{
+	dcp_source_hand_out_until(((weir_dcp *)arg)->source, until);
+}
+
 static nsec delay_of(const weir_dcp_membership *m)
 {
 	enum { DELAY_MS = 3000 };
@@ -127,6 +132,7 @@ int lib_dcp_start_membership(weir_dcp *d, const weir_dcp_options *opt, const wei
 					    .delay = delay_of(m),
 					    .fixed = group_is_fixed(m),
 					    .assign = give,
+					    .limit = limit,
 					    .arg = d };
 	d->contiguous = m->contiguous;
 	return membership_run_start(&o, &d->run, e);
