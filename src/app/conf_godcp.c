@@ -22,6 +22,7 @@ struct import {
 	struct arena arena;
 	const char *value[DCP_OPTIONS_MAX]; /* by row: how it is written */
 	uint32_t members;                   /* DCP_MEMBERS_* */
+	bool told_port;
 	struct buf notes;
 	struct err *e;
 };
@@ -379,22 +380,46 @@ static int put_value(struct import *m, const struct given *g, const struct godcp
 	return 0;
 }
 
-static void put_host(struct import *m, const struct conf_node *n, const char *host, struct buf *out)
+/* The management service has another port with TLS. */
+static void put_host(struct import *m, const struct conf_node *n, const struct godcp_key *k,
+		     const char *host, struct buf *out)
 {
-	const char *colon = strrchr(host, ':');
-	char bare[256];
-	bool management = colon && (strcmp(colon, ":8091") == 0 || strcmp(colon, ":18091") == 0);
-	(void)snprintf(bare, sizeof(bare), "%.*s",
-		       management ? (int)(colon - host) : (int)strlen(host), host);
-	if (colon && !management && !strstr(host, "${"))
-		note(m, n, "hosts",
-		     "a port that is not 8091 or 18091 was kept; weir wants the data "
-		     "service's (11210, with TLS 11207)");
-	if (strstr(host, "${"))
-		note(m, n, "hosts",
-		     "see that the variable names no management port (8091): weir begins at the "
-		     "data service");
-	put_scalar(out, bare);
+	char text[256];
+	size_t len = strlen(host);
+	const char *secure = text_at(m, "secureConnection", "false");
+	if (k->apart)
+		secure = text_at(m, "metadata.config.secureConnection", secure);
+	bool tls = strcasecmp(secure, "true") == 0 || strcasecmp(secure, "yes") == 0 ||
+		   strcasecmp(secure, "on") == 0 || strcasecmp(secure, "y") == 0;
+	bool plain_port = len > 5 && strcmp(host + len - 5, ":8091") == 0;
+	(void)snprintf(text, sizeof(text), "%s", host);
+	if (tls && plain_port && len + 2 < sizeof(text)) {
+		(void)snprintf(text + len - 5, sizeof(text) - len + 5, ":18091");
+		if (!m->told_port)
+			note(m, n, k->key,
+			     "with TLS the management service has port 18091, not 8091");
+		m->told_port = true;
+	}
+	put_scalar(out, text);
+}
+
+/* The parts of "a,b", each as a host. */
+static void put_hosts(struct import *m, const struct conf_node *n, const struct godcp_key *k,
+		      const char *text, struct buf *out)
+{
+	char host[256];
+	bool some = false;
+	while (*text) {
+		size_t len = strcspn(text, ",");
+		(void)snprintf(host, sizeof(host), "%.*s", (int)len, text + strspn(text, " "));
+		host[strcspn(host, " ,")] = '\0';
+		text += len + (text[len] == ',');
+		if (!*host)
+			continue;
+		buf_add_str(out, some ? ", " : "");
+		put_host(m, n, k, host, out);
+		some = true;
+	}
 }
 
 /* Lists, and single texts as a list of one. */
@@ -416,7 +441,7 @@ static int put_names(struct import *m, const struct conf_node *n, const struct g
 		if (i != first)
 			buf_add_str(out, ", ");
 		if (k->way == GODCP_HOSTS)
-			put_host(m, n, i->text, out);
+			put_hosts(m, n, k, i->text, out);
 		else
 			put_scalar(out, i->text);
 	}
@@ -520,7 +545,7 @@ static int import_place(struct import *m)
 			return rc;
 	}
 	if (strcmp(type, "noop") == 0)
-		return 0;
+		return keep_text(m, "checkpoint.none", "true");
 	if (strcmp(type, "file") != 0)
 		return conf_error(m->c, n, m->e, ERR_INVALID,
 				  "metadata.type: '%.40s' is none of couchbase|file|noop", type);
@@ -534,10 +559,14 @@ static int import_place(struct import *m)
 /* Whether the key means anything with these members. */
 static bool applies(struct import *m, const struct godcp_key *k, const struct conf_node *n)
 {
-	if (!k->members || (k->members >> m->members & 1))
+	bool elsewhere =
+		k->apart && strcmp(text_at(m, "metadata.type", "couchbase"), "couchbase") != 0;
+	if (!elsewhere && (!k->members || (k->members >> m->members & 1)))
 		return true;
 	if (n)
-		note(m, n, k->key, "means nothing with these members");
+		note(m, n, k->key,
+		     elsewhere ? "means nothing but with metadata.type: couchbase"
+			       : "means nothing with these members");
 	return false;
 }
 
@@ -596,6 +625,10 @@ static int settle(struct import *m)
 	int rc = 0;
 	if (value_of(m, "tls.ca") && !value_of(m, "tls.enabled"))
 		rc = keep_text(m, "tls.enabled", "false");
+	if (rc == 0 && value_of(m, "checkpoint.hosts") && !value_of(m, "checkpoint.tls.enabled") &&
+	    value_of(m, "tls.enabled"))
+		m->value[dcp_option_find("checkpoint.tls.enabled") - dcp_options_table] =
+			value_of(m, "tls.enabled");
 	bool short_one =
 		interval && dcp_parse_duration_ms(interval, &most) &&
 		dcp_parse_duration_ms(dcp_option_find("mitigation.interval_min")->def, &least) &&

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 
-enum { RING_MIN = 16, RING_KEEP = 64 };
+enum { RING_MIN = 16, RING_KEEP = 64 << 10 };
 
 void ack_init(struct ack_window *w, uint64_t first_ticket, const struct dcp_position *mark,
 	      const struct points *points)
@@ -12,11 +12,65 @@ void ack_init(struct ack_window *w, uint64_t first_ticket, const struct dcp_posi
 		w->points = *points;
 }
 
-void ack_done(struct ack_window *w)
+void ack_share(struct ack_window *w, struct ack_rings *rings)
 {
-	mem_free(w->ring);
+	ASSERT(!w->ring);
+	w->rings = rings;
+}
+
+/* ---- rings ---- */
+
+static int class_of(uint32_t cap)
+{
+	int c = 0;
+	while ((uint32_t)RING_MIN << c < cap)
+		c++;
+	return c;
+}
+
+/* Of a free ring the first bytes point to the next one. */
+static struct ack_entry *take_ring(struct ack_window *w, uint32_t cap)
+{
+	int class = class_of(cap);
+	if (w->rings && class < ACK_RING_CLASSES && w->rings->free[class]) {
+		void *ring = w->rings->free[class];
+		memcpy(&w->rings->free[class], ring, sizeof(void *));
+		w->rings->bytes -= cap * sizeof(struct ack_entry);
+		return ring;
+	}
+	return mem_try_array(cap, sizeof(struct ack_entry));
+}
+
+static void leave_ring(struct ack_window *w)
+{
+	size_t bytes = w->cap * sizeof(struct ack_entry);
+	int class = class_of(w->cap);
+	if (w->ring && w->rings && class < ACK_RING_CLASSES &&
+	    w->rings->bytes + bytes <= ACK_RINGS_KEEP) {
+		memcpy(w->ring, &w->rings->free[class], sizeof(void *));
+		w->rings->free[class] = w->ring;
+		w->rings->bytes += bytes;
+	} else {
+		mem_free(w->ring);
+	}
 	w->ring = NULL;
 	w->cap = 0;
+}
+
+void ack_rings_done(struct ack_rings *r)
+{
+	for (int i = 0; i < ACK_RING_CLASSES; i++)
+		while (r->free[i]) {
+			void *ring = r->free[i];
+			memcpy(&r->free[i], ring, sizeof(void *));
+			mem_free(ring);
+		}
+	r->bytes = 0;
+}
+
+void ack_done(struct ack_window *w)
+{
+	leave_ring(w);
 	w->head = w->tail;
 }
 
@@ -28,19 +82,31 @@ static struct ack_entry *at(const struct ack_window *w, uint64_t ticket)
 
 static int grow(struct ack_window *w, struct err *e)
 {
-	uint32_t cap = w->cap ? w->cap * 2 : RING_MIN;
+	uint32_t cap = w->cap ? w->cap * 2 : MAX(w->first_cap, (uint32_t)RING_MIN);
 	if (cap > ACK_IN_FLIGHT_MAX)
 		return err_set(e, ERR_LIMIT, "more than %u unacknowledged events in a vBucket",
 			       ACK_IN_FLIGHT_MAX);
-	struct ack_entry *ring = mem_try_array(cap, sizeof(*ring));
+	struct ack_entry *ring = take_ring(w, cap);
 	if (!ring)
 		return err_nomem(e);
 	for (uint64_t t = w->head; t != w->tail; t++)
 		ring[t & (cap - 1)] = w->ring[t & (w->cap - 1)];
-	mem_free(w->ring);
+	leave_ring(w);
 	w->ring = ring;
 	w->cap = cap;
 	return 0;
+}
+
+/* The ring goes to whoever needs it next; this window begins again with one that would have been enough. */
+static void emptied(struct ack_window *w)
+{
+	if (!w->rings && w->cap <= RING_KEEP)
+		return;
+	w->first_cap = RING_MIN;
+	while (w->first_cap < w->peak)
+		w->first_cap *= 2;
+	w->peak = 0;
+	leave_ring(w);
 }
 
 static void move_mark(struct ack_window *w, const struct dcp_position *pos)
@@ -67,11 +133,8 @@ static bool pop(struct ack_window *w)
 			w->rollbacks_acked++;
 		w->head++;
 	}
-	if (w->head == w->tail && w->cap > RING_KEEP * 1024) {
-		mem_free(w->ring); /* a burst is over */
-		w->ring = NULL;
-		w->cap = 0;
-	}
+	if (w->head == w->tail && w->ring)
+		emptied(w);
 	return w->version != before;
 }
 
@@ -85,7 +148,11 @@ int ack_push(struct ack_window *w, enum ack_kind kind, const struct dcp_position
 			return rc;
 	}
 	*ticket = w->tail++;
-	*at(w, *ticket) = (struct ack_entry){ .pos = *pos, .kind = (uint8_t)kind };
+	w->peak = MAX(w->peak, (uint32_t)(w->tail - w->head));
+	struct ack_entry *n = at(w, *ticket);
+	n->pos = *pos;
+	n->kind = (uint8_t)kind;
+	n->done = false;
 	return 0;
 }
 
@@ -143,15 +210,6 @@ bool ack_valid(const struct ack_window *w, uint64_t ticket)
 {
 	return ticket >= w->head && ticket < w->tail &&
 	       w->ring[ticket & (w->cap - 1)].kind != ACK_VOID;
-}
-
-int ack_upto(struct ack_window *w, uint64_t ticket)
-{
-	if (ticket < w->head || ticket >= w->tail)
-		return ERR_NOTFOUND;
-	for (uint64_t t = w->head; t <= ticket; t++)
-		at(w, t)->done = true;
-	return pop(w);
 }
 
 void ack_rewind(struct ack_window *w)

@@ -34,10 +34,22 @@ struct ack_entry {
 	bool done;
 };
 
+/* What windows with nothing open leave for others: a vBucket has a ring only while it waits for acknowledgements. */
+#define ACK_RING_CLASSES 12         /* 16, 32, ... 32768 entries */
+#define ACK_RINGS_KEEP   (1u << 20) /* bytes */
+
+struct ack_rings {
+	void *free[ACK_RING_CLASSES];
+	size_t bytes; /* of the free ones */
+};
+void ack_rings_done(struct ack_rings *r);
+
 struct ack_window {
-	struct ack_entry *ring; /* ring[ticket & (cap - 1)] */
+	struct ack_entry *ring;  /* ring[ticket & (cap - 1)] */
+	struct ack_rings *rings; /* NULL: it has its own */
 	uint32_t cap;
-	uint64_t head, tail; /* tickets [head, tail) are known */
+	uint32_t peak, first_cap; /* most open since it was empty; what it begins with next time */
+	uint64_t head, tail;      /* tickets [head, tail) are known */
 	struct dcp_position mark;
 	struct points points; /* whole snapshots at or below the mark */
 	uint64_t version;     /* counts moves of the mark */
@@ -46,6 +58,8 @@ struct ack_window {
 
 void ack_init(struct ack_window *w, uint64_t first_ticket, const struct dcp_position *mark,
 	      const struct points *points);
+void ack_share(struct ack_window *w,
+	       struct ack_rings *rings); /* after ack_init; the same lock guards both */
 void ack_done(struct ack_window *w);
 
 /* Hands out a ticket. ERR_NOMEM, ERR_LIMIT. */
@@ -60,7 +74,6 @@ int ack_rollback(struct ack_window *w, const struct dcp_position *pos, uint64_t 
 
 /* 1 the mark moved, 0 noted (or known already), ERR_NOTFOUND a ticket that is no longer valid. *was tells the kind. */
 int ack_one(struct ack_window *w, uint64_t ticket, enum ack_kind *was);
-int ack_upto(struct ack_window *w, uint64_t ticket); /* that one and all before it */
 /* Everything above the mark is going to be handed out again: voids it. A rollback that is still to be acknowledged
  * stays so, but leads no further than the mark. */
 void ack_rewind(struct ack_window *w);

@@ -1,6 +1,7 @@
 #include "dcp/conn_internal.h"
 
 #include "base/mem.h"
+#include "dcp/wire_parse.h"
 #include "net/tcp.h"
 #include "net/tls.h"
 #include "os/env.h"
@@ -8,7 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { READ_BYTES_DCP = 256 << 10, READ_BYTES_KV = 16 << 10 };
+enum { READ_BYTES = 16 << 10 };
 
 static uint32_t next_id(void)
 {
@@ -25,7 +26,8 @@ void conn_fail(struct conn *c, const struct err *why)
 	c->ready = false;
 	timer_clear(&c->liveness);
 	struct err e = *why;
-	(void)err_in(&e, e.code ? e.code : ERR_NET, "%s:%u", c->host, c->port);
+	if (!strstr(e.msg, c->host)) /* it says where already */
+		(void)err_in(&e, e.code ? e.code : ERR_NET, "%s:%u", c->host, c->port);
 	c->ops->closed(c->arg, c, &e);
 }
 
@@ -56,7 +58,9 @@ static void on_server_request(struct conn *c, const struct packet *p)
 			return;
 	}
 	if (c->ready)
-		conn_ask_map(c); /* else the setup's own question comes later than this */
+		conn_ask_map(c);
+	else
+		c->newer_map = true; /* the setup may have asked already */
 }
 
 static void on_response(struct conn *c, const struct packet *p)
@@ -70,16 +74,12 @@ static void on_response(struct conn *c, const struct packet *p)
 	}
 	if (!c->ready)
 		return;
-	if (p->opcode == OP_GET_CLUSTER_CONFIG) {
-		if (p->vb_status == STATUS_OK && p->value.len)
-			c->ops->map(c->arg, c, p->value);
-		return;
-	}
-	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT) {
+	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
-		return;
-	}
-	c->ops->packet(c->arg, c, p);
+	else if (p->opcode != OP_GET_CLUSTER_CONFIG)
+		c->ops->packet(c->arg, c, p);
+	else if (p->vb_status == STATUS_OK && p->value.len)
+		c->ops->map(c->arg, c, p->value);
 }
 
 /* A server may pack whatever JSON it answers with. */
@@ -118,11 +118,15 @@ static void on_packet(struct conn *c, const struct packet *p)
 		return;
 	}
 	c->received += p->len;
-	c->unacked_max = MAX(c->unacked_max, c->received - c->acked);
 	if (c->ready)
 		c->ops->packet(c->arg, c, p);
 	else
 		conn_consumed(c, (uint32_t)p->len);
+}
+
+static void note_unacked(struct conn *c)
+{
+	c->unacked_max = MAX(c->unacked_max, c->received - c->acked);
 }
 
 static size_t on_bytes(void *arg, struct slice in, size_t *need)
@@ -134,19 +138,25 @@ static size_t on_bytes(void *arg, struct slice in, size_t *need)
 	c->busy = true;
 	for (;;) {
 		struct err e = ERR_INIT;
-		int rc = packet_parse(slice_of(in.p + taken, in.len - taken), PACKET_BODY_MAX, &p,
-				      need, &e);
+		int rc = packet_view(slice_of(in.p + taken, in.len - taken), PACKET_BODY_MAX, &p,
+				     need, &e);
 		if (rc == 0)
 			break;
 		if (rc < 0) {
 			conn_fail(c, &e);
 			break;
 		}
-		on_packet(c, &p);
+		if (likely(p.magic == MAGIC_REQUEST && c->ready && p.opcode != OP_DCP_NOOP)) {
+			c->received += p.len;
+			c->ops->packet(c->arg, c, &p);
+		} else {
+			on_packet(c, &p);
+		}
 		taken += p.len;
 		if (c->failed || c->freed)
 			break;
 	}
+	note_unacked(c);
 	if (!c->failed && !c->freed)
 		c->ops->round(c->arg, c);
 	c->busy = false;
@@ -209,7 +219,8 @@ int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn
 	(void)snprintf(c->host, sizeof(c->host), "%s", host);
 	(void)snprintf(c->name, sizeof(c->name), "%s", o->name ? o->name : "");
 	struct tcp_options t = { .tls = o->tls,
-				 .read_bytes = o->dcp ? READ_BYTES_DCP : READ_BYTES_KV,
+				 .slabs = o->slabs,
+				 .read_bytes = READ_BYTES,
 				 .connect_timeout = o->connect_timeout };
 	int rc = timer_init(&c->liveness, l, check_liveness, c, e);
 	if (rc == 0)
@@ -250,12 +261,28 @@ void conn_flush(struct conn *c)
 	tcp_flush_soon(c->tcp);
 }
 
+struct slab *conn_slab(const struct conn *c)
+{
+	return tcp_in(c->tcp);
+}
+
+nsec conn_time(const struct conn *c)
+{
+	return c->last_received;
+}
+
+void conn_pause(struct conn *c, bool pause)
+{
+	tcp_pause(c->tcp, pause);
+}
+
 void conn_consumed(struct conn *c, uint32_t bytes)
 {
 	c->consumed += bytes;
 	ASSERT(c->acked + c->consumed <= c->received);
 	if (!c->o.window_bytes || c->consumed < c->o.window_bytes / 5)
 		return;
+	note_unacked(c);
 	wire_buffer_ack(tcp_out(c->tcp), (uint32_t)c->consumed);
 	tcp_flush_soon(c->tcp);
 	c->acked += c->consumed;
@@ -317,6 +344,11 @@ bool conn_control_ok(const struct conn *c, const char *key)
 		if (c->setup[i].key && strcmp(c->setup[i].key, key) == 0)
 			return c->setup[i].ok;
 	return false;
+}
+
+uint64_t conn_unacked(const struct conn *c)
+{
+	return c->received - c->acked;
 }
 
 uint64_t conn_unacked_max(const struct conn *c)

@@ -26,6 +26,8 @@
 
 struct tls;
 struct env;
+struct slab;
+struct slab_pool;
 
 struct map_version {
 	bool is; /* there is one */
@@ -42,6 +44,7 @@ struct conn_options {
 	nsec connect_timeout, noop;
 	bool push_maps;                  /* ask for map notifications */
 	const struct map_version *known; /* the newest map that the owner has; NULL: none is told */
+	struct slab_pool *slabs;         /* to read into; NULL: its own */
 	/* DCP only */
 	bool dcp;
 	const char *name;           /* of the connection: service:unique; copied */
@@ -71,6 +74,10 @@ void conn_free(struct conn *c); /* NULL is fine; may be called from within an op
 struct buf *conn_out(struct conn *c); /* append packets, then conn_flush */
 void conn_flush(struct conn *c);
 void conn_consumed(struct conn *c, uint32_t bytes);
+struct slab *
+conn_slab(const struct conn *c);      /* within packet: where it lies, to be kept by reference */
+nsec conn_time(const struct conn *c); /* when the packets of this round came */
+void conn_pause(struct conn *c, bool pause); /* reads nothing for a while */
 
 uint32_t conn_id(const struct conn *c); /* unique in the process, never 0 */
 bool conn_is_ready(const struct conn *c);
@@ -82,5 +89,6 @@ void conn_ask_map(struct conn *c); /* ready; what is newer than options.known co
 enum reaction conn_reaction(const struct conn *c, uint16_t status); /* by this server's error map */
 bool conn_control_ok(const struct conn *c, const char *key); /* the server took this control */
 uint64_t conn_unacked_max(const struct conn *c);             /* the most bytes ever outstanding */
+uint64_t conn_unacked(const struct conn *c);                 /* outstanding now */
 
 #endif

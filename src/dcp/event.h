@@ -6,6 +6,7 @@
 #define DCP_EVENT_H
 
 #include "dcp/failover.h"
+#include "dcp/wire.h"
 
 enum dcp_event_kind {
 	DCP_MUTATION,
@@ -35,11 +36,11 @@ struct dcp_system {
 	bool has_ttl, history;
 };
 
+/* What every document fills comes first: a batch's events are written and read one behind the other. */
 struct dcp_event {
 	uint8_t kind;     /* enum dcp_event_kind */
 	uint8_t datatype; /* as on the wire; delivered values are inflated and lack their attributes */
 	uint16_t vb;
-	uint16_t stream_id;
 	bool out_of_order;       /* within an out-of-order snapshot */
 	uint32_t snapshot_flags; /* enum snapshot_flag */
 	uint32_t collection;
@@ -49,6 +50,13 @@ struct dcp_event {
 	uint64_t rev, cas;
 	uint32_t flags, expiry, lock_time, delete_time;
 	struct slice key, value, xattrs;
+
+	/* on the way to the consumer */
+	struct slice packet; /* that it was read from; empty: none, or not needed any more */
+	uint32_t wire_bytes; /* for flow control */
+	uint32_t connection; /* the connection they came over */
+
+	/* zero but for the kinds that are named */
 	struct dcp_system system; /* DCP_SYSTEM; its name is key */
 	uint64_t
 		rollback_from; /* DCP_ROLLBACK: the highest seqno handed out before; UINT64_MAX unknown (a restart) */
@@ -57,8 +65,26 @@ struct dcp_event {
 		rollback_server; /* DCP_ROLLBACK: the seqno that the server named, >= rollback_to */
 	uint32_t end_reason;     /* DCP_END: enum stream_end_reason */
 	int code;                /* DCP_END: 0 or ERR_* */
-	uint32_t wire_bytes;     /* for flow control */
-	uint32_t connection;     /* the connection they came over */
 };
+
+static inline void event_take_doc(struct dcp_event *ev, const struct wire_doc *d)
+{
+	ev->datatype = d->datatype;
+	ev->collection = d->collection;
+	ev->rev = d->rev;
+	ev->cas = d->cas;
+	ev->flags = d->flags;
+	ev->expiry = d->expiry;
+	ev->lock_time = d->lock_time;
+	ev->delete_time = d->delete_time;
+	ev->key = d->key;
+	ev->value = d->value;
+	ev->xattrs = SLICE_NONE;
+}
+
+/* What the packet of a document or a system event says: all but vb, position, snapshot and ticket. *seqno is its own.
+ * 1, 0 it is one of a kind that has no event, negative: ERR_PROTOCOL. */
+int event_of_packet(const struct packet *p, bool collections, struct dcp_event *out,
+		    uint64_t *seqno);
 
 #endif

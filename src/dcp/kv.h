@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "dcp/cluster.h"
 #include "dcp/conn.h"
 
 #define KV_CAS_NONE UINT64_C(0) /* must not be there yet */
@@ -28,6 +29,9 @@ struct kv_options {
 	size_t n_seeds;
 	const char *scope, *collection; /* NULL: _default; must stay */
 	nsec timeout;                   /* of one kv_run */
+	enum cluster_network network;
+	const char *
+		dns_server; /* for names of services: "address:port"; NULL: as /etc/resolv.conf says */
 };
 
 enum kv_op {

@@ -349,7 +349,8 @@ static int step(struct membership *base, struct membership_info *out, nsec *next
 	}
 	if (rc == TAKEN_OFF) {
 		m->told = (struct membership_info){ 0 };
-		m->looked = m->beaten = -1;
+		m->looked = m->beaten = m->probed = -1;
+		m->n = 0; /* what it knew of the others is old */
 	}
 	*out = m->told;
 	out->until = MIN(m->beaten, m->looked) + m->tolerance;

@@ -149,8 +149,38 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "Stages for each change event, as JSON text" },
 	{ "checkpoint.file", DCP_OPTION_TEXT, AT(checkpoint_file),
 	  .help = "Keep positions in this file" },
+	{ "checkpoint.log", DCP_OPTION_TEXT, AT(checkpoint_log),
+	  .help = "Keep them in a log of weir's own in this directory, for this group alone" },
+	{ "checkpoint.none", DCP_OPTION_FLAG, "false", AT(checkpoint_none),
+	  .help = "Forget them at the end, but go on as if they were kept" },
 	{ "checkpoint.bucket", DCP_OPTION_TEXT, AT(checkpoint_bucket),
-	  .help = "Keep them in documents of this bucket, with the same login" },
+	  .help = "Keep them in documents of this bucket" },
+	{ "checkpoint.scope", DCP_OPTION_TEXT, AT(checkpoint_scope),
+	  .help = "Of those documents; none: `_default`" },
+	{ "checkpoint.collection", DCP_OPTION_TEXT, AT(checkpoint_collection),
+	  .help = "And the collection; none: `_default`" },
+	{ "checkpoint.hosts", DCP_OPTION_NAMES, AT(checkpoint_hosts),
+	  .help = "The bucket is in another cluster; none: in the stream's own" },
+	{ "checkpoint.user", DCP_OPTION_TEXT, AT(checkpoint_user),
+	  .help = "Who logs in there; none: `user`" },
+	{ "checkpoint.password", DCP_OPTION_TEXT, AT(checkpoint_password),
+	  .help = "None: `password`" },
+	{ "checkpoint.tls.enabled", DCP_OPTION_FLAG, "false", AT(checkpoint_tls),
+	  .help = "Connect there with TLS; without `checkpoint.hosts` as the stream does" },
+	{ "checkpoint.tls.ca", DCP_OPTION_TEXT, AT(checkpoint_tls_ca),
+	  .help = "PEM file of who is trusted; none: `tls.ca`" },
+	{ "checkpoint.tls.cert", DCP_OPTION_TEXT, AT(checkpoint_tls_cert),
+	  .help = "PEM file of the client's certificate; none: `tls.cert`" },
+	{ "checkpoint.tls.key", DCP_OPTION_TEXT, AT(checkpoint_tls_key),
+	  .help = "PEM file of its key; none: `tls.key`" },
+	{ "checkpoint.tls.server_name", DCP_OPTION_TEXT, AT(checkpoint_tls_name),
+	  .help = "The name to look for in the server's certificate, instead of the host's" },
+	{ "checkpoint.tls.insecure", DCP_OPTION_FLAG, "false", AT(checkpoint_tls_insecure),
+	  .help = "Accept any certificate" },
+	{ "checkpoint.timeout", DCP_OPTION_DURATION, NULL, .min = 10, .max = HOUR,
+	  AT(checkpoint_timeout_ms),
+	  .help = "How long saving in or reading from a bucket may take; none: three times "
+		  "`connect_timeout`" },
 	{ "checkpoint.read_only", DCP_OPTION_FLAG, "false", AT(checkpoint_read_only),
 	  .help = "Begin where they say, but never write" },
 	{ "checkpoint.commit", DCP_OPTION_CHOICE, "auto", "auto|manual", AT(commit),
@@ -159,9 +189,11 @@ const struct dcp_option dcp_options_table[] = {
 	  AT(checkpoint_interval_ms), .help = "How often they are saved" },
 	{ "checkpoint.foreign", DCP_OPTION_CHOICE, "fail", "fail|restart|ignore", AT(foreign),
 	  .help = "When a checkpoint is of another bucket" },
-	{ "checkpoint.ahead", DCP_OPTION_CHOICE, "ignore", "fail|restart|ignore", AT(ahead),
+	{ "checkpoint.ahead", DCP_OPTION_CHOICE, "ignore", "fail|restart|ignore|rewind", AT(ahead),
 	  .help = "When it lies above the server's highest seqno; ignore: the rollback protocol "
-		  "decides" },
+		  "decides; rewind: back to the last snapshot that both histories have" },
+	{ "checkpoint.damaged", DCP_OPTION_CHOICE, "fail", "fail|restart", AT(damaged),
+	  .help = "When it cannot be read" },
 	{ "mitigation.enabled", DCP_OPTION_FLAG, "false", AT(mitigate),
 	  .help = "Hold events back until copies have persisted them; so does any other key of "
 		  "`mitigation`" },
@@ -457,11 +489,28 @@ static int check_members(const struct dcp_config *c, struct err *e)
 	if (c->total_file && !c->total_key)
 		return err_set(e, ERR_INVALID,
 			       "group.membership.total_file without group.membership.total_key");
-	if (members_change(c) && c->checkpoint_file)
+	if (members_change(c) && (c->checkpoint_file || c->checkpoint_log))
 		return err_set(e, ERR_INVALID,
 			       "members that come and go hand vBuckets to each other: they need "
-			       "checkpoint.bucket, not a checkpoint.file of each");
+			       "checkpoint.bucket, not a checkpoint.%s of each",
+			       c->checkpoint_file ? "file" : "log");
 	return c->members == DCP_MEMBERS_LEASE ? check_lease(c, e) : 0;
+}
+
+static int check_places(const struct dcp_config *c, struct err *e)
+{
+	if ((c->checkpoint_file != NULL) + (c->checkpoint_bucket != NULL) +
+		    (c->checkpoint_log != NULL) + c->checkpoint_none >
+	    1)
+		return err_set(e, ERR_INVALID,
+			       "checkpoint.file, checkpoint.bucket, checkpoint.log and "
+			       "checkpoint.none exclude each other");
+	if (!c->checkpoint_bucket && (c->checkpoint_hosts || c->checkpoint_user ||
+				      c->checkpoint_scope || c->checkpoint_collection))
+		return err_set(e, ERR_INVALID,
+			       "checkpoint.hosts, checkpoint.user, checkpoint.scope and "
+			       "checkpoint.collection are about a checkpoint.bucket");
+	return 0;
 }
 
 int dcp_config_check(const struct dcp_config *c, struct err *e)
@@ -474,9 +523,9 @@ int dcp_config_check(const struct dcp_config *c, struct err *e)
 	int rc = check_members(c, e);
 	if (rc < 0)
 		return rc;
-	if (c->checkpoint_file && c->checkpoint_bucket)
-		return err_set(e, ERR_INVALID,
-			       "checkpoint.file and checkpoint.bucket exclude each other");
+	rc = check_places(c, e);
+	if (rc < 0)
+		return rc;
 	if (c->mitigation_min_ms > c->mitigation_max_ms)
 		return err_set(e, ERR_INVALID,
 			       "mitigation.interval_min is more than mitigation.interval");

@@ -1,42 +1,39 @@
-/* source_block.c: events on their way from the I/O thread to the consumer.
+/* source_block.c: events on their way from the I/O thread to the consumer. Nothing of a document is copied: a block says
+ * where in the slabs that the sockets were read into its packets lie, and keeps those slabs.
  *
- *	emit ─▶ copied into the block being filled ─▶ full, or no more packets: tickets are handed out, under the lock,
- *	in the order of emission ─▶ queue ─▶ poll ─▶ (next poll) ─▶ returned ─▶ its bytes are given back to the server
+ *	slab   ...| mutation | mutation | marker | deletion |...          packets, as they were read
+ *	             ▲          ▲                   ▲
+ *	block  place | at       | at       place    | at  | ADVANCED seqno | ...     cells of eight bytes
  *
- * A block is a fixed number of events and one run of bytes; one that had to grow for a big document shrinks when it
- * comes back. Seqnos without an event travel in the block, too, so that they get their place behind the events before
- * them, and are taken out before the consumer sees it. */
+ *	emit ─▶ cells of the block being filled ─▶ flush: behind the last block, or into it ─▶ queue ─▶ poll
+ *	conn_consumed ◀── returned ◀── (next poll) ◀────────────────────────────────────────────────────┘
+ *
+ * A place holds for all cells up to the next one. What lies in no slab of its connection (held back, made up here) is
+ * copied into a slab at the side. Seqnos without an event travel in the block, too, so that they get their place behind
+ * the events before them; poll takes them out.
+ *
+ * A backlog costs what it has on the wire and eight bytes an event. It grows up to the flow-control window, but not as
+ * fast as a server can send: beyond READ_AHEAD a socket is read only every READ_PAUSE, often enough to answer noops. */
 #include "dcp/source_internal.h"
 
 #include "base/mem.h"
 
-static struct block *new_block(void)
-{
-	struct block *b = mem_try(sizeof(*b));
-	if (!b)
-		return NULL;
-	b->mem = mem_try(BLOCK_BYTES);
-	if (!b->mem) {
-		mem_free(b);
-		return NULL;
-	}
-	b->cap = BLOCK_BYTES;
-	return b;
-}
+/* ---- blocks ---- */
 
-static void free_block(struct block *b)
+void source_block_empty(struct block *b)
 {
-	if (!b)
-		return;
-	mem_free(b->mem);
-	mem_free(b);
+	for (uint32_t i = 0; i < b->n_slabs; i++)
+		slab_unref(b->slab[i]);
+	b->n_slabs = 0;
+	b->n_events = b->n_cells = b->at = b->advanced = 0;
 }
 
 static void free_blocks(struct block *b)
 {
 	while (b) {
 		struct block *next = b->next;
-		free_block(b);
+		source_block_empty(b);
+		mem_free(b);
 		b = next;
 	}
 }
@@ -46,14 +43,16 @@ void source_blocks_free(struct dcp_source *s)
 	free_blocks(s->queue_first);
 	free_blocks(s->returned);
 	free_blocks(s->free_list);
-	free_block(s->lent);
-	free_block(s->fill);
+	free_blocks(s->lent);
+	free_blocks(s->fill);
 	s->queue_first = s->returned = s->free_list = s->lent = s->fill = NULL;
+	slab_unref(s->side);
+	s->side = NULL;
 }
 
 static struct block *take_block(struct dcp_source *s)
 {
-	mutex_lock(&s->lock);
+	mutex_lock(&s->hand);
 	struct block *b = s->free_list;
 	if (b) {
 		s->free_list = b->next;
@@ -61,39 +60,15 @@ static struct block *take_block(struct dcp_source *s)
 	} else {
 		s->n_blocks++;
 	}
-	mutex_unlock(&s->lock);
+	mutex_unlock(&s->hand);
 	if (!b)
-		b = new_block();
-	if (b) {
+		b = mem_try(sizeof(*b));
+	if (b)
 		b->next = NULL;
-		b->n = b->n_from = 0;
-		b->used = 0;
-	}
 	return b;
 }
 
-static void recycle(struct dcp_source *s, struct block *b)
-{
-	if (b->cap > BLOCK_BYTES) {
-		uint8_t *p = mem_retry(b->mem, BLOCK_BYTES);
-		if (p) {
-			b->mem = p;
-			b->cap = BLOCK_BYTES;
-		}
-	}
-	mutex_lock(&s->lock);
-	bool keep = s->n_free < s->o.window_bytes / BLOCK_BYTES + 8; /* a window full of events */
-	if (keep) {
-		b->next = s->free_list;
-		s->free_list = b;
-		s->n_free++;
-	} else {
-		s->n_blocks--;
-	}
-	mutex_unlock(&s->lock);
-	if (!keep)
-		free_block(b);
-}
+/* ---- what was consumed ---- */
 
 static void consumed(struct dcp_source *s, uint32_t connection, uint32_t bytes)
 {
@@ -106,199 +81,338 @@ static void consumed(struct dcp_source *s, uint32_t connection, uint32_t bytes)
 	}
 }
 
-void source_give_back(void *arg, struct vbucket *v, uint32_t connection, uint32_t bytes)
-{
-	struct dcp_source *s = arg;
-	struct node *n = source_node_of(s, v);
-	if (n && n->dcp && conn_id(n->dcp) == connection)
-		conn_consumed(n->dcp, bytes);
-	else
-		consumed(s, connection, bytes);
-}
-
-static void take_back_one(struct dcp_source *s, struct block *b)
-{
-	for (uint32_t i = 0; i < b->n_from; i++)
-		consumed(s, b->from[i].connection, b->from[i].bytes);
-	recycle(s, b);
-}
-
-void source_take_back(struct dcp_source *s)
-{
-	mutex_lock(&s->lock);
-	struct block *b = s->returned;
-	s->returned = NULL;
-	mutex_unlock(&s->lock);
-	while (b) {
-		struct block *next = b->next;
-		take_back_one(s, b);
-		b = next;
-	}
-}
-
-/* ---- filling ---- */
-
-/* How the value will be handed out. */
-struct shape {
-	size_t inflated; /* 0: as it is */
-	size_t bytes;    /* in the block */
-};
-
-static void shape_of(const struct dcp_event *ev, struct shape *shape)
-{
-	*shape = (struct shape){ .bytes = ev->key.len + ev->value.len };
-	if (!(ev->datatype & DATATYPE_SNAPPY))
-		return;
-	size_t size;
-	if (wire_inflated_size(ev->value, DCP_VALUE_MAX, &size, NULL) < 0)
-		return; /* handed out as it is, still marked as compressed */
-	shape->inflated = size;
-	shape->bytes = ev->key.len + size;
-}
-
-static struct block *block_for(struct dcp_source *s, size_t bytes)
-{
-	if (s->fill && (s->fill->n == BLOCK_EVENTS || s->fill->cap - s->fill->used < bytes))
-		source_flush(s);
-	if (!s->fill)
-		s->fill = take_block(s);
-	struct block *b = s->fill;
-	if (!b || b->cap - b->used >= bytes)
-		return b;
-	ASSERT(b->used == 0);
-	uint8_t *p = mem_try(bytes);
-	if (!p)
-		return NULL;
-	mem_free(b->mem);
-	b->mem = p;
-	b->cap = bytes;
-	return b;
-}
-
-static bool count_bytes(struct block *b, uint32_t connection, uint32_t bytes)
+static inline bool count_bytes(struct block *b, uint32_t connection, uint32_t bytes)
 {
 	for (uint32_t i = 0; i < b->n_from; i++)
 		if (b->from[i].connection == connection) {
 			b->from[i].bytes += bytes;
+			b->bytes += bytes;
 			return true;
 		}
 	if (b->n_from == BLOCK_CONNECTIONS)
 		return false;
 	b->from[b->n_from].connection = connection;
 	b->from[b->n_from++].bytes = bytes;
+	b->bytes += bytes;
 	return true;
 }
 
-static struct slice put_bytes(struct block *b, struct slice s)
+/* Markers and the like lie in the slabs that the block keeps, so their bytes are given back with it. */
+void source_give_back(void *arg, struct vbucket *v, uint32_t connection, uint32_t bytes)
 {
-	uint8_t *p = b->mem + b->used;
-	if (s.len)
-		memcpy(p, s.p, s.len);
-	b->used += s.len;
-	return slice_of(p, s.len);
+	struct dcp_source *s = arg;
+	(void)v;
+	if (!s->fill || s->fill->n_cells == 0 || !count_bytes(s->fill, connection, bytes))
+		consumed(s, connection, bytes);
 }
 
-static void put_value(struct block *b, struct dcp_event *to, const struct shape *shape)
+/* Blocks that the consumer is done with, linked by next. */
+static void recycle(struct dcp_source *s, struct block *list)
 {
-	if (shape->inflated) {
-		uint8_t *p = b->mem + b->used;
-		if (wire_inflate_into(to->value, p, shape->inflated, NULL) == 0) {
-			to->value = slice_of(p, shape->inflated);
-			to->datatype &= (uint8_t)~DATATYPE_SNAPPY;
-			b->used += shape->inflated;
-		} else if (to->value.len <= shape->inflated) {
-			to->value = put_bytes(b, to->value);
-		} else {
-			to->value = SLICE_NONE;
-		}
-	} else {
-		to->value = put_bytes(b, to->value);
+	struct block *surplus = NULL;
+	if (!list)
+		return;
+	for (struct block *b = list; b; b = b->next) {
+		for (uint32_t i = 0; i < b->n_from; i++)
+			consumed(s, b->from[i].connection, b->from[i].bytes);
+		b->n_from = 0;
+		b->bytes = 0;
 	}
-	if ((to->datatype & (DATATYPE_XATTR | DATATYPE_SNAPPY)) == DATATYPE_XATTR &&
-	    wire_split_xattrs(to->value, &to->xattrs, &to->value, NULL) == 0)
-		to->datatype &= (uint8_t)~DATATYPE_XATTR;
+	mutex_lock(&s->hand);
+	while (list) {
+		struct block *b = list, **to = &s->free_list;
+		list = b->next;
+		if (s->n_free < BLOCKS_KEEP) {
+			s->n_free++;
+		} else {
+			to = &surplus;
+			s->n_blocks--;
+		}
+		b->next = *to;
+		*to = b;
+	}
+	mutex_unlock(&s->hand);
+	free_blocks(surplus);
+}
+
+/* ---- reading no faster than the consumer ---- */
+
+static void pause_all(struct dcp_source *s, bool pause)
+{
+	for (uint32_t i = 0; i < s->n_nodes; i++)
+		if (conn_is_ready(s->node[i]->dcp))
+			conn_pause(s->node[i]->dcp, pause);
+}
+
+/* Time for one look: the next flush pauses again. */
+void source_pause_over(void *arg)
+{
+	struct dcp_source *s = arg;
+	mutex_lock(&s->hand);
+	s->paused = false;
+	mutex_unlock(&s->hand);
+	pause_all(s, false);
+}
+
+/* Under hand. */
+static struct block *take_returned(struct dcp_source *s)
+{
+	struct block *list = s->returned;
+	s->returned = NULL;
+	s->returned_bytes = 0;
+	s->io_woken = false;
+	return list;
+}
+
+void source_take_back(struct dcp_source *s)
+{
+	mutex_lock(&s->hand);
+	struct block *list = take_returned(s);
+	bool resume = s->paused && s->queued <= source_read_ahead(s) / 2;
+	if (resume)
+		s->paused = false;
+	mutex_unlock(&s->hand);
+	recycle(s, list);
+	if (resume) {
+		timer_clear(&s->pause_timer);
+		pause_all(s, false);
+	}
+}
+
+/* ---- filling ---- */
+
+static void hand_over(struct dcp_source *s, bool end_of_round);
+
+static inline struct block *block_with_room(struct dcp_source *s)
+{
+	struct block *b = s->fill;
+	if (b && (b->n_events == BLOCK_EVENTS || b->n_cells + PLACE_CELLS + 3 > BLOCK_CELLS))
+		hand_over(s, false);
+	if (!s->fill)
+		s->fill = take_block(s);
+	return s->fill;
+}
+
+/* The place in b's table; -1 it is full. */
+static inline int index_of_slab(struct block *b, struct slab *slab)
+{
+	for (uint32_t i = b->n_slabs; i-- > 0;)
+		if (b->slab[i] == slab)
+			return (int)i;
+	if (b->n_slabs == BLOCK_SLABS)
+		return -1;
+	b->slab[b->n_slabs] = slab_ref(slab);
+	return (int)b->n_slabs++;
+}
+
+/* Copies bytes to where they can stay. NULL: out of memory. */
+static const uint8_t *put_aside(struct dcp_source *s, const void *p, size_t len)
+{
+	if (s->side && !slab_shared(s->side)) /* one made for a big document is not kept */
+		s->side_used = s->side->cap == READ_SLAB ? 0 : s->side->cap;
+	if (!s->side || s->side->cap - s->side_used < len) {
+		slab_unref(s->side);
+		s->side = slab_get(&s->slabs, len);
+		s->side_used = 0;
+	}
+	if (!s->side)
+		return NULL;
+	uint8_t *to = s->side->p + s->side_used;
+	memcpy(to, p, len);
+	s->side_used = MIN((s->side_used + len + 15) & ~(size_t)15, s->side->cap);
+	return to;
+}
+
+static inline bool same_place(const struct place *a, const struct place *b, bool whole)
+{
+	return a->vb == b->vb && a->epoch == b->epoch && a->flags == b->flags &&
+	       a->uuid == b->uuid &&
+	       (whole || (a->snap_start == b->snap_start && a->snap_end == b->snap_end));
+}
+
+/* False: it is the one before. */
+static inline bool put_place(struct dcp_source *s, struct block *b, const struct dcp_event *ev,
+			     bool whole)
+{
+	struct place now = {
+		.snap_start = ev->pos.snap_start,
+		.snap_end = ev->pos.snap_end,
+		.uuid = ev->pos.uuid,
+		.epoch = s->slot[ev->vb].epoch,
+		.vb = ev->vb,
+		.flags = (uint16_t)((ev->snapshot_flags & ~PLACE_OUT_OF_ORDER) |
+				    (ev->out_of_order ? PLACE_OUT_OF_ORDER : 0)),
+	};
+	if (likely(b->n_cells > 0 && same_place(&now, &s->place, whole)))
+		return false;
+	b->cell[b->n_cells++] = (union cell){ .kind = CELL_PLACE };
+	memcpy(&b->cell[b->n_cells], &now, sizeof(now));
+	b->n_cells += PLACE_CELLS;
+	s->place = now;
+	return true;
+}
+
+/* Where the event's bytes are: the slab that its connection was read into, or the one at the side. */
+static const uint8_t *find_bytes(struct dcp_source *s, const struct vbucket *v,
+				 const struct dcp_event *ev, struct slab **slab)
+{
+	struct node *n = source_node_of(s, v);
+	*slab = n && n->dcp ? conn_slab(n->dcp) : NULL;
+	if (*slab && ev->packet.len && slab_has(*slab, ev->packet.p))
+		return ev->packet.p;
+	const uint8_t *p;
+	if (ev->packet.len) {
+		p = put_aside(s, ev->packet.p, ev->packet.len);
+	} else { /* made up here: the whole of it */
+		struct dcp_event made_up = *ev;
+		const struct slot *slot = &s->slot[ev->vb];
+		made_up.ticket = ev->kind == DCP_END ? slot->nacked : slot->epoch;
+		p = put_aside(s, &made_up, sizeof(made_up));
+	}
+	*slab = s->side;
+	return p;
+}
+
+static inline const uint8_t *bytes_of(struct dcp_source *s, const struct vbucket *v,
+				      const struct dcp_event *ev, struct slab **slab)
+{
+	const struct block *b = s->fill;
+	if (likely(b && b->n_slabs && slab_has(b->slab[b->n_slabs - 1], ev->packet.p))) {
+		*slab = b->slab[b->n_slabs - 1];
+		return ev->packet.p;
+	}
+	return find_bytes(s, v, ev, slab);
+}
+
+/* Seqnos without an event of one vBucket in a row are one. */
+static void put_advanced(struct block *b, const struct dcp_event *ev, bool whole, bool same)
+{
+	if (same && b->n_cells >= 2 && b->advanced == b->n_cells) {
+		b->cell[b->n_cells - 2].whole = whole;
+	} else {
+		b->cell[b->n_cells] = (union cell){ .kind = DCP_ADVANCED, .whole = whole };
+		b->n_cells += 2;
+		b->n_events++;
+		b->advanced = b->n_cells;
+	}
+	b->cell[b->n_cells - 1].seqno = ev->pos.seqno;
+}
+
+static inline bool fits(struct block *b, const struct dcp_event *ev, struct slab *slab, int *index)
+{
+	*index = slab ? index_of_slab(b, slab) : 0;
+	return *index >= 0 && (!ev->wire_bytes || count_bytes(b, ev->connection, ev->wire_bytes));
 }
 
 int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 {
 	struct dcp_source *s = arg;
-	struct shape shape;
-	shape_of(ev, &shape);
-	struct block *b = block_for(s, shape.bytes);
-	if (b && ev->kind != DCP_ADVANCED && ev->wire_bytes &&
-	    !count_bytes(b, ev->connection, ev->wire_bytes)) {
-		source_flush(s);
-		b = block_for(s, shape.bytes);
+	struct slab *slab = NULL;
+	const uint8_t *p = NULL;
+	int index = 0;
+	if (ev->kind != DCP_ADVANCED && !(p = bytes_of(s, v, ev, &slab)))
+		return ERR_NOMEM;
+	struct block *b = block_with_room(s);
+	if (b && !fits(b, ev, slab, &index)) {
+		hand_over(s, false);
+		b = block_with_room(s);
 		if (b)
-			(void)count_bytes(b, ev->connection, ev->wire_bytes);
+			(void)fits(b, ev, slab, &index);
 	}
 	if (!b)
 		return ERR_NOMEM;
-	struct dcp_event *to = &b->ev[b->n++];
-	*to = *ev;
-	to->key = put_bytes(b, ev->key);
-	put_value(b, to, &shape);
-	if (ev->kind == DCP_ADVANCED && ev->wire_bytes)
-		source_give_back(s, v, ev->connection, ev->wire_bytes);
+	bool whole = ev->pos.snap_start == ev->pos.snap_end;
+	bool same = !put_place(s, b, ev, whole);
+	if (ev->kind == DCP_ADVANCED) {
+		put_advanced(b, ev, whole, same);
+		return 0;
+	}
+	b->cell[b->n_cells++] = (union cell){ .at = (uint32_t)(p - slab->p),
+					      .slab = (uint8_t)index,
+					      .kind = ev->kind,
+					      .whole = whole };
+	b->n_events++;
+	if (ev->kind == DCP_ROLLBACK) {
+		mutex_lock(&s->lock);
+		s->slot[ev->vb].rollbacks_queued++;
+		mutex_unlock(&s->lock);
+	}
 	return 0;
 }
 
 /* ---- handing over ---- */
 
-/* 1 the consumer gets it, 0 it only counts, negative: nothing more can be tracked. */
-static int enrol(struct slot *slot, struct dcp_event *ev, struct err *e)
+/* Small blocks become one, so that a trickle that nobody takes costs no more than a flood. */
+static bool append(struct block *to, const struct block *b)
 {
-	int rc = 0;
-	if (!slot->owned && ev->kind != DCP_END)
-		return 0; /* handed over while it was on the way */
-	switch ((enum dcp_event_kind)ev->kind) {
-	case DCP_ADVANCED: return MIN(0, ack_advance(&slot->w, &ev->pos, e));
-	case DCP_ROLLBACK: rc = ack_rollback(&slot->w, &ev->pos, &ev->ticket, e); break;
-	case DCP_END: ev->ticket = 0; break;
-	case DCP_MUTATION:
-	case DCP_DELETION:
-	case DCP_EXPIRATION:
-	case DCP_SYSTEM:
-		rc = ack_push(&slot->w, ev->out_of_order ? ACK_HOLD : ACK_EVENT, &ev->pos,
-			      &ev->ticket, e);
-		break;
+	uint8_t index[BLOCK_SLABS];
+	if (to->n_events + b->n_events > BLOCK_EVENTS || to->n_cells + b->n_cells > BLOCK_CELLS ||
+	    to->n_slabs + b->n_slabs > BLOCK_SLABS || to->n_from + b->n_from > BLOCK_CONNECTIONS)
+		return false;
+	for (uint32_t i = 0; i < b->n_slabs; i++)
+		index[i] = (uint8_t)index_of_slab(to, b->slab[i]);
+	for (uint32_t i = 0; i < b->n_from; i++)
+		(void)count_bytes(to, b->from[i].connection, b->from[i].bytes);
+	union cell *out = to->cell + to->n_cells;
+	memcpy(out, b->cell, b->n_cells * sizeof(*out));
+	for (uint32_t i = 0; i < b->n_cells; i++) {
+		if (out[i].kind == CELL_PLACE)
+			i += PLACE_CELLS;
+		else if (out[i].kind == DCP_ADVANCED)
+			i++;
+		else
+			out[i].slab = index[out[i].slab];
 	}
-	return rc < 0 ? rc : 1;
+	to->n_cells += b->n_cells;
+	to->n_events += b->n_events;
+	return true;
+}
+
+/* Under hand. Returns what is empty now, if anything. */
+static struct block *enqueue(struct dcp_source *s, struct block *b)
+{
+	s->queued += b->bytes;
+	if (s->queue_first && append(s->queue_last, b))
+		return b;
+	if (s->queue_first)
+		s->queue_last->next = b;
+	else
+		s->queue_first = b;
+	s->queue_last = b;
+	return NULL;
+}
+
+/* The consumer is woken at the end of a round only: woken at once it would take the processor from the rest of it. */
+static void hand_over(struct dcp_source *s, bool end_of_round)
+{
+	struct block *b = s->fill;
+	mutex_lock(&s->hand);
+	s->fill = b && b->n_cells ? enqueue(s, b) : b;
+	struct block *list = take_returned(s);
+	bool was_paused = s->paused, wake = end_of_round && s->waited_for && s->queue_first;
+	s->waited_for &= !wake;
+	s->paused |= s->queued > source_read_ahead(s);
+	bool pause = s->paused;
+	if (s->fd_used && s->queue_first && s->queue_first == s->queue_last && !s->n_branch_unsaved)
+		notify_set(s->fd);
+	mutex_unlock(&s->hand);
+	if (wake)
+		cond_signal(&s->arrived);
+	if (s->fill) {
+		source_block_empty(s->fill);
+		s->fill->n_from = 0;
+		s->fill->bytes = 0;
+	}
+	recycle(s, list);
+	if (pause)
+		pause_all(s, true);
+	if (pause && !was_paused)
+		timer_set(&s->pause_timer, READ_PAUSE);
+	s->unwoken = !end_of_round;
 }
 
 void source_flush(struct dcp_source *s)
 {
-	struct block *b = s->fill;
-	if (!b || b->n == 0)
-		return;
-	struct err e = ERR_INIT;
-	int rc = 0;
-	uint32_t kept = 0;
-	s->fill = NULL;
-	mutex_lock(&s->lock);
-	for (uint32_t i = 0; i < b->n && rc >= 0; i++) {
-		rc = enrol(&s->slot[b->ev[i].vb], &b->ev[i], &e);
-		if (rc > 0 && kept != i)
-			b->ev[kept] = b->ev[i];
-		kept += rc > 0;
-	}
-	b->n = kept;
-	if (kept) {
-		b->voided = s->voided;
-		if (s->queue_last && s->queue_first)
-			s->queue_last->next = b;
-		else
-			s->queue_first = b;
-		bool waited_for = s->queue_first == b; /* else whoever polls is not asleep */
-		s->queue_last = b;
-		if (waited_for)
-			cond_broadcast(&s->changed);
-		if (waited_for && s->fd_used && source_has_batch(s))
-			notify_set(s->fd);
-	}
-	mutex_unlock(&s->lock);
-	if (!kept)
-		take_back_one(s, b);
-	if (rc < 0)
-		source_fail(s, &e);
+	if (s->unwoken || (s->fill && s->fill->n_cells))
+		hand_over(s, true);
 }

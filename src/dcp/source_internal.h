@@ -1,12 +1,14 @@
-/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (the I/O thread,
+/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver),
+ * source_assign.c (which vBuckets, from where), source_status.c (what others want to know), source_io.c (the I/O thread,
  * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map),
  * source_http.c (the map over HTTP, the bucket's kind), source_vbucket.c (actions and
- * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks),
- * source_observe.c (mitigation), source_seqnos.c (how far the server is).
+ * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks), source_poll.c
+ * (events out of blocks, acknowledgements), source_observe.c (mitigation), source_seqnos.c (how far the server is).
  *
- * Locks: `lock` guards what is named under it; it is never held while a callback or a store runs. `assigning` serialises
- * assign, seek and close; it is taken before `api`, which guards the store, and that before `lock`. Everything else
- * belongs to the I/O thread.
+ * Locks: `lock` and `hand` guard what is named under them; they are never held while a callback or a store runs.
+ * `assigning` serialises assign, seek and close; it is taken before `api`, which guards the store, that before `lock`,
+ * and that before `hand`. The last two are not one because a consumer that acknowledges one by one has `lock` most of
+ * the time. Everything else belongs to the I/O thread.
  */
 #ifndef DCP_SOURCE_INTERNAL_H
 #define DCP_SOURCE_INTERNAL_H
@@ -14,33 +16,66 @@
 #include "dcp/ack.h"
 #include "dcp/collections.h"
 #include "dcp/conn.h"
-#include "dcp/seed.h"
+#include "dcp/seeds.h"
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
-#include "net/dns_lookup.h"
 #include "net/http_get.h"
 #include "net/loop.h"
+#include "net/slab.h"
 #include "net/tls.h"
 #include "os/env.h"
 #include "os/thread.h"
 
+#define READ_SLAB (256u << 10)
+#define READ_AHEAD \
+	(1u << 20) /* waiting for the consumer; beyond it the sockets are read now and then only */
+#define READ_PAUSE (10 * NSEC_PER_MS)
+
 enum {
+	SLABS_KEEP = 8,
 	BLOCK_EVENTS = 256,
-	BLOCK_BYTES = 96 << 10,
+	BLOCK_CELLS = 512,
+	BLOCK_SLABS = 8,
 	BLOCK_CONNECTIONS = 8,
+	BLOCKS_KEEP = 64,
+	BATCH_INFLATED = 1 << 20, /* bytes; one document may have more */
 };
+
+/* Where the events behind it are, up to the next one. */
+struct place {
+	uint64_t snap_start, snap_end, uuid;
+	uint32_t epoch; /* of the slot */
+	uint16_t vb;
+	uint16_t flags; /* enum snapshot_flag, PLACE_OUT_OF_ORDER */
+};
+#define PLACE_OUT_OF_ORDER 0x8000u
+
+/* A block's content: a run of cells. source_block.c draws it. */
+union cell {
+	struct {
+		uint32_t at; /* of its bytes in the slab */
+		uint8_t slab, kind;
+		bool whole; /* its position has snap_start and snap_end equal to its seqno */
+	};
+	uint64_t seqno;
+};
+#define CELL_PLACE  0xff /* kind */
+#define PLACE_CELLS (sizeof(struct place) / sizeof(union cell))
+static_assert(sizeof(union cell) == 8 && sizeof(struct place) == 32, "a place is four cells");
 
 struct block {
 	struct block *next;
-	uint64_t voided; /* as the source's when it was queued */
-	uint32_t n;
-	uint8_t *mem;
-	size_t used, cap;
+	uint32_t n_events, n_cells;
+	uint32_t at;       /* the first cell that the consumer has not seen */
+	uint32_t advanced; /* n_cells when the last thing put in was a seqno without an event */
+	uint32_t n_slabs, n_from;
+	struct place place; /* the consumer's, at `at` */
+	uint64_t bytes;     /* sum of from */
+	struct slab *slab[BLOCK_SLABS];
 	struct {
 		uint32_t connection, bytes;
 	} from[BLOCK_CONNECTIONS]; /* what its consumption gives back to whom */
-	uint32_t n_from;
-	struct dcp_event ev[BLOCK_EVENTS];
+	union cell cell[BLOCK_CELLS];
 };
 
 struct node {
@@ -56,6 +91,13 @@ struct node {
 	bool highs_failed;   /* it says nothing */
 };
 
+/* What was emitted before that epoch and lies above `to` does not count, wherever it is: it comes again. */
+struct recall {
+	uint32_t epoch;
+	struct dcp_position to;
+};
+enum { RECALLS = 4 };
+
 struct slot { /* one vBucket */
 	struct vbucket v;
 	/* under lock */
@@ -70,8 +112,16 @@ struct slot { /* one vBucket */
 	bool leaving; /* it is being let go: what is acknowledged is being saved, and no more is taken */
 	bool nack;
 	nsec nack_delay;
-	bool held;   /* wanted by whoever assigns */
-	bool fenced; /* another member has taken it: to be stopped */
+	uint64_t nacked; /* how many were carried out */
+	bool held;       /* wanted by whoever assigns */
+	bool fenced;     /* another member has taken it: to be stopped */
+	struct recall recall[RECALLS];
+	uint32_t n_recalls;
+	uint32_t rollbacks_queued; /* emitted, not polled yet */
+	uint32_t polled;           /* epoch of what was polled last */
+	/* under lock; changed by the I/O thread only */
+	uint32_t epoch;  /* of what is emitted now */
+	uint32_t tenure; /* the first one of this ownership */
 	/* I/O thread */
 	bool assigned, started;
 	struct checkpoint cp; /* to start from */
@@ -86,6 +136,8 @@ struct slot { /* one vBucket */
 struct source_report { /* filled by the I/O thread for dcp_source_status */
 	struct dcp_status status;
 	struct dcp_vbucket_status *vb; /* n_slots */
+	struct dcp_node_status *node;  /* CLUSTER_NODES_MAX, or NULL: not wanted */
+	uint32_t n_nodes;
 	bool done;
 };
 
@@ -119,7 +171,7 @@ struct dcp_source {
 	uint32_t n_nodes, next_asked;
 	struct seed *seed;
 	size_t n_seeds, next_seed;
-	struct dns_lookup *lookup; /* of the seeds; NULL: done, or none */
+	struct seeds *finding; /* SRV records; NULL: done, or none */
 	struct map_stream http;
 	struct cluster_map *map;
 	struct map_version
@@ -128,7 +180,13 @@ struct dcp_source {
 	enum cluster_network network;
 	struct slot *slot;
 	uint32_t n_slots;
+	struct slab_pool slabs;
 	struct block *fill;
+	struct place place; /* of what was emitted last, if fill has something */
+	bool unwoken;       /* something was queued without waking the consumer */
+	struct slab *side;  /* for bytes that lie in no connection's slab */
+	size_t side_used;
+	struct timer pause_timer;
 	struct timer vb_timer, observe_timer, watch_timer, seqno_timer, highs_timer;
 	nsec vb_timer_at;
 	uint64_t reconnects;
@@ -144,16 +202,29 @@ struct dcp_source {
 	bool assigned_before;   /* under assigning */
 	struct mutex api;       /* guards store */
 
-	struct mutex lock;   /* guards all below, and the slots' fields that say so */
-	struct cond changed; /* of anything below */
+	struct mutex hand;   /* guards what follows: blocks on their way to the consumer and back */
+	struct cond arrived; /* the queue has something, or never will again */
+	bool waited_for;     /* the consumer sleeps */
+	bool ended;          /* failed, too, but seen from here */
+	bool interrupted;    /* poll is to return */
+	nsec hand_out_until; /* poll hands out nothing after that moment */
+	uint32_t n_branch_unsaved; /* slots; while there are any, poll has nothing */
+	bool lent_rest;            /* the consumer has not had all of the lent block */
 	struct block *queue_first, *queue_last;
-	struct block *lent;     /* the consumer's; its thread only */
+	uint64_t queued;        /* bytes in it */
 	struct block *returned; /* to be given back by the I/O thread */
+	uint64_t returned_bytes;
+	bool paused;   /* the connections are not read */
+	bool io_woken; /* on account of what was returned */
 	struct block *free_list;
 	uint32_t n_free, n_blocks;
 	int fd;       /* readable while queue_first */
 	bool fd_used; /* somebody asked for it */
-	bool ready;   /* map and collections are known */
+
+	struct mutex lock;   /* guards all below, and the slots' fields that say so */
+	struct cond changed; /* of anything below but the queue */
+	struct ack_rings rings;
+	bool ready; /* map and collections are known */
 	bool closing, failed;
 	struct err error;      /* failed: why */
 	struct err last_error; /* of a connection */
@@ -169,14 +240,15 @@ struct dcp_source {
 	/* counts of changes to slots' paused: made, being carried out, carried out */
 	uint64_t pauses_wished, pauses_taking, pauses_taken;
 	bool fences;                  /* some slot is fenced */
-	uint32_t n_branch_unsaved;    /* slots; while there are any, poll has nothing */
 	bool release_rollbacks;       /* some machine may go on after a rollback or a retreat */
 	struct source_report *report; /* wanted */
-	bool interrupted;             /* poll is to return */
-	nsec hand_out_until;          /* poll hands out nothing after that moment */
-	uint64_t voided;              /* how often vBuckets were let go or taken: queued events may be void */
 	uint32_t open_waiters;        /* who waits until all streams are open */
 	bool all_open;                /* they were when last looked; only with open_waiters */
+
+	/* consumer */
+	struct block *lent;      /* what the batch views */
+	struct dcp_event *batch; /* BLOCK_EVENTS */
+	struct buf inflated;
 
 	/* saver */
 	struct thread saver;
@@ -189,12 +261,6 @@ struct dcp_source {
 	nsec last_save_took;
 };
 
-/* Under lock. A batch that may be handed out. */
-static inline bool source_has_batch(const struct dcp_source *s)
-{
-	return s->queue_first && s->n_branch_unsaved == 0;
-}
-
 static inline struct slot *slot_of(struct vbucket *v)
 {
 	return container_of(v, struct slot, v);
@@ -205,10 +271,19 @@ static inline nsec source_now(const struct dcp_source *s)
 	return loop_now(s->loop);
 }
 
+static inline uint64_t source_read_ahead(const struct dcp_source *s)
+{
+	return MIN(READ_AHEAD, s->o.window_bytes / 2);
+}
+
 static inline enum vbucket_gate source_gate(const struct dcp_source *s)
 {
 	return s->o.mitigation.policy == MITIGATE_NONE || s->ephemeral ? GATE_OFF : GATE_ON;
 }
+/* source.c */
+void source_free(struct dcp_source *s);
+int source_save(struct dcp_source *s, bool acknowledged,
+		struct err *caller); /* one round; with api held */
 
 /* source_io.c */
 void *source_io_run(void *arg);
@@ -261,7 +336,9 @@ void source_vb_timer(void *source);
 /* source_collections.c */
 void source_manifest(struct dcp_source *s, struct slice json);
 void source_learn_name(struct dcp_source *s, const struct packet *p); /* of a system event */
-void source_make_ready(struct dcp_source *s); /* once map and manifest are known */
+bool source_streams(const struct dcp_source *s,
+		    const struct collection *c); /* the filter lets it through */
+void source_make_ready(struct dcp_source *s);    /* once map and manifest are known */
 
 /* source_pause.c */
 void source_take_pauses(struct dcp_source *s);
@@ -271,7 +348,14 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev);
 void source_give_back(void *arg, struct vbucket *v, uint32_t connection, uint32_t bytes);
 void source_flush(struct dcp_source *s);     /* the block being filled goes to the consumer */
 void source_take_back(struct dcp_source *s); /* what the consumer returned */
+void source_pause_over(void *source);        /* of pause_timer */
 void source_blocks_free(struct dcp_source *s);
+void source_block_empty(struct block *b); /* any thread; drops its slabs */
+
+/* source_poll.c; under lock */
+void source_recall(struct dcp_source *s, struct slot *slot, const struct dcp_position *to);
+void source_hold_back(struct dcp_source *s, int change); /* of n_branch_unsaved */
+bool source_holds_back(struct dcp_source *s);
 
 /* source_seqnos.c */
 int source_seqnos_init(struct dcp_source *s, struct err *e);

@@ -13,8 +13,12 @@ void source_fail(struct dcp_source *s, const struct err *why)
 		s->error = *why;
 	}
 	cond_broadcast(&s->changed);
-	notify_set(s->fd);
 	mutex_unlock(&s->lock);
+	mutex_lock(&s->hand);
+	s->ended = true;
+	cond_broadcast(&s->arrived);
+	notify_set(s->fd);
+	mutex_unlock(&s->hand);
 }
 
 void source_note_error(struct dcp_source *s, const struct err *why)
@@ -65,6 +69,8 @@ static void take_nacks(struct dcp_source *s)
 		slot->nack = false;
 		if (nack) {
 			ack_rewind(&slot->w);
+			slot->nacked++;
+			source_recall(s, slot, &slot->w.mark);
 			/* one may have been acknowledged behind what is void now */
 			if (slot->rollbacks_released < slot->w.rollbacks_acked)
 				source_save_rollback(s);
@@ -103,7 +109,8 @@ static void release_rollbacks(struct dcp_source *s)
 		mutex_lock(&s->lock);
 		bool saved = !s->o.store || slot->saved_version == slot->w.version;
 		bool retreat = slot->owned && slot->retreat;
-		bool acked = slot->owned && !ack_rollback_open(&slot->w) &&
+		bool acked = slot->owned && slot->rollbacks_queued == 0 &&
+			     !ack_rollback_open(&slot->w) &&
 			     slot->rollbacks_released < slot->w.rollbacks_acked;
 		if (saved && acked)
 			slot->rollbacks_released = slot->w.rollbacks_acked;
@@ -120,12 +127,29 @@ static void release_rollbacks(struct dcp_source *s)
 	source_flush(s); /* what was told now */
 }
 
+/* One that is to acknowledge a rollback first waits for the consumer, not for the server. */
+static bool is_open(const struct slot *slot)
+{
+	switch ((enum vbucket_state)slot->v.state) {
+	case VB_STREAMING:
+	case VB_REWIND:
+	case VB_PAUSED:
+	case VB_DONE: return true;
+	case VB_IDLE: return slot->started; /* its checkpoint was refused: it has ended */
+	case VB_WAIT:
+	case VB_OPENING:
+	case VB_LOG: break;
+	}
+	return false;
+}
+
 static void report_slot(const struct slot *slot, struct source_report *r)
 {
 	const struct vbucket *v = &slot->v;
 	r->status.n_streaming += v->state == VB_STREAMING;
 	r->status.n_paused += v->state == VB_PAUSED;
-	r->status.n_done += v->state == VB_DONE;
+	r->status.n_open += is_open(slot);
+	r->status.n_done += v->state == VB_DONE || (slot->started && v->state == VB_IDLE);
 	r->vb[r->status.n_assigned++] = (struct dcp_vbucket_status){
 		.vb = v->id,
 		.state = vbucket_state_name((enum vbucket_state)v->state),
@@ -146,6 +170,19 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 	};
 }
 
+static void report_node(struct dcp_source *s, const struct node *n, struct source_report *r)
+{
+	struct dcp_node_status *st = &r->node[r->n_nodes++];
+	*st = (struct dcp_node_status){ .node = n->index,
+					.host = n->host,
+					.port = n->port,
+					.connected = conn_is_ready(n->dcp),
+					.unacked = n->dcp ? conn_unacked(n->dcp) : 0,
+					.window = s->o.window_bytes };
+	for (uint32_t i = 0; i < s->n_slots; i++)
+		st->vbuckets += s->slot[i].assigned && s->slot[i].v.node == n->index;
+}
+
 static void fill_report(struct dcp_source *s, struct source_report *r)
 {
 	struct dcp_status *st = &r->status;
@@ -157,9 +194,12 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .rebalances = s->rebalances,
 				   .last_save_vbuckets = s->last_save_vbuckets,
 				   .last_save_took = s->last_save_took,
-				   .blocks = s->n_blocks,
 				   .map_over_http = s->http.get != NULL,
 				   .ephemeral = s->ephemeral };
+	mutex_lock(&s->hand);
+	st->blocks = s->n_blocks;
+	st->queued = s->queue_first || s->lent_rest || (s->fill && s->fill->n_cells);
+	mutex_unlock(&s->hand);
 	if (s->map) {
 		st->map_epoch = s->map->epoch;
 		st->map_rev = s->map->rev;
@@ -167,6 +207,8 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 	for (uint32_t i = 0; i < s->n_nodes; i++) {
 		const struct node *n = s->node[i];
 		st->n_nodes += n->in_map;
+		if (r->node && n->in_map)
+			report_node(s, n, r);
 		if (!n->dcp)
 			continue;
 		st->n_connected += conn_is_ready(n->dcp);
@@ -178,20 +220,15 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 			report_slot(&s->slot[i], r);
 }
 
-/* Tells who waits for it. One that is to acknowledge a rollback first waits for the consumer, not for the server. */
+/* Tells who waits for it. */
 void source_look_if_open(struct dcp_source *s)
 {
 	mutex_lock(&s->lock);
 	if (s->open_waiters && !s->all_open) {
 		bool open = true, some = false;
 		for (uint32_t i = 0; i < s->n_slots && open; i++) {
-			const struct slot *slot = &s->slot[i];
-			some |= slot->assigned;
-			open = !slot->assigned ||
-			       (slot->started &&
-				(slot->v.state == VB_STREAMING || slot->v.state == VB_REWIND ||
-				 slot->v.state == VB_PAUSED || slot->v.state == VB_DONE ||
-				 slot->v.state == VB_IDLE));
+			some |= s->slot[i].assigned;
+			open = !s->slot[i].assigned || is_open(&s->slot[i]);
 		}
 		s->all_open = open && some;
 		if (s->all_open)
@@ -247,6 +284,8 @@ int source_io_init(struct dcp_source *s, struct err *e)
 	if (rc == 0)
 		rc = timer_init(&s->seqno_timer, s->loop, source_ask_seqnos, s, e);
 	if (rc == 0)
+		rc = timer_init(&s->pause_timer, s->loop, source_pause_over, s, e);
+	if (rc == 0)
 		rc = timer_init(&s->watch_timer, s->loop, source_watch_map, s, e);
 	if (rc == 0)
 		rc = source_http_init(s, e);
@@ -280,9 +319,10 @@ void source_io_done(struct dcp_source *s)
 	}
 	s->n_nodes = 0;
 	source_http_done(s);
-	dns_lookup_free(s->lookup);
+	seeds_free(s->finding);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
+	timer_done(&s->pause_timer);
 	timer_done(&s->watch_timer);
 	timer_done(&s->highs_timer);
 	timer_done(&s->observe_timer);

@@ -9,10 +9,7 @@
 
 #include "base/mem.h"
 
-#include <stdio.h>
-
 #define CONFIG_WATCH (10 * NSEC_PER_SEC)
-#define LOOKUP_MAX   (2 * NSEC_PER_SEC)
 
 /* ---- seeds ---- */
 
@@ -27,48 +24,35 @@ int source_read_seeds(struct dcp_source *s, struct err *e)
 	return rc;
 }
 
-static void use_records(struct dcp_source *s, const struct dns_srv *srv, size_t n)
-{
-	struct seed *seed = mem_try_array(n, sizeof(*seed));
-	if (!seed)
-		return; /* the host itself must do */
-	for (size_t i = 0; i < n; i++) {
-		(void)snprintf(seed[i].host, sizeof(seed[i].host), "%s", srv[i].target);
-		seed[i].port = srv[i].port;
-		seed[i].has_port = true;
-	}
-	mem_free(s->seed);
-	s->seed = seed;
-	s->n_seeds = n;
-}
-
-static void on_records(void *arg, const struct dns_srv *srv, size_t n, const struct err *why)
+static void on_seeds(void *arg, const struct seed *seed, size_t n, const struct err *why)
 {
 	struct dcp_source *s = arg;
-	(void)why; /* then it is the host itself, and what is wrong with that will be said */
-	dns_lookup_free(s->lookup);
-	s->lookup = NULL;
-	if (n)
-		use_records(s, srv, n);
+	struct seed *copy = n ? mem_try_array(n, sizeof(*copy)) : NULL;
+	(void)why; /* a name alone always leads to one */
+	seeds_free(s->finding);
+	s->finding = NULL;
+	if (copy) {
+		memcpy(copy, seed, n * sizeof(*copy));
+		mem_free(s->seed);
+		s->seed = copy;
+		s->n_seeds = n;
+	}
 	source_try_seed(s);
 }
 
-/* A name alone may be a service's: its SRV records are the hosts, else it is one. */
 void source_find_seeds(struct dcp_source *s)
 {
-	char name[300];
-	nsec limit = MIN(LOOKUP_MAX, s->o.connect_timeout / 3);
-	if (s->n_seeds != 1 || !seed_may_be_service(&s->seed[0]))
-		return;
-	(void)snprintf(name, sizeof(name), "_couchbase%s._tcp.%s", s->tls ? "s" : "",
-		       s->seed[0].host);
-	(void)dns_lookup_srv(s->loop, s->env, name, s->o.dns_server, limit, on_records, s,
-			     &s->lookup, NULL);
+	const struct seeds_options o = { .text = s->o.seeds,
+					 .n = s->o.n_seeds,
+					 .conn = &s->conn_options,
+					 .dns_server = s->o.dns_server };
+	if (s->n_seeds == 1 && seed_may_be_service(&s->seed[0]))
+		(void)seeds_find(s->loop, &o, on_seeds, s, &s->finding, NULL);
 }
 
 void source_try_seed(struct dcp_source *s)
 {
-	if (s->lookup)
+	if (s->finding)
 		return; /* it will come back */
 	for (size_t i = 0; i < s->n_seeds; i++) {
 		const struct seed *seed = &s->seed[s->next_seed++ % s->n_seeds];

@@ -46,7 +46,7 @@ static void on_packet(void *arg, struct conn *c, const struct packet *p)
 		if (p->opcode == OP_DCP_SYSTEM_EVENT)
 			source_learn_name(s, p);
 		if (known && s->slot[vb].v.node == n->index)
-			vbucket_on_packet(&s->slot[vb].v, p, source_now(s));
+			vbucket_on_packet(&s->slot[vb].v, p, conn_time(c));
 		else
 			conn_consumed(c, (uint32_t)p->len);
 		return;
@@ -175,6 +175,7 @@ void source_connect(struct node *n)
 	(void)snprintf(name, sizeof(name), "weir:%.150s_%08x%08x", s->o.group, r[0], r[1]);
 	struct conn_options o = s->conn_options;
 	o.dcp = true;
+	o.slabs = &s->slabs;
 	o.name = name;
 	if (conn_open(s->loop, n->host, n->port, &o, &dcp_conn_ops, n, &n->dcp, &e) < 0) {
 		source_note_error(s, &e);

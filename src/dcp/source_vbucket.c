@@ -98,7 +98,7 @@ static void on_history(void *arg, struct vbucket *v)
 		if (s->o.store &&
 		    !slot->branch_unsaved) { /* without a checkpoint a restart knows nothing */
 			slot->branch_unsaved = s->save_now = true;
-			s->n_branch_unsaved++;
+			source_hold_back(s, 1);
 			cond_broadcast(&s->changed);
 		}
 	}
@@ -114,6 +114,7 @@ static void on_retreat(void *arg, struct vbucket *v, const struct dcp_position *
 	mutex_lock(&s->lock);
 	if (slot->owned) {
 		ack_retreat(&slot->w, pos);
+		source_recall(s, slot, pos);
 		slot->retreat = true;
 		source_save_rollback(s);
 	}
@@ -162,9 +163,9 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		end_with(s, slot, &e);
 		return;
 	}
-	if (slot->cp.found && slot->cp.any_branch && slot->cp.pos.seqno) {
+	if (slot->cp.found && slot->cp.any_branch) {
 		st.pos = slot->cp.pos;
-		st.latest = true;
+		st.latest = st.pos.seqno > 0;
 	} else if (slot->cp.found) {
 		st.pos = slot->cp.pos;
 		st.points = slot->cp.points;
@@ -176,8 +177,12 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		st.latest = true;
 	}
 	mutex_lock(&s->lock);
+	uint64_t version = slot->w.version + 1; /* goes on: whoever compares sees a change */
 	ack_init(&slot->w, slot->w.tail + 1, &st.pos, &st.points);
-	slot->saved_version = slot->w.version;
+	ack_share(&slot->w, &s->rings);
+	slot->tenure = slot->polled = ++slot->epoch;
+	slot->n_recalls = slot->rollbacks_queued = 0;
+	slot->saved_version = slot->w.version = version;
 	slot->rollbacks_released = 0;
 	slot->retreat = false;
 	source_branch_settled(s, slot);

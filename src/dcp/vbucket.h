@@ -41,7 +41,10 @@ struct vbucket_ops {
 	void (*stream_req)(void *arg, struct vbucket *v, const struct wire_stream_req *r);
 	void (*failover_log)(void *arg, struct vbucket *v); /* ask for it on the DCP connection */
 	void (*close_stream)(void *arg, struct vbucket *v, int node, uint32_t opaque);
-	/* Hands an event on. Slices are valid during the call. Negative: out of room or memory; the stream is reopened. */
+	/* Hands an event on. Of a document, a system event and a seqno without an event only these are set: kind, vb,
+	 * out_of_order, snapshot_flags, pos, packet, wire_bytes, connection; what it says is read from its packet with
+	 * event_of_packet by whoever needs it. Valid during the call. Negative: out of room or memory; the stream is
+	 * reopened. */
 	int (*emit)(void *arg, struct vbucket *v, const struct dcp_event *ev);
 	void (*dropped)(void *arg, struct vbucket *v, uint32_t connection, uint32_t wire_bytes);
 	void (*timer)(void *arg, struct vbucket *v); /* v->timer_at changed */

@@ -8,15 +8,18 @@
 
 enum { HELD_KEEP = 4096 };
 
+/* What is kept of an event; its packet follows, or for what the machine made up itself the whole event. */
 struct held_item {
-	size_t total;
-	struct dcp_event ev; /* its slices are rebuilt from the lengths */
+	uint32_t total, packet_len;
+	uint32_t wire_bytes, connection, snapshot_flags;
+	uint8_t kind;
+	bool out_of_order, made_up;
+	struct dcp_position pos;
 };
 
-static size_t held_size(const struct dcp_event *ev)
+static bool is_made_up(const struct dcp_event *ev)
 {
-	size_t n = sizeof(struct held_item) + ev->key.len + ev->value.len + ev->xattrs.len;
-	return (n + 15) & ~(size_t)15;
+	return ev->kind == DCP_ROLLBACK || ev->kind == DCP_END;
 }
 
 static int held_room(struct vbucket_held *h, size_t more)
@@ -48,32 +51,58 @@ static int held_room(struct vbucket_held *h, size_t more)
 int vb_hold(struct vbucket *v, const struct dcp_event *ev)
 {
 	struct vbucket_held *h = &v->held;
-	struct held_item item = { .total = held_size(ev), .ev = *ev };
-	int rc = held_room(h, item.total);
+	bool made_up = is_made_up(ev);
+	const void *body = made_up ? (const void *)ev : ev->packet.p;
+	/* of a seqno without an event only the number of its bytes is needed */
+	size_t len = made_up ? sizeof(*ev) : ev->kind == DCP_ADVANCED ? 0 : ev->packet.len;
+	size_t total = (sizeof(struct held_item) + len + 7) & ~(size_t)7;
+	int rc = held_room(h, total);
 	if (rc < 0)
 		return rc;
-	uint8_t *p = h->p + h->tail;
-	memcpy(p, &item, sizeof(item));
-	p += sizeof(item);
-	const struct slice part[] = { ev->key, ev->value, ev->xattrs };
-	for (size_t i = 0; i < ARRAY_LEN(part); i++) {
-		if (part[i].len)
-			memcpy(p, part[i].p, part[i].len);
-		p += part[i].len;
-	}
-	h->tail += item.total;
+	struct held_item item = {
+		.total = (uint32_t)total,
+		.packet_len = made_up ? 0 : (uint32_t)len,
+		.wire_bytes = ev->wire_bytes,
+		.connection = ev->connection,
+		.snapshot_flags = ev->snapshot_flags,
+		.kind = ev->kind,
+		.out_of_order = ev->out_of_order,
+		.made_up = made_up,
+		.pos = ev->pos,
+	};
+	memcpy(h->p + h->tail, &item, sizeof(item));
+	if (len)
+		memcpy(h->p + h->tail + sizeof(item), body, len);
+	h->tail += total;
 	h->n++;
 	return 0;
 }
 
-static void held_first(const struct vbucket_held *h, struct held_item *item)
+static struct held_item held_first(const struct vbucket_held *h)
 {
-	const uint8_t *p = h->p + h->head;
-	memcpy(item, p, sizeof(*item));
-	p += sizeof(*item);
-	item->ev.key.p = p;
-	item->ev.value.p = p + item->ev.key.len;
-	item->ev.xattrs.p = item->ev.value.p + item->ev.value.len;
+	struct held_item item;
+	memcpy(&item, h->p + h->head, sizeof(item));
+	return item;
+}
+
+static void held_event(const struct vbucket *v, const struct held_item *item, struct dcp_event *ev)
+{
+	const uint8_t *body = v->held.p + v->held.head + sizeof(*item);
+	if (item->made_up) {
+		memcpy(ev, body, sizeof(*ev));
+		ev->pos = item->pos;
+		return;
+	}
+	*ev = (struct dcp_event){
+		.kind = item->kind,
+		.vb = v->id,
+		.out_of_order = item->out_of_order,
+		.snapshot_flags = item->snapshot_flags,
+		.pos = item->pos,
+		.packet = slice_of(body, item->packet_len),
+		.wire_bytes = item->wire_bytes,
+		.connection = item->connection,
+	};
 }
 
 static void held_pop(struct vbucket_held *h, size_t total)
@@ -93,11 +122,12 @@ static void held_pop(struct vbucket_held *h, size_t total)
 int vb_release_held(struct vbucket *v)
 {
 	while (v->held.n && !v->paused) {
-		struct held_item item;
-		held_first(&v->held, &item);
-		if (item.ev.kind != DCP_ROLLBACK && !vb_may_pass(v, item.ev.pos.seqno))
+		struct held_item item = held_first(&v->held);
+		struct dcp_event ev;
+		if (item.kind != DCP_ROLLBACK && !vb_may_pass(v, item.pos.seqno))
 			return 0;
-		int rc = vb_emit(v, &item.ev);
+		held_event(v, &item, &ev);
+		int rc = vb_emit(v, &ev);
 		if (rc < 0)
 			return rc;
 		held_pop(&v->held, item.total);
@@ -107,9 +137,7 @@ int vb_release_held(struct vbucket *v)
 
 uint64_t vb_first_held(const struct vbucket *v)
 {
-	struct held_item item;
-	held_first(&v->held, &item);
-	return item.ev.pos.seqno;
+	return held_first(&v->held).pos.seqno;
 }
 
 uint64_t vb_held_rollback(const struct vbucket *v)
@@ -118,8 +146,11 @@ uint64_t vb_held_rollback(const struct vbucket *v)
 	struct held_item item;
 	for (size_t at = v->held.head; at != v->held.tail; at += item.total) {
 		memcpy(&item, v->held.p + at, sizeof(item));
-		if (item.ev.kind == DCP_ROLLBACK)
-			lowest = MIN(lowest, item.ev.rollback_to);
+		if (item.kind != DCP_ROLLBACK)
+			continue;
+		struct dcp_event ev;
+		memcpy(&ev, v->held.p + at + sizeof(item), sizeof(ev));
+		lowest = MIN(lowest, ev.rollback_to);
 	}
 	return lowest;
 }
@@ -132,15 +163,15 @@ void vb_drop_held(struct vbucket *v, const struct dcp_position *limit)
 	while (at != h->tail) {
 		struct held_item item;
 		memcpy(&item, h->p + at, sizeof(item));
-		bool above = item.ev.pos.seqno > limit->seqno;
-		if (above && item.ev.kind == DCP_ROLLBACK) {
-			item.ev.pos = *limit;
+		bool above = item.pos.seqno > limit->seqno;
+		if (above && item.kind == DCP_ROLLBACK) {
+			item.pos = *limit;
 			memcpy(h->p + at, &item, sizeof(item));
 			above = false;
 		}
 		if (above) {
-			v->config->ops->dropped(v->config->arg, v, item.ev.connection,
-						item.ev.wire_bytes);
+			v->config->ops->dropped(v->config->arg, v, item.connection,
+						item.wire_bytes);
 		} else {
 			memmove(h->p + to, h->p + at, item.total);
 			to += item.total;
@@ -159,9 +190,8 @@ void vb_drop_held(struct vbucket *v, const struct dcp_position *limit)
 void vb_drop_all_held(struct vbucket *v)
 {
 	while (v->held.n) {
-		struct held_item item;
-		held_first(&v->held, &item);
-		v->config->ops->dropped(v->config->arg, v, item.ev.connection, item.ev.wire_bytes);
+		struct held_item item = held_first(&v->held);
+		v->config->ops->dropped(v->config->arg, v, item.connection, item.wire_bytes);
 		held_pop(&v->held, item.total);
 	}
 }
@@ -171,10 +201,10 @@ void vb_disown_held(struct vbucket *v)
 	struct held_item item;
 	for (size_t at = v->held.head; at != v->held.tail; at += item.total) {
 		memcpy(&item, v->held.p + at, sizeof(item));
-		if (item.ev.wire_bytes == 0)
+		if (item.wire_bytes == 0)
 			continue;
-		v->config->ops->dropped(v->config->arg, v, item.ev.connection, item.ev.wire_bytes);
-		item.ev.wire_bytes = 0;
+		v->config->ops->dropped(v->config->arg, v, item.connection, item.wire_bytes);
+		item.wire_bytes = 0;
 		memcpy(v->held.p + at, &item, sizeof(item));
 	}
 }

@@ -9,6 +9,23 @@
  * when it heard of it. */
 #include "dcp/collections.h"
 #include "dcp/vbucket_internal.h"
+#include "dcp/wire_parse.h"
+
+/* A request for everything is never rolled back. When something of the vBucket was handed out before, and deletions were
+ * purged since, what they deleted would stay with the consumer: it is told to forget all of it. */
+static bool learn_purge(struct vbucket *v, uint64_t purged)
+{
+	if (v->knows_purge && v->purge_seqno == purged)
+		return true;
+	if (v->pos.seqno == 0 && v->delivered > 0 && purged > 0) {
+		vb_begin_anew(v);
+		return false;
+	}
+	v->knows_purge = true;
+	v->purge_seqno = purged;
+	v->purge_from = v->pos.seqno;
+	return true;
+}
 
 static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 {
@@ -17,6 +34,8 @@ static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 		vb_violation(v, now);
 		return;
 	}
+	if (m.has_purge && (m.flags & SNAPSHOT_DISK) && !learn_purge(v, m.purge_seqno))
+		return;
 	bool unfinished = v->pos.seqno < v->pos.snap_end;
 	uint64_t start = MIN(m.start, v->pos.seqno);
 	if (unfinished && m.start <= v->pos.snap_end)
@@ -26,12 +45,6 @@ static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 	v->snap_end =
 		unfinished && m.start <= v->pos.snap_end ? MAX(m.end, v->pos.snap_end) : m.end;
 	v->snap_flags = m.flags;
-	if (m.has_purge && (m.flags & SNAPSHOT_DISK)) {
-		if (!v->knows_purge || v->purge_seqno != m.purge_seqno)
-			v->purge_from = v->pos.seqno;
-		v->knows_purge = true;
-		v->purge_seqno = m.purge_seqno;
-	}
 }
 
 /* The place of a seqno in the current snapshot; false: it does not belong there. */
@@ -60,24 +73,26 @@ static inline void received(struct vbucket *v, const struct dcp_position *pos)
 		points_add(&v->points, pos->seqno);
 }
 
-static bool skipped(const struct vbucket_config *c, const struct wire_doc *d)
+static inline bool skipped(const struct vbucket_config *c, const struct wire_doc *d)
 {
 	if (d->cas < c->skip_until_cas)
 		return true;
 	for (size_t i = 0; i < c->n_skip_prefix; i++) {
 		struct slice s = c->skip_prefix[i];
-		if (d->key.len >= s.len && memcmp(d->key.p, s.p, s.len) == 0)
+		if (d->key.len >= s.len && d->key.p[0] == s.p[0] &&
+		    memcmp(d->key.p, s.p, s.len) == 0)
 			return true;
 	}
 	return false;
 }
 
-static void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet *p, nsec now)
+static inline void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet *p,
+			   nsec now)
 {
 	ev->vb = v->id;
 	ev->out_of_order = v->oso;
 	ev->snapshot_flags = v->snap_flags;
-	ev->stream_id = v->config->stream_id;
+	ev->packet = slice_of(p->start, p->len);
 	ev->wire_bytes = (uint32_t)p->len;
 	ev->connection = v->connection;
 	if (v->oso &&
@@ -96,15 +111,12 @@ static void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet
 static void on_doc(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct wire_doc d;
-	struct dcp_event ev = { .kind = (uint8_t)(p->opcode - OP_DCP_MUTATION) };
-	if (wire_doc_parse(p, v->config->collections, &d, NULL) < 0 ||
-	    !place(v, d.seqno, &ev.pos)) {
+	struct dcp_event ev; /* clearing what nobody looks at would cost more than all the rest */
+	ev.kind = (uint8_t)(p->opcode - OP_DCP_MUTATION);
+	if (wire_doc_view(p, v->config->collections, &d, NULL) < 0 || !place(v, d.seqno, &ev.pos)) {
 		vb_violation(v, now);
 		return;
 	}
-	static_assert(DCP_DELETION == OP_DCP_DELETION - OP_DCP_MUTATION &&
-			      DCP_EXPIRATION == OP_DCP_EXPIRATION - OP_DCP_MUTATION,
-		      "event kinds follow the opcodes");
 	if (skipped(v->config, &d)) {
 		ev.kind = DCP_ADVANCED;
 		deliver(v, &ev, p, now);
@@ -116,31 +128,22 @@ static void on_doc(struct vbucket *v, const struct packet *p, nsec now)
 		v->n_deletions++;
 	else
 		v->n_expirations++;
-	ev.datatype = d.datatype;
-	ev.collection = d.collection;
-	ev.rev = d.rev;
-	ev.cas = d.cas;
-	ev.flags = d.flags;
-	ev.expiry = d.expiry;
-	ev.lock_time = d.lock_time;
-	ev.delete_time = d.delete_time;
-	ev.key = d.key;
-	ev.value = d.value;
 	deliver(v, &ev, p, now);
 }
 
 static void on_system_event(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct dcp_event ev = { .kind = DCP_SYSTEM };
+	struct dcp_system system;
+	struct slice name;
 	uint64_t seqno = 0;
-	int rc = system_event_parse(p, &seqno, &ev.system, &ev.key, NULL);
+	int rc = system_event_parse(p, &seqno, &system, &name, NULL);
 	if (rc < 0 || !place(v, seqno, &ev.pos)) {
 		vb_violation(v, now);
 		return;
 	}
-	ev.collection = ev.system.collection;
 	if (rc == 0 || !v->config->system_events)
-		ev = (struct dcp_event){ .kind = DCP_ADVANCED, .pos = ev.pos };
+		ev.kind = DCP_ADVANCED;
 	deliver(v, &ev, p, now);
 }
 
@@ -228,10 +231,13 @@ void vbucket_on_packet(struct vbucket *v, const struct packet *p, nsec now)
 		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
 		return;
 	}
+	if (likely(p->opcode >= OP_DCP_MUTATION && p->opcode <= OP_DCP_EXPIRATION)) {
+		on_doc(v, p, now);
+		if (unlikely(v->n_violations != violations))
+			v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		return;
+	}
 	switch (p->opcode) {
-	case OP_DCP_MUTATION:
-	case OP_DCP_DELETION:
-	case OP_DCP_EXPIRATION: on_doc(v, p, now); break;
 	case OP_DCP_SYSTEM_EVENT: on_system_event(v, p, now); break;
 	case OP_DCP_SEQNO_ADVANCED: on_advanced(v, p, now); break;
 	case OP_DCP_OSO_SNAPSHOT: on_oso(v, p, now); break;

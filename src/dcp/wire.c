@@ -1,5 +1,7 @@
 #include "dcp/wire.h"
 
+#include "dcp/wire_parse.h"
+
 #include <inttypes.h>
 #include <snappy-c.h>
 
@@ -66,51 +68,34 @@ static bool known_magic(uint8_t m)
 	return (m >= 0x80 && m <= 0x83) || m == MAGIC_ALT_REQUEST || m == MAGIC_ALT_RESPONSE;
 }
 
-int packet_parse(struct slice bytes, size_t body_max, struct packet *out, size_t *need,
-		 struct err *e)
+int packet_begun(struct slice bytes, struct err *e)
 {
-	if (need)
-		*need = PACKET_HEADER;
-	if (bytes.len == 0)
-		return 0;
-	const uint8_t *h = bytes.p;
+	if (bytes.len && !known_magic(bytes.p[0]))
+		return err_set(e, ERR_PROTOCOL, "a packet begins with the unknown magic 0x%02x",
+			       bytes.p[0]);
+	return 0;
+}
+
+int packet_refuse(const uint8_t *h, size_t parts, size_t body, size_t body_max, struct err *e)
+{
 	if (!known_magic(h[0]))
 		return err_set(e, ERR_PROTOCOL, "a packet begins with the unknown magic 0x%02x",
 			       h[0]);
-	if (bytes.len < PACKET_HEADER)
-		return 0;
-	bool alt = h[0] == MAGIC_ALT_REQUEST || h[0] == MAGIC_ALT_RESPONSE;
-	size_t framing_len = alt ? h[2] : 0;
-	size_t key_len = alt ? h[3] : get_be16(h + 2);
-	size_t extras_len = h[4];
-	size_t body = get_be32(h + 8);
 	if (body > body_max)
 		return err_set(e, ERR_LIMIT, "packet 0x%02x: a body of %zu bytes, the limit is %zu",
 			       h[1], body, body_max);
-	if (framing_len + extras_len + key_len > body)
-		return err_set(e, ERR_PROTOCOL,
-			       "packet 0x%02x: its parts (%zu bytes) exceed its body (%zu bytes)",
-			       h[1], framing_len + extras_len + key_len, body);
-	if (need)
-		*need = PACKET_HEADER + body;
-	if (bytes.len < PACKET_HEADER + body)
-		return 0;
-	const uint8_t *p = h + PACKET_HEADER;
-	*out = (struct packet){
-		.magic = h[0],
-		.opcode = h[1],
-		.datatype = h[5],
-		.vb_status = get_be16(h + 6),
-		.opaque = get_be32(h + 12),
-		.cas = get_be64(h + 16),
-		.framing = { p, framing_len },
-		.extras = { p + framing_len, extras_len },
-		.key = { p + framing_len + extras_len, key_len },
-		.value = { p + framing_len + extras_len + key_len,
-			   body - framing_len - extras_len - key_len },
-		.len = PACKET_HEADER + body,
-	};
-	return 1;
+	return err_set(e, ERR_PROTOCOL,
+		       "packet 0x%02x: its parts (%zu bytes) exceed its body (%zu bytes)", h[1],
+		       parts, body);
+}
+
+int packet_parse(struct slice bytes, size_t body_max, struct packet *out, size_t *need,
+		 struct err *e)
+{
+	int rc = packet_view(bytes, body_max, out, need, e);
+	if (rc > 0 && need)
+		*need = out->len;
+	return rc;
 }
 
 void packet_encode(struct buf *out, const struct packet *p)
@@ -244,77 +229,30 @@ static int bad_extras(const struct packet *p, const char *what, struct err *e)
 	return err_set(e, ERR_PROTOCOL, "%s: extras of %zu bytes", what, p->extras.len);
 }
 
-static int parse_mutation(const struct packet *p, struct wire_doc *out, size_t *nmeta,
-			  struct err *e)
+int wire_doc_refuse(const struct packet *p, size_t nmeta, size_t collection_bytes, struct err *e)
 {
-	const uint8_t *x = p->extras.p;
-	if (p->extras.len < 31)
+	size_t n = p->extras.len;
+	if (p->opcode == OP_DCP_MUTATION && n < 31)
 		return bad_extras(p, "mutation", e);
-	out->seqno = get_be64(x);
-	out->rev = get_be64(x + 8);
-	out->flags = get_be32(x + 16);
-	out->expiry = get_be32(x + 20);
-	out->lock_time = get_be32(x + 24);
-	*nmeta = get_be16(x + 28);
-	return 0;
-}
-
-static int parse_deletion(const struct packet *p, struct wire_doc *out, size_t *nmeta,
-			  struct err *e)
-{
-	const uint8_t *x = p->extras.p;
-	if (p->extras.len != 18 && p->extras.len < 21)
+	if (p->opcode == OP_DCP_DELETION && n != 18 && n < 21)
 		return bad_extras(p, "deletion", e);
-	out->seqno = get_be64(x);
-	out->rev = get_be64(x + 8);
-	if (p->extras.len == 18)
-		*nmeta = get_be16(x + 16);
-	else
-		out->delete_time = get_be32(x + 16);
-	return 0;
-}
-
-static int parse_expiration(const struct packet *p, struct wire_doc *out, struct err *e)
-{
-	const uint8_t *x = p->extras.p;
-	if (p->extras.len < 20)
+	if (p->opcode == OP_DCP_EXPIRATION && n < 20)
 		return bad_extras(p, "expiration", e);
-	out->seqno = get_be64(x);
-	out->rev = get_be64(x + 8);
-	out->delete_time = get_be32(x + 16);
-	return 0;
+	if (nmeta > p->value.len)
+		return err_set(e, ERR_PROTOCOL, "%zu bytes of metadata in a value of %zu", nmeta,
+			       p->value.len);
+	if (collection_bytes == 0)
+		return err_set(e, ERR_PROTOCOL, "a key without a collection id");
+	return err_set(e, ERR_PROTOCOL, "unknown datatype bits 0x%02x", p->datatype);
 }
 
 int wire_doc_parse(const struct packet *p, bool collections, struct wire_doc *out, struct err *e)
 {
-	struct wire_doc d = {
-		.cas = p->cas, .datatype = p->datatype, .key = p->key, .value = p->value
-	};
-	size_t nmeta = 0;
-	int rc;
-	if (p->opcode == OP_DCP_MUTATION)
-		rc = parse_mutation(p, &d, &nmeta, e);
-	else if (p->opcode == OP_DCP_DELETION)
-		rc = parse_deletion(p, &d, &nmeta, e);
-	else
-		rc = parse_expiration(p, &d, e);
-	if (rc < 0)
-		return rc;
-	if (nmeta > d.value.len)
-		return err_set(e, ERR_PROTOCOL, "%zu bytes of metadata in a value of %zu", nmeta,
-			       d.value.len);
-	d.value.len -= nmeta;
-	if (d.datatype & ~(DATATYPE_JSON | DATATYPE_SNAPPY | DATATYPE_XATTR))
-		return err_set(e, ERR_PROTOCOL, "unknown datatype bits 0x%02x", d.datatype);
-	if (collections) {
-		size_t used = leb128_get(d.key, &d.collection);
-		if (!used)
-			return err_set(e, ERR_PROTOCOL, "a key without a collection id");
-		d.key.p += used;
-		d.key.len -= used;
-	}
-	*out = d;
-	return 0;
+	struct wire_doc d;
+	int rc = wire_doc_view(p, collections, &d, e);
+	if (rc == 0)
+		*out = d;
+	return rc;
 }
 
 enum { MARKER_V20_LEN = 36, MARKER_V22_LEN = 52 };

@@ -180,6 +180,7 @@ struct packet {
 	uint64_t cas;
 	struct slice framing, extras, key, value;
 	size_t len; /* of the whole packet; set by packet_parse */
+	const uint8_t *start;
 };
 
 static inline bool packet_is_response(const struct packet *p)

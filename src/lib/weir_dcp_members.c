@@ -7,6 +7,21 @@
 
 #include <stdio.h>
 
+/* As go-dcp names them where it has them: for metrics. */
+static const char *kind_name(enum weir_dcp_members kind)
+{
+	switch (kind) {
+	case WEIR_DCP_MEMBERS_NONE: return NULL;
+	case WEIR_DCP_MEMBERS_STATIC: return "static";
+	case WEIR_DCP_MEMBERS_DYNAMIC: return "dynamic";
+	case WEIR_DCP_MEMBERS_STATEFULSET: return "kubernetesStatefulSet";
+	case WEIR_DCP_MEMBERS_COUCHBASE: return "couchbase";
+	case WEIR_DCP_MEMBERS_LIL_COUCHBASE: return "lilCouchbase";
+	case WEIR_DCP_MEMBERS_LEASE: return "kubernetesHa";
+	}
+	return NULL;
+}
+
 static int open_kind(const weir_dcp_membership *m, struct membership **out, struct err *e)
 {
 	switch (m->kind) {
@@ -87,6 +102,7 @@ int lib_dcp_open_membership(weir_dcp *d, const weir_dcp_options *o, weir_dcp_mem
 	int rc = lib_options(m, sizeof(*m), o->membership, e);
 	if (rc < 0 || m->kind == WEIR_DCP_MEMBERS_NONE)
 		return rc;
+	d->membership_kind = kind_name(m->kind);
 	bool keeps = o->checkpoint_file || o->checkpoint_log || o->checkpoint_store;
 	if (keeps && !lib_dcp_store_fences(o) && !group_is_fixed(m))
 		return err_set(e, ERR_INVALID,

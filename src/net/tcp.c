@@ -14,7 +14,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READS_PER_ROUND = 8, READ_SHRINK = 4 };
+enum {
+	READS_PER_ROUND = 8,
+	READ_MIN_PART =
+		8, /* with less than this part of a slab left, the next read begins another one */
+};
 
 struct tcp {
 	struct loop *loop;
@@ -29,9 +33,10 @@ struct tcp {
 	struct event *reads, *writes, *flush;
 	struct timer timeout;
 	struct tls_session *session;
-	bool connecting, greeting, open, closed, in_callback, freed;
-	uint8_t *in;
-	size_t in_len, in_cap, need;
+	bool connecting, greeting, open, closed, in_callback, freed, paused;
+	struct slab_pool *slabs, own_slabs;
+	struct slab *in;
+	size_t in_at, in_len, need; /* in->p[in_at, in_at + in_len) is not taken yet */
 	struct buf out;
 	size_t out_done;
 };
@@ -50,7 +55,8 @@ static void really_free(struct tcp *t)
 		(void)close(t->fd);
 	if (t->address)
 		evutil_freeaddrinfo(t->address);
-	mem_free(t->in);
+	slab_unref(t->in);
+	slab_pool_done(&t->own_slabs);
 	buf_done(&t->out);
 	mem_free(t);
 }
@@ -167,40 +173,42 @@ void tcp_flush_soon(struct tcp *t)
 
 /* ---- in ---- */
 
+/* Whether the next read may go behind what is there: a packet that has begun fits, and a read is worth its while. */
+static bool has_room(const struct tcp *t)
+{
+	const struct slab *in = t->in;
+	size_t part = t->slabs->slab_bytes / READ_MIN_PART;
+	if (!in || in->cap - t->in_at < t->need)
+		return false;
+	return t->in_len > 0 || in->cap - t->in_at >= part;
+}
+
+/* What has begun moves to the front; or, when others have views of the slab, to the front of another one. */
 static int make_room(struct tcp *t, struct err *e)
 {
-	size_t want = MAX(t->need, t->o.read_bytes);
-	if (t->in_cap - t->in_len > t->in_cap / 4 && t->in_cap >= want)
+	bool alone = t->in && !slab_shared(t->in);
+	if (t->in_len == 0 && alone)
+		t->in_at = 0;
+	bool too_big = t->in && t->in_len == 0 && t->in->cap > t->slabs->slab_bytes;
+	if (has_room(t) && !too_big)
 		return 0;
-	if (want > TCP_IN_MAX)
+	if (t->need > TCP_IN_MAX)
 		return err_set(e, ERR_LIMIT, "%s:%u: a packet of %zu bytes", t->host, t->port,
-			       want);
-	size_t cap = MAX(want, t->in_len * 2);
-	if (t->in_cap >= cap)
-		return 0;
-	uint8_t *p = mem_retry(t->in, cap);
-	if (!p)
+			       t->need);
+	struct slab *to = alone && t->in->cap >= t->need && !too_big ? slab_ref(t->in)
+								     : slab_get(t->slabs, t->need);
+	if (!to)
 		return err_nomem(e);
-	t->in = p;
-	t->in_cap = cap;
+	if (t->in_len)
+		memmove(to->p, t->in->p + t->in_at, t->in_len);
+	slab_unref(t->in);
+	t->in = to;
+	t->in_at = 0;
 	return 0;
 }
 
-static void give_back_room(struct tcp *t)
+static long read_some(struct tcp *t, uint8_t *at, size_t room, struct err *e)
 {
-	if (t->in_cap <= READ_SHRINK * t->o.read_bytes || t->in_len > t->o.read_bytes / 2)
-		return;
-	uint8_t *p = mem_retry(t->in, t->o.read_bytes);
-	if (p) {
-		t->in = p;
-		t->in_cap = t->o.read_bytes;
-	}
-}
-
-static long read_some(struct tcp *t, struct err *e)
-{
-	uint8_t *at = t->in + t->in_len;
-	size_t room = t->in_cap - t->in_len;
 	if (t->session)
 		return tls_read(t->session, at, room, e);
 	ssize_t n = recv(t->fd, at, room, 0);
@@ -219,7 +227,7 @@ static long read_some(struct tcp *t, struct err *e)
 static bool show(struct tcp *t)
 {
 	t->in_callback = true;
-	size_t taken = t->ops->bytes(t->arg, slice_of(t->in, t->in_len), &t->need);
+	size_t taken = t->ops->bytes(t->arg, slice_of(t->in->p + t->in_at, t->in_len), &t->need);
 	t->in_callback = false;
 	if (t->freed) {
 		really_free(t);
@@ -228,24 +236,22 @@ static bool show(struct tcp *t)
 	if (t->closed)
 		return false;
 	ASSERT(taken <= t->in_len);
+	t->in_at += taken;
 	t->in_len -= taken;
-	if (t->in_len && taken)
-		memmove(t->in, t->in + taken, t->in_len);
-	give_back_room(t);
 	return true;
 }
 
 static void read_in(struct tcp *t)
 {
 	struct err e = ERR_INIT;
-	for (int i = 0; i < READS_PER_ROUND || t->session;
-	     i++) { /* TLS may hold bytes that no event announces */
+	/* TLS may hold bytes that no event announces */
+	for (int i = 0; (i < READS_PER_ROUND || t->session) && !t->paused; i++) {
 		if (make_room(t, &e) < 0) {
 			fail(t, &e);
 			return;
 		}
-		size_t room = t->in_cap - t->in_len;
-		long n = read_some(t, &e);
+		size_t end = t->in_at + t->in_len, room = t->in->cap - end;
+		long n = read_some(t, t->in->p + end, room, &e);
 		if (n == TLS_WANT_READ)
 			return;
 		if (n == TLS_WANT_WRITE) {
@@ -264,6 +270,24 @@ static void read_in(struct tcp *t)
 		if (!t->session && (size_t)n < room)
 			return; /* nothing more there */
 	}
+}
+
+struct slab *tcp_in(struct tcp *t)
+{
+	return t->in;
+}
+
+void tcp_pause(struct tcp *t, bool pause)
+{
+	if (t->paused == pause || !t->open)
+		return;
+	t->paused = pause;
+	if (pause) {
+		(void)event_del(t->reads);
+		return;
+	}
+	(void)event_add(t->reads, NULL);
+	event_active(t->reads, EV_READ, 0); /* TLS may hold bytes */
 }
 
 /* ---- connecting ---- */
@@ -463,6 +487,8 @@ int tcp_connect(struct loop *l, const char *host, uint16_t port, const struct tc
 	t->o = *o;
 	t->fd = -1;
 	t->port = port;
+	slab_pool_init(&t->own_slabs, o->read_bytes, 1);
+	t->slabs = o->slabs ? o->slabs : &t->own_slabs;
 	(void)snprintf(t->host, sizeof(t->host), "%s", host);
 	t->flush = event_new(loop_base(l), -1, 0, on_flush, t);
 	int rc = t->flush ? timer_init(&t->timeout, l, start, t, e) : err_nomem(e);

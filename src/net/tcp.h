@@ -1,8 +1,8 @@
 /* tcp.h: a connection on a loop: connect (with name look-up and TLS), bytes in, bytes out.
  *
- * Input is kept in one buffer until the owner has taken it: `bytes` gets all that is there and returns how much it
- * took; what is left (a packet's first half) is shown again with more behind it. Output is collected and written once
- * per round of the loop.
+ * Input is read into slabs: `bytes` gets all that is there and returns how much it took; what is left (a packet's first
+ * half) is shown again with more behind it. An owner that wants to keep what it was shown takes a reference of tcp_in.
+ * Output is collected and written once per round of the loop.
  *
  *	tcp_connect ──▶ connected ──▶ bytes, bytes, ... ──▶ closed        exactly one `closed`, unless tcp_close came first
  *
@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "net/loop.h"
+#include "net/slab.h"
 
 #define TCP_IN_MAX  (68u << 20) /* one packet */
 #define TCP_OUT_MAX (64u << 20) /* waiting to be written */
@@ -31,8 +32,9 @@ struct tcp_ops {
 };
 
 struct tcp_options {
-	struct tls *tls;   /* NULL: plain */
-	size_t read_bytes; /* first size of the input buffer */
+	struct tls *tls;         /* NULL: plain */
+	struct slab_pool *slabs; /* to read into; NULL: its own, of read_bytes each */
+	size_t read_bytes;
 	nsec connect_timeout;
 };
 
@@ -40,6 +42,9 @@ int tcp_connect(struct loop *l, const char *host, uint16_t port, const struct tc
 		const struct tcp_ops *ops, void *arg, struct tcp **out, struct err *e);
 struct buf *tcp_out(struct tcp *t); /* append here, then tcp_flush_soon */
 void tcp_flush_soon(struct tcp *t);
+struct slab *tcp_in(struct tcp *t); /* within `bytes`: where they lie */
+/* Reads nothing for a while: the socket fills up, then the peer waits. Writing goes on. */
+void tcp_pause(struct tcp *t, bool pause);
 void tcp_close(struct tcp *t); /* NULL is fine; calls nothing */
 
 #endif

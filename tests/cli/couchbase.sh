@@ -48,4 +48,16 @@ for network in auto external; do
 	run "$weir" couchbase watch --config "$dir/$network.yml" --limit 50
 	t "nodes are reached by their alternate addresses: network $network" lines 50
 done
+
+example=$(realpath "${WEIR_BUILD:-$(dirname "$weir")}/examples/couchbase_listener")
+if [ -x "$example" ]; then
+	cd "$dir" || exit 1
+	run "$example" 127.0.0.1:$port default
+	t "the example of a listener takes everything" gives 0 "50 events"
+	t "and writes it out" test "$(wc -l <"$dir/sink.ndjson")" = 50
+	run "$example" 127.0.0.1:$port default
+	t "and goes on where it stopped" gives 0 "0 events"
+else
+	skip "the example of a listener" "there is no $example"
+fi
 finish

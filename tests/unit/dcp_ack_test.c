@@ -1,5 +1,6 @@
 #include "tests/test.h"
 
+#include "base/mem.h"
 #include "dcp/ack.h"
 
 #include <stdlib.h>
@@ -240,6 +241,45 @@ static void b3_acks_in_random_order_never_pass_an_open_event(void **state)
 	}
 }
 
+static unsigned allocations;
+
+static void *count_alloc(size_t n)
+{
+	allocations++;
+	return malloc(n);
+}
+
+static void windows_with_nothing_open_leave_their_rings_to_others(void **state)
+{
+	(void)state;
+	enum { WINDOWS = 100, BURST = 300 };
+	static struct ack_window w[WINDOWS];
+	static const struct mem_allocator counting = { count_alloc, realloc, free };
+	struct ack_rings rings = { 0 };
+	uint64_t ticket[BURST];
+	mem_set_allocator(&counting);
+	for (int i = 0; i < WINDOWS; i++) {
+		start(&w[i], 10);
+		ack_share(&w[i], &rings);
+	}
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < WINDOWS; i++) {
+			for (unsigned k = 0; k < BURST; k++)
+				ticket[k] = push(&w[i], w[i].mark.seqno + 1 + k);
+			uint64_t last = w[i].mark.seqno + BURST;
+			for (unsigned k = BURST; k-- > 0;)
+				(void)ack_one(&w[i], ticket[k], NULL);
+			assert_true(w[i].mark.seqno == last);
+			assert_true(w[i].ring == NULL);
+		}
+		assert_true(allocations < 10); /* what the first window grew through */
+	}
+	mem_set_allocator(NULL);
+	for (int i = 0; i < WINDOWS; i++)
+		ack_done(&w[i]);
+	ack_rings_done(&rings);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -249,6 +289,7 @@ int main(void)
 		cmocka_unit_test(weakness_7_an_idle_filtered_stream_moves_its_mark),
 		cmocka_unit_test(
 			weakness_11_after_a_rollback_old_acks_are_refused_and_the_mark_goes_back),
+		cmocka_unit_test(windows_with_nothing_open_leave_their_rings_to_others),
 		cmocka_unit_test(a_rollback_leaves_open_what_lies_below_it),
 		cmocka_unit_test(a_retreat_sets_the_mark_back_at_once),
 		cmocka_unit_test(a_rollback_takes_the_place_of_one_that_led_less_far_back),

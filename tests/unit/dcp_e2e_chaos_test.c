@@ -351,6 +351,7 @@ static void run_chaos(unsigned seed)
 	srand(seed);
 	draw_cluster(&p);
 	p.w = world_new(&p.fo);
+	p.w->encoded = true;
 	assert_true(fake_create_scope(p.w->fake, "shop") != 0);
 	create_collection(&p, "shop");
 	create_collection(&p, "shop");

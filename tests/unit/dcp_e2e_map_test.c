@@ -3,6 +3,8 @@
 #include "tests/dcp_world.h"
 #include "tests/dns_server.h"
 
+#include "dcp/kv.h"
+
 static struct dcp_status status_of(struct world *w)
 {
 	struct dcp_status s;
@@ -152,6 +154,59 @@ static void bad_seeds_are_refused_before_anything_is_connected(void **state)
 	world_free(w);
 }
 
+/* One document written and read by way of the seed. The first error. */
+static int write_and_read(struct world *w, const char *dns, const char *password, struct err *e)
+{
+	struct conn_options conn = { .env = env_posix(),
+				     .user = "Administrator",
+				     .password = password,
+				     .bucket = "default",
+				     .cache = &(struct scram_cache){ .mechanism = SASL_NONE },
+				     .connect_timeout = NSEC_PER_SEC,
+				     .noop = NSEC_PER_SEC };
+	struct kv_options o = { .conn = &conn,
+				.seeds = w->seeds,
+				.n_seeds = 1,
+				.timeout = 5 * NSEC_PER_SEC,
+				.dns_server = dns };
+	AUTO(buf) struct buf got = BUF_INIT;
+	struct kv *kv;
+	assert_ok(kv_open(&o, &kv, e), e);
+	struct kv_request put = {
+		.op = KV_PUT, .key = SLICE_LIT("a"), .value = SLICE_LIT("{}"), .cas = KV_CAS_ANY
+	};
+	struct kv_request get = { .op = KV_GET, .key = SLICE_LIT("a"), .out = &got };
+	int rc = kv_run(kv, &put, 1, e);
+	if (rc == 0)
+		rc = kv_run(kv, &get, 1, e);
+	kv_free(kv);
+	if (rc == 0)
+		assert_true(put.rc == 1 && get.rc == 1 && slice_is(buf_slice(&got), "{}"));
+	return rc;
+}
+
+static void documents_are_reached_by_the_same_hosts(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct world *w = http_world(&(struct fake_options){ .nodes = 2, .vbuckets = 8 });
+	struct dns_server d = { .target = "127.0.0.1", .port = fake_kv_port(w->fake, 1) };
+	dns_server_start(&d);
+	assert_ok(write_and_read(w, NULL, "password", &e), &e);
+	assert_int_equal(write_and_read(w, NULL, "other", &e), ERR_AUTH);
+	assert_non_null(strstr(e.msg, "management service"));
+	assert_null(strstr(e.msg, "other"));
+	w->seeds[0] = "couchbase://db.test";
+	err_clear(&e);
+	assert_ok(write_and_read(w, d.address, "password", &e), &e);
+	dns_server_stop(&d);
+	world_free(w);
+
+	w = http_world(&(struct fake_options){ .nodes = 2, .vbuckets = 8, .external = true });
+	assert_ok(write_and_read(w, NULL, "password", &e), &e);
+	world_free(w);
+}
+
 static void a_notified_map_is_fetched_at_once(void **state)
 {
 	(void)state;
@@ -265,7 +320,8 @@ static void a_stale_login_is_made_anew(void **state)
 static void busy_servers_are_asked_again(void **state)
 {
 	(void)state;
-	static const uint16_t busy[] = { 0x85, 0x86, 0x0c, 0x30, 0x24, 0x7777 };
+	/* the last but one is in the server's error map only, the last nowhere */
+	static const uint16_t busy[] = { 0x85, 0x86, 0x0c, 0x30, 0x24, 0xa1, 0x7777 };
 	unsigned counter = 0;
 	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 8 });
 	write_some(w, 8, 200, &counter);
@@ -280,6 +336,27 @@ static void busy_servers_are_asked_again(void **state)
 	settle(w, 8, 10 * NSEC_PER_SEC);
 	assert_int_equal(w->ends, 0);
 	assert_int_equal(status_of(w).reconnects, 0);
+	world_free(w);
+}
+
+static void what_the_error_map_calls_hopeless_ends(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 8 });
+	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
+						  .node = -1,
+						  .vb = 3,
+						  .opcode = 0x53,
+						  .status = 0xc1, /* item-only */
+						  .count = UINT32_MAX });
+	world_open(w);
+	write_some(w, 3, 100, &counter);
+	settle(w, 3, 10 * NSEC_PER_SEC);
+	nsec deadline = now() + 5 * NSEC_PER_SEC;
+	while (w->ends == 0 && now() < deadline)
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+	assert_int_equal(w->ends, 1);
 	world_free(w);
 }
 
@@ -407,12 +484,14 @@ int main(void)
 		cmocka_unit_test(bad_seeds_are_refused_before_anything_is_connected),
 		cmocka_unit_test(the_records_of_a_service_are_its_nodes),
 		cmocka_unit_test(without_records_the_host_itself_is_asked),
+		cmocka_unit_test(documents_are_reached_by_the_same_hosts),
 		cmocka_unit_test(a_notified_map_is_fetched_at_once),
 		cmocka_unit_test(when_every_node_is_gone_the_seeds_are_asked_again),
 		cmocka_unit_test(config_watch_interval_finds_what_no_notification_told),
 		cmocka_unit_test(a_new_map_makes_mitigation_look_at_other_copies),
 		cmocka_unit_test(a_stale_login_is_made_anew),
 		cmocka_unit_test(busy_servers_are_asked_again),
+		cmocka_unit_test(what_the_error_map_calls_hopeless_ends),
 		cmocka_unit_test(nothing_is_held_back_on_an_ephemeral_bucket),
 		cmocka_unit_test(the_external_network_is_used_where_only_it_leads_anywhere),
 	};

@@ -1,0 +1,146 @@
+/* What waits for a consumer: in order, whole, small, and left out when it is called back. */
+#include "tests/dcp_world.h"
+
+enum { KEYS_MAX = 64 };
+
+struct look {
+	uint64_t received;
+};
+
+static void take_received(void *arg, const struct dcp_vbucket_status *v)
+{
+	((struct look *)arg)->received += v->received.seqno;
+}
+
+/* Until as many seqnos were received as there are. */
+static void until_received(struct world *w, uint64_t seqnos)
+{
+	nsec deadline = now() + 10 * NSEC_PER_SEC;
+	struct look l;
+	do {
+		l.received = 0;
+		assert_int_equal(dcp_source_status(w->source, NULL, take_received, &l), 0);
+	} while (l.received < seqnos && now() < deadline);
+	assert_true(l.received == seqnos);
+}
+
+static struct dcp_batch poll_some(struct world *w)
+{
+	struct err e = ERR_INIT;
+	struct dcp_batch b;
+	assert_int_equal(dcp_source_poll(w->source, &b, 5 * NSEC_PER_SEC, &e), 1);
+	return b;
+}
+
+static void what_is_queued_behind_a_nack_is_left_out_and_comes_again(void **state)
+{
+	(void)state;
+	enum { DOCS = 1500, ACKED = 100 };
+	struct world *w = world_new(&(struct fake_options){ .vbuckets = 1 });
+	for (unsigned i = 0; i < DOCS; i++) {
+		char key[16];
+		(void)snprintf(key, sizeof(key), "k%u", i);
+		(void)fake_set(w->fake, 0, 0, key, SLICE_LIT("{}"));
+	}
+	world_open(w);
+	struct dcp_batch b = poll_some(w);
+	assert_true(b.n > ACKED && b.n < DOCS);
+	until_received(w, DOCS); /* the rest is queued */
+	assert_int_equal(dcp_source_ack_batch(w->source, b.ev, ACKED), 0);
+	dcp_source_nack(w->source, 0, 0);
+	until_received(w, DOCS); /* twice asked: the nack is taken before the second answer */
+	until_received(w, DOCS);
+	for (uint64_t seqno = ACKED + 1; seqno <= DOCS;) {
+		b = poll_some(w);
+		for (size_t i = 0; i < b.n; i++)
+			assert_true(b.ev[i].pos.seqno == seqno++);
+		assert_int_equal(dcp_source_ack_batch(w->source, b.ev, b.n), 0);
+	}
+	assert_int_equal(dcp_source_poll(w->source, &b, 0, NULL), 0);
+	world_free(w);
+}
+
+static void what_is_queued_when_a_vbucket_leaves_does_not_come_when_it_is_back(void **state)
+{
+	(void)state;
+	enum { DOCS = 600 };
+	struct err e = ERR_INIT;
+	struct world *w = world_new(&(struct fake_options){ .vbuckets = 2 });
+	for (unsigned i = 0; i < DOCS; i++) {
+		char key[16];
+		(void)snprintf(key, sizeof(key), "k%u", i);
+		(void)fake_set(w->fake, 1, 0, key, SLICE_LIT("{}"));
+	}
+	world_open(w);
+	until_received(w, DOCS);
+	assert_ok(dcp_source_assign(w->source, (uint16_t[]){ 0 }, 1, &e), &e);
+	assert_ok(dcp_source_assign(w->source, (uint16_t[]){ 0, 1 }, 2, &e), &e);
+	for (uint64_t seqno = 1; seqno <= DOCS;) { /* without a store it begins anew */
+		struct dcp_batch b = poll_some(w);
+		for (size_t i = 0; i < b.n; i++)
+			assert_true(b.ev[i].pos.seqno == seqno++);
+		assert_int_equal(dcp_source_ack_batch(w->source, b.ev, b.n), 0);
+	}
+	world_free(w);
+}
+
+/* Packets end anywhere in a slab, and some are larger than one. */
+static void documents_of_every_size_come_whole(void **state)
+{
+	(void)state;
+	enum { VBS = 4, DOCS = 2400, BIG = 3 << 20 };
+	struct world *w = world_new(&(struct fake_options){ .vbuckets = VBS });
+	uint8_t *bytes = malloc(BIG);
+	for (size_t i = 0; i < BIG; i++)
+		bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+	for (unsigned i = 0; i < DOCS; i++) {
+		char key[16];
+		size_t len = i % 400 == 399 ? (size_t)BIG >> i / 400 : i * 37 % 1900;
+		(void)snprintf(key, sizeof(key), "k%u", i % KEYS_MAX);
+		(void)fake_set(w->fake, i % VBS, 0, key,
+			       slice_of(bytes + i % 7, len - MIN(len, i % 7)));
+	}
+	for (int compressed = 0; compressed < 2; compressed++) {
+		for (unsigned vb = 0; vb < w->vbs; vb++)
+			forget(w, vb);
+		w->o.force_compression = compressed;
+		w->o.window_bytes = compressed ? 0 : 256 << 10;
+		world_open(w);
+		settle(w, VBS, 20 * NSEC_PER_SEC);
+		world_close(w);
+	}
+	free(bytes);
+	world_free(w);
+}
+
+static void a_trickle_that_nobody_takes_shares_its_blocks(void **state)
+{
+	(void)state;
+	enum { VBS = 4, DOCS = 1000 };
+	struct world *w = world_new(&(struct fake_options){ .vbuckets = VBS });
+	world_open(w);
+	for (unsigned i = 0; i < DOCS; i++) {
+		char key[16];
+		(void)snprintf(key, sizeof(key), "k%u", i % KEYS_MAX);
+		(void)fake_set(w->fake, i % VBS, 0, key, SLICE_LIT("1"));
+		until_received(w, i + 1); /* each comes alone */
+	}
+	struct dcp_status st;
+	assert_int_equal(dcp_source_status(w->source, &st, NULL, NULL), 0);
+	assert_true(st.blocks <= DOCS / 64);
+	settle(w, VBS, 5 * NSEC_PER_SEC);
+	assert_true(w->events == DOCS && w->duplicates == 0);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_queued_behind_a_nack_is_left_out_and_comes_again),
+		cmocka_unit_test(
+			what_is_queued_when_a_vbucket_leaves_does_not_come_when_it_is_back),
+		cmocka_unit_test(documents_of_every_size_come_whole),
+		cmocka_unit_test(a_trickle_that_nobody_takes_shares_its_blocks),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
