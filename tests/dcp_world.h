@@ -63,6 +63,8 @@ struct world {
 	/* the collections of the filter; none: all */
 	uint32_t cid[CIDS_MAX];
 	unsigned n_cids;
+	uint32_t dropped[CIDS_MAX]; /* whose documents may have gone before they came */
+	unsigned n_dropped;
 	unsigned differs_at; /* the vBucket that was wrong last, and is looked at first */
 };
 
@@ -251,7 +253,7 @@ struct truth {
 	uint64_t key, next; /* next version of the key; 0 none */
 	uint32_t hash;
 	char kind;
-	bool wanted;
+	bool wanted, dropped;
 };
 struct history {
 	struct world *w;
@@ -296,6 +298,8 @@ static inline void take_history(void *arg, uint64_t seqno, char kind, uint32_t c
 	assert_true(seqno < SEQNOS_MAX && seqno == h->n + 1);
 	struct truth *t = &h->t[h->n = seqno];
 	*t = (struct truth){ .kind = kind, .wanted = in_filter(h->w, kind, cid) };
+	for (unsigned i = 0; i < h->w->n_dropped; i++)
+		t->dropped |= kind != 's' && h->w->dropped[i] == cid;
 	t->key = identity(kind, cid, key);
 	t->hash = stored_hash(h->w, kind, t->key, kind == 'm' ? value : SLICE_NONE);
 	for (uint64_t s = seqno - 1; s > 0 && !(kind == 's' && cid == 0); s--)
@@ -321,6 +325,8 @@ static inline bool left_out(const struct world *w, const struct seen *s, uint64_
 			    const struct truth *t, const struct cover *c, uint64_t next_end)
 {
 	if (seqno <= s->purged && (t->kind == 'd' || t->kind == 'e'))
+		return true;
+	if (t->dropped)
 		return true;
 	if (!t->next || w->complete)
 		return false;

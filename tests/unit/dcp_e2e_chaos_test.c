@@ -113,9 +113,10 @@ static void drop_collection(struct plan *p)
 	bool filtered = p->coll[i].id == 0;
 	for (unsigned k = 0; k < p->w->n_cids; k++)
 		filtered |= p->w->cid[k] == p->coll[i].id;
-	if (filtered) /* the end of its stream: another test's */
+	if (filtered || p->w->n_dropped == CIDS_MAX) /* the end of its stream: another test's */
 		return;
 	assert_true(fake_drop_collection(p->w->fake, p->coll[i].scope, p->coll[i].name));
+	p->w->dropped[p->w->n_dropped++] = p->coll[i].id;
 	p->coll[i] = p->coll[--p->n_colls];
 }
 
