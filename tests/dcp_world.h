@@ -58,8 +58,9 @@ struct world {
 	int seen_fd;
 	uint64_t events, rollbacks, ends, duplicates;
 	bool ack;
-	bool complete; /* every version is delivered */
-	bool encoded;  /* values may lie there compressed, or behind attributes */
+	bool complete;  /* every version is delivered */
+	bool ephemeral; /* mitigation holds nothing back */
+	bool encoded;   /* values may lie there compressed, or behind attributes */
 	/* the collections of the filter; none: all */
 	uint32_t cid[CIDS_MAX];
 	unsigned n_cids;
@@ -129,6 +130,7 @@ static inline struct world *world_new(const struct fake_options *fo)
 	assert_non_null(w->fake);
 	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kv_port(w->fake, 0));
 	w->seeds[0] = w->seed;
+	w->ephemeral = fo->ephemeral;
 	w->vbs = fo->vbuckets ? fo->vbuckets : 64;
 	w->seen_fd = memfd_create("seen", 0);
 	assert_int_equal(ftruncate(w->seen_fd, (off_t)(w->vbs * sizeof(*w->seen))), 0);
@@ -190,6 +192,11 @@ static inline void apply_rollback(struct world *w, const struct dcp_event *ev)
 	s->last = ev->pos.seqno;
 }
 
+static inline bool never_orphaned(const struct world *w)
+{
+	return w->o.mitigation.policy == MITIGATE_ALL && !w->ephemeral;
+}
+
 static inline void apply(struct world *w, const struct dcp_event *ev)
 {
 	if (ev->kind == DCP_ROLLBACK) {
@@ -212,7 +219,7 @@ static inline void apply(struct world *w, const struct dcp_event *ev)
 	if (i->hash && i->hash != h)
 		fail_msg("seed %u, vBucket %u: seqno %u came with two contents", seeds_current(),
 			 ev->vb, (unsigned)seqno);
-	if (i->ever && i->ever != h && w->o.mitigation.policy == MITIGATE_ALL)
+	if (i->ever && i->ever != h && never_orphaned(w))
 		fail_msg("seed %u, vBucket %u: seqno %u was an orphan", seeds_current(), ev->vb,
 			 (unsigned)seqno);
 	i->key = key;
@@ -356,7 +363,7 @@ static inline const char *differs(struct world *w, unsigned vb)
 			next_end = have->snap_end;
 			widen(&cover, i, have);
 		}
-		if (w->o.mitigation.policy == MITIGATE_ALL && have->ever && have->ever != t->hash)
+		if (never_orphaned(w) && have->ever && have->ever != t->hash)
 			wrong = "was an orphan";
 		at = i;
 	}
