@@ -85,7 +85,7 @@ static void a_paused_vbucket_stands_still_and_the_others_go_on(void **state)
 	put(w, 4, 10, 20);
 	until_has_all(w, 4);
 	drain(w);
-	assert_true(w->seen[3].kind[11] == 0);
+	assert_true(w->seen[3].item[11].hash == 0);
 	uint64_t before = w->duplicates;
 	resume_one(w, 3);
 	settle(w, VBS, 10 * NSEC_PER_SEC);

@@ -143,9 +143,12 @@ static bool cut_oso(struct fake *f, struct conn *c, struct stream *s)
 		return false;
 	s->oso = malloc(s->snap_end * sizeof(*s->oso));
 	s->n_oso = s->oso_at = 0;
-	for (uint64_t i = 0; i < s->snap_end; i++)
-		if (visible(c, v, s, &v->item[i]))
-			s->oso[s->n_oso++] = i + 1;
+	for (uint64_t i = 0; i < s->snap_end; i++) {
+		if (!visible(c, v, s, &v->item[i]))
+			continue;
+		follow_scope(s, &v->item[i]);
+		s->oso[s->n_oso++] = i + 1;
+	}
 	if (s->n_oso < f->o.oso_items) {
 		drop_oso(s);
 		return false;
@@ -170,6 +173,7 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 	bool first_marker = !s->backfilled;
 	s->initial = backfill && s->at == 0;
 	s->backfilled = true;
+	s->snap_from = from;
 	if (backfill) {
 		s->snap_end = on_disk < high ? on_disk : high;
 		s->disk = true;
@@ -380,6 +384,21 @@ static void drop_one(struct fake *f, struct conn *c, struct stream *s, void *arg
 void dcp_drop_cursor(struct bucket *b, int vb)
 {
 	each_stream(b, vb, drop_one, NULL);
+}
+
+/* No server should, but some did: what the client has comes once more. */
+static void repeat_one(struct fake *f, struct conn *c, struct stream *s, void *arg)
+{
+	(void)f;
+	(void)c;
+	(void)arg;
+	if (!s->oso)
+		s->at = s->snap_end = s->snap_from;
+}
+
+void dcp_repeat(struct bucket *b, int vb)
+{
+	each_stream(b, vb, repeat_one, NULL);
 }
 
 void dcp_free(struct conn *c)

@@ -239,6 +239,7 @@ struct stream {
 	uint32_t opaque, flags;
 	uint64_t start, end;          /* requested */
 	uint64_t at;                  /* last seqno looked at */
+	uint64_t snap_from;           /* where the last snapshot was cut */
 	uint64_t snap_end;            /* of the snapshot being sent; at == snap_end: none */
 	bool backfilled;              /* the first snapshot was cut */
 	bool disk;
@@ -443,6 +444,7 @@ void dcp_free(struct conn *c);
 void dcp_unknown(struct bucket *b, const struct fake_fault *x);
 size_t dcp_failover_log(const struct bucket *b, unsigned vb, uint8_t out[16 * FAKE_FAILOVER_MAX]); /* the length */
 void dcp_drop_cursor(struct bucket *b, int vb);
+void dcp_repeat(struct bucket *b, int vb);
 void dcp_end_streams(struct bucket *b, int vb, uint32_t reason); /* vb -1: of every one */
 void dcp_end_all(struct fake *f, struct conn *c, uint32_t reason); /* of one connection */
 
