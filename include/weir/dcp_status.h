@@ -40,7 +40,7 @@ typedef struct weir_dcp_vbucket {
 	uint16_t vbucket;
 	uint16_t last_status; /* what the server answered to the last request; 0 ok */
 	int node;             /* that serves it, as in weir_dcp_node; -1 none */
-	const char *state;    /* "idle", "waiting", "opening", "streaming", "done", ...; static */
+	const char *state;    /* "idle", "waiting", "opening", "streaming", "paused", "done", ...; static */
 	weir_dcp_position received, acknowledged;
 	uint64_t
 		high; /* the server's, of the collections that are streamed; asked for every high_seqno_ms */

@@ -286,6 +286,39 @@ static void two_programs_find_each_other_through_one_document(void **state)
 	two_programs_meet(WEIR_DCP_MEMBERS_LIL_COUCHBASE);
 }
 
+static void write_total(const char *path, const char *total)
+{
+	FILE *f = fopen(path, "w");
+	assert_true(f && fprintf(f, "members=\"%s\"\n", total) > 0 && fclose(f) == 0);
+}
+
+/* The file is read every ten seconds; the test does not wait for that. */
+static void a_group_looks_at_once_when_it_is_asked_to(void **state)
+{
+	(void)state;
+	static struct group g;
+	weir_error e = WEIR_ERROR_INIT;
+	char path[256];
+	const char *dir = test_tmpdir();
+	(void)snprintf(path, sizeof(path), "%s/annotations", dir);
+	write_total(path, "1");
+	weir_dcp_membership m = { .size = sizeof(m),
+				  .kind = WEIR_DCP_MEMBERS_STATEFULSET,
+				  .host_name = "orders-0",
+				  .total_file = path,
+				  .total_key = "members",
+				  .rebalance_delay_ms = WEIR_DCP_NO_DELAY };
+	group_open(&g);
+	weir_dcp *d = join(&g, &m);
+	settle(&g, &d, (unsigned[]){ VBS }, 1);
+	write_total(path, "2");
+	assert_int_equal(weir_dcp_rebalance(d, &e), 0);
+	settle(&g, &d, (unsigned[]){ VBS / 2 }, 1);
+	assert_int_equal(weir_dcp_close(d, &e), 0);
+	fake_stop(g.fake);
+	test_rmdir(dir);
+}
+
 static void kinds_without_a_list_say_so(void **state)
 {
 	(void)state;
@@ -506,6 +539,7 @@ int main(void)
 		cmocka_unit_test(static_members_share_and_impossible_groups_are_refused),
 		cmocka_unit_test(two_programs_find_each_other_through_documents),
 		cmocka_unit_test(two_programs_find_each_other_through_one_document),
+		cmocka_unit_test(a_group_looks_at_once_when_it_is_asked_to),
 		cmocka_unit_test(kinds_without_a_list_say_so),
 		cmocka_unit_test(members_find_each_other_through_documents),
 		cmocka_unit_test(members_find_each_other_through_one_document),
