@@ -160,6 +160,7 @@ static int overlay(const struct args *a, weir_dcp_options *o, weir_dcp_membershi
 	if (args_text(a, "checkpoint")) {
 		o->checkpoint_file = args_text(a, "checkpoint");
 		o->checkpoint_bucket = o->checkpoint_log = o->checkpoint_hosts = NULL;
+		o->checkpoint_user = o->checkpoint_scope = o->checkpoint_collection = NULL;
 		o->checkpoint_none = false;
 	}
 	o->system_events |= args_flag(a, "system-events");

@@ -138,7 +138,7 @@ uint64_t dcp_source_nacked(struct dcp_source *s, uint16_t vb);
 #define DCP_ALL_VBUCKETS (-1)
 /* Hands out nothing of the vBucket (or of all) until it is resumed, whatever happens meanwhile: reconnecting, a rollback,
  * being assigned elsewhere and back. Its stream is closed when this returns; what was on its way to poll still comes.
- * Acknowledgements are taken and saved as ever, the others go on. Not from a hook. ERR_INVALID: no such vBucket. */
+ * Acknowledgements are taken and saved as ever, the others go on. ERR_INVALID: no such vBucket. */
 int dcp_source_pause(struct dcp_source *s, int vb, struct err *e);
 int dcp_source_resume(struct dcp_source *s, int vb, struct err *e); /* goes on where it stopped */
 /* Whether an acknowledgement would still count: not after a nack, a rollback, a hand-over. */

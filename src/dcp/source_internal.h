@@ -271,6 +271,12 @@ static inline nsec source_now(const struct dcp_source *s)
 	return loop_now(s->loop);
 }
 
+/* Whether some documents of the vBuckets are none of ours. */
+static inline bool source_is_filtered(const struct dcp_source *s)
+{
+	return s->vb_config.collections && (s->o.scope || s->o.n_collections);
+}
+
 static inline uint64_t source_read_ahead(const struct dcp_source *s)
 {
 	return MIN(READ_AHEAD, s->o.window_bytes / 2);
