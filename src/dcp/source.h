@@ -2,7 +2,7 @@
  *
  *	  consumer's thread                    I/O thread                          saver's thread
  *	 assign ───────────────────────────▶  connections, one vbucket.h each
- *	 poll ◀────────── queue of blocks ──  emit: copied into a block
+ *	 poll ◀────────── queue of blocks ──  emit: where its bytes are
  *	 (returns the last block) ─────────▶  flow control gives its bytes back
  *	 ack, nack ─▶ acknowledgement windows ───────────────────────────────▶  checkpoints, every interval
  *
@@ -19,7 +19,7 @@
 #include "dcp/event.h"
 #include "dcp/mitigation.h"
 
-#define DCP_WINDOW_DEFAULT (16u << 20)
+#define DCP_WINDOW_DEFAULT (8u << 20)
 #define DCP_VALUE_MAX      (32u << 20) /* one document, inflated */
 
 struct tls_options;
@@ -45,8 +45,9 @@ enum dcp_hook {
 
 /* What the pointers point to must stay until the source is closed. */
 struct dcp_options {
-	struct env *env;          /* NULL: env_posix() */
-	const char *const *seeds; /* "host", "host:port", "[v6]:port", "couchbases://host", "http://host:8091": seed.h */
+	struct env *env; /* NULL: env_posix() */
+	const char *const *
+		seeds; /* "host", "host:port", "[v6]:port", "couchbases://host", "http://host:8091": seed.h */
 	size_t n_seeds;
 	const char *user, *password, *bucket;
 	const char *group;             /* names connections; required */
@@ -54,13 +55,13 @@ struct dcp_options {
 	bool allow_plain;
 	enum cluster_network network;
 	/* what */
-	const char *scope;              /* NULL with collections: _default */
+	const char *scope; /* NULL with collections: _default */
 	/* of that scope, or "scope.collection"; none, and no scope: the whole bucket */
 	const char *const *collections;
 	size_t n_collections;
 	uint16_t stream_id; /* of every stream, to tell apart who reads over one proxy; 0: none */
 	enum dcp_begin begin;
-	bool finite; /* up to what is there at the start */
+	bool finite;            /* up to what is there at the start */
 	bool no_value_datatype; /* no value, but what its datatype was */
 	bool skip_deletes;      /* deletions of the first read from disk; servers since 8.0 */
 	bool xattrs, no_value, system_events, change_streams, out_of_order;
@@ -68,12 +69,12 @@ struct dcp_options {
 	int64_t skip_until_ms; /* wall time; older documents are not delivered; 0: none */
 	bool deliver_metadata; /* also keys of connectors and transactions ("_connector:cbgo:", "_txn:") */
 	/* how */
-	uint32_t window_bytes; /* of flow control per node; 0: DCP_WINDOW_DEFAULT */
+	uint32_t window_bytes;      /* of flow control per node; 0: DCP_WINDOW_DEFAULT */
 	const char *priority;       /* "low", "medium", "high"; NULL: the server's default */
 	const char *backfill_order; /* "round-robin", "sequential"; NULL: the server's default */
-	bool cursor_dropping;   /* too slow: the server goes back to its disk, instead of ending the stream */
-	bool force_compression; /* values come compressed even where they are not stored so */
-	nsec noop, connect_timeout;    /* 0: 5 s, 10 s */
+	bool cursor_dropping; /* too slow: the server goes back to its disk, instead of ending the stream */
+	bool force_compression;     /* values come compressed even where they are not stored so */
+	nsec noop, connect_timeout; /* 0: 5 s, 10 s */
 	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s */
 	bool rollback_unacked;
 	struct mitigation_options mitigation;
@@ -82,7 +83,7 @@ struct dcp_options {
 	bool manual_commit;             /* only dcp_source_commit saves */
 	nsec checkpoint_interval;       /* 0: 1 minute */
 	struct checkpoint_policies policies;
-	nsec seqno_interval;            /* how often high seqnos are asked for; 0: 10 s */
+	nsec seqno_interval; /* how often high seqnos are asked for; 0: 10 s */
 	/* Where vBuckets without a checkpoint start, before `begin` is looked at. */
 	const struct checkpoint *start_at;
 	size_t n_start_at;
@@ -166,8 +167,8 @@ struct dcp_vbucket_status {
 struct dcp_status {
 	uint32_t n_vbuckets, n_assigned, n_streaming, n_paused, n_done, n_nodes, n_connected;
 	int64_t map_epoch, map_rev;
-	bool map_over_http;  /* the data service hands out none */
-	bool ephemeral;      /* in memory only: mitigation is off, for there is nothing to persist */
+	bool map_over_http; /* the data service hands out none */
+	bool ephemeral;     /* in memory only: mitigation is off, for there is nothing to persist */
 	uint64_t reconnects, saves, save_failures, saved_vbuckets, rebalances;
 	uint32_t last_save_vbuckets; /* how many the last save wrote, and how long it took */
 	nsec last_save_took;
