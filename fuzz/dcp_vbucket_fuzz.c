@@ -162,17 +162,27 @@ static void stream_message(struct run *run, struct slice *in, uint8_t opcode)
 	static const uint8_t frames[][3] = {
 		{ 0x22, 0, 7 }, { 0x22, 0, 8 }, { 0x21, 7 }, { 0xff }
 	};
+	uint8_t marker[52] = { 0 }, version = 2;
+	bool newer = opcode == OP_DCP_SNAPSHOT_MARKER && take(in) % 2;
+	if (newer) {
+		memcpy(marker, x, 16);
+		put_be32(marker + 16, take(in));
+		put_be64(marker + 36, number(in));
+		memcpy(x, &version, 1);
+		n = 1;
+	}
 	uint8_t frame = run->config.stream_id ? take(in) : 4;
-	struct packet p = { .magic = MAGIC_REQUEST,
-			    .opcode = opcode,
-			    .framing = frame % 16 < 4 ? slice_of(frames[frame % 16], 3)
-						      : slice_of(frames[0], frame == 4 ? 0 : 3),
-			    .opaque = take(in) % 16 ? vbucket_opaque(&run->v)
-						    : number(in) & 0xffffffff,
-			    .cas = number(in),
-			    .extras = slice_of(x, n),
-			    .key = slice_of(key, 1 + take(in) % 4),
-			    .value = slice_of(key, take(in) % 5) };
+	struct packet p = {
+		.magic = MAGIC_REQUEST,
+		.opcode = opcode,
+		.framing = frame % 16 < 4 ? slice_of(frames[frame % 16], 3)
+					  : slice_of(frames[0], frame == 4 ? 0 : 3),
+		.opaque = take(in) % 16 ? vbucket_opaque(&run->v) : number(in) & 0xffffffff,
+		.cas = number(in),
+		.extras = slice_of(x, n),
+		.key = slice_of(key, 1 + take(in) % 4),
+		.value = newer ? slice_of(marker, sizeof(marker)) : slice_of(key, take(in) % 5)
+	};
 	struct packet view;
 	AUTO(buf) struct buf bytes = BUF_INIT;
 	packet_encode(&bytes, &p);

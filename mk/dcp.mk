@@ -3,6 +3,6 @@ PKGS_BUILD += libssl libevent libevent_openssl libevent_pthreads
 DEPS_BUILD += libevent-dev libsnappy-dev
 LIBS_PRIVATE += -lsnappy
 
-# The benchmarks read the simulated cluster.
-$(B)/bench/dcp $(B)/bench/dcp_group: BENCH_LIBS += $(B)/fakecb.a $(B)/inside.a $(FAKECB_LIBS)
-$(B)/bench/dcp $(B)/bench/dcp_group: $(B)/fakecb.a
+# The benchmarks of dcp read the simulated cluster.
+$(B)/bench/dcp $(B)/bench/dcp_group $(B)/bench/dcp_store: BENCH_LIBS += $(B)/fakecb.a $(B)/inside.a $(FAKECB_LIBS)
+$(B)/bench/dcp $(B)/bench/dcp_group $(B)/bench/dcp_store: $(B)/fakecb.a

@@ -2,6 +2,6 @@
 PKGS_BUILD += libcurl
 DEPS_BUILD += libcurl4-openssl-dev
 
-# Its test talks to a small Lease API.
-$(B)/tests/dcp_membership_lease: $(B)/tests/fake/lease.o
+# Its tests talk to a small Lease API.
+$(B)/tests/dcp_membership_lease $(B)/tests/dcp_e2e_members_kill: $(B)/tests/fake/lease.o
 $(B)/tests/dcp_membership_lease: TEST_LIBS += $(B)/inside.a -lssl -lcrypto

@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -243,7 +244,68 @@ static inline struct slice w_until(struct wire *w, uint8_t opcode, uint64_t seqn
 	}
 }
 
+/* ---- the management port ---- */
+
+/* One request by a user ("name:password"); the status. The body is in w->got. */
+static inline int w_http(struct wire *w, const char *user, const char *method, const char *path,
+			 const char *form)
+{
+	uint8_t login[200] = "";
+	struct buf head = BUF_INIT;
+	int status = 0;
+	size_t n = 0;
+	if (user)
+		(void)EVP_EncodeBlock(login, (const uint8_t *)user, (int)strlen(user));
+	buf_add_fmt(&head, "%s %s HTTP/1.1\r\nHost: x\r\n", method, path);
+	if (user)
+		buf_add_fmt(&head, "Authorization: Basic %s\r\n", (const char *)login);
+	buf_add_fmt(&head, "Content-Length: %zu\r\n\r\n%s", strlen(form), form);
+	w_write(w, head.p, head.len);
+	buf_reset(&head);
+	char c = 0;
+	while (!memmem(head.p, head.len, "\r\n\r\n", 4)) {
+		assert_true(w_read(w, &c, 1));
+		buf_add_byte(&head, (uint8_t)c);
+	}
+	buf_add_byte(&head, 0);
+	assert_int_equal(sscanf((char *)head.p, "HTTP/1.1 %d", &status), 1);
+	const char *len = strstr((char *)head.p, "Content-Length: ");
+	buf_reset(&w->got);
+	if (len)
+		n = strtoul(len + 16, NULL, 10);
+	assert_true(buf_reserve(&w->got, n + 1));
+	assert_true(!n || w_read(w, w->got.p, n));
+	w->got.len = n;
+	w->got.p[n] = '\0';
+	buf_done(&head);
+	return status;
+}
+
+#define W_ADMIN "Administrator:password"
+
+/* The same on a connection of its own. */
+static inline int w_manage(struct fake *f, const char *user, const char *method, const char *path,
+			   const char *form)
+{
+	struct wire w = w_connect(fake_http_port(f, 0));
+	int status = w_http(&w, user, method, path, form);
+	w_close(&w);
+	return status;
+}
+
 /* ---- common steps ---- */
+
+static inline uint16_t w_auth(struct wire *w, const char *plain)
+{
+	return w_ask(w, (struct w_request){ .opcode = W_AUTH, .key = "|PLAIN|", .value = plain });
+}
+
+static inline uint16_t w_select(struct wire *w, const char *bucket)
+{
+	char key[80];
+	(void)snprintf(key, sizeof(key), "|%s|", bucket);
+	return w_ask(w, (struct w_request){ .opcode = W_SELECT, .key = key });
+}
 
 static inline void w_login_as(struct wire *w, const char *features, const char *plain)
 {

@@ -17,13 +17,17 @@ static const struct option_row options[] = {
 	{ .name = "format",
 	  .kind = OPTION_CHOICE,
 	  .arg = "FORM",
-	  .choices = "table|json",
+	  .choices = "table|json|metrics",
 	  .def = "table",
-	  .help = "json: one object" },
+	  .help = "json: one object; metrics: Prometheus's text format" },
 	{ .name = "all",
 	  .letter = 'a',
 	  .kind = OPTION_FLAG,
 	  .help = "In the table, vBuckets that are not behind, too" },
+	{ .name = "max-lag",
+	  .kind = OPTION_COUNT,
+	  .arg = "N",
+	  .help = "Exit code 1 when the group is more than N seqnos behind" },
 	{ .name = "timeout",
 	  .kind = OPTION_DURATION,
 	  .arg = "TIME",
@@ -92,69 +96,168 @@ static void learn_members(const weir_dcp_options *o, struct members *m)
 		say("members: %s", e.message);
 }
 
+enum form { FORM_TABLE, FORM_JSON, FORM_METRICS };
+
 struct totals {
-	bool json, all;
-	uint32_t n, found, behind, ahead, foreign;
+	enum form form;
+	bool all;
+	uint32_t n, found, behind, ahead, foreign, damaged;
 	uint64_t lag, seqno, high;
+	struct buf seqnos, highs, lags; /* FORM_METRICS */
 };
+
+static const char *note_of(const weir_dcp_place *p)
+{
+	if (p->damaged)
+		return "cannot be read";
+	if (p->foreign)
+		return "of another bucket";
+	if (p->ahead)
+		return "ahead of the server";
+	return p->found ? "" : "no checkpoint";
+}
+
+static const char *bool_text(bool b)
+{
+	return b ? "true" : "false";
+}
+
+static void show_json(const struct totals *t, const weir_dcp_place *p)
+{
+	printf("%s    {\"vbucket\":%u,\"checkpoint\":%s,\"seqno\":%" PRIu64 ",\"high\":%" PRIu64
+	       ",\"lag\":%" PRIu64 ",\"ahead\":%s,\"foreign\":%s,\"damaged\":%s",
+	       t->n ? ",\n" : "{\n  \"places\":[\n", p->vbucket, bool_text(p->found), p->seqno,
+	       p->high, p->lag, bool_text(p->ahead), bool_text(p->foreign), bool_text(p->damaged));
+	if (p->found)
+		printf(",\"snapshotStart\":%" PRIu64 ",\"snapshotEnd\":%" PRIu64
+		       ",\"vbuuid\":%" PRIu64,
+		       p->snapshot_start, p->snapshot_end, p->vbuuid);
+	putchar('}');
+}
+
+static void show_row(const struct totals *t, const weir_dcp_place *p)
+{
+	const char *note = note_of(p);
+	if (t->n == 0)
+		puts("vBucket         seqno          high           lag");
+	if (t->all || p->lag || p->ahead || p->foreign || p->damaged)
+		printf("%7u  %12" PRIu64 "  %12" PRIu64 "  %12" PRIu64 "%s%s\n", p->vbucket,
+		       p->seqno, p->high, p->lag, *note ? "  " : "", note);
+}
+
+/* Kept until the end: the format wants all of one metric together. */
+static void keep_metrics(struct totals *t, const weir_dcp_place *p)
+{
+	if (p->found)
+		buf_add_fmt(&t->seqnos, "weir_dcp_checkpoint_seqno{vbucket=\"%u\"} %" PRIu64 "\n",
+			    p->vbucket, p->seqno);
+	buf_add_fmt(&t->highs, "weir_dcp_high_seqno{vbucket=\"%u\"} %" PRIu64 "\n", p->vbucket,
+		    p->high);
+	buf_add_fmt(&t->lags, "weir_dcp_lag_seqnos{vbucket=\"%u\"} %" PRIu64 "\n", p->vbucket,
+		    p->lag);
+}
 
 static int show(void *arg, const weir_dcp_place *p)
 {
 	struct totals *t = arg;
-	const char *note = p->foreign ? "of another bucket"
-			   : p->ahead ? "ahead of the server"
-			   : p->found ? ""
-				      : "no checkpoint";
-	if (t->n == 0)
-		puts(t->json ? "{\n  \"places\":["
-			     : "vBucket         seqno          high           lag");
-	if (t->json)
-		printf("%s    {\"vbucket\":%u,\"checkpoint\":%s,\"seqno\":%" PRIu64
-		       ",\"high\":%" PRIu64 ",\"lag\":%" PRIu64 ",\"ahead\":%s,\"foreign\":%s}",
-		       t->n ? ",\n" : "", p->vbucket, p->found ? "true" : "false", p->seqno,
-		       p->high, p->lag, p->ahead ? "true" : "false", p->foreign ? "true" : "false");
-	else if (t->all || p->lag || p->ahead || p->foreign)
-		printf("%7u  %12" PRIu64 "  %12" PRIu64 "  %12" PRIu64 "%s%s\n", p->vbucket,
-		       p->seqno, p->high, p->lag, *note ? "  " : "", note);
+	switch (t->form) {
+	case FORM_TABLE: show_row(t, p); break;
+	case FORM_JSON: show_json(t, p); break;
+	case FORM_METRICS: keep_metrics(t, p); break;
+	}
 	t->n++;
 	t->found += p->found;
 	t->behind += p->lag > 0;
 	t->ahead += p->ahead;
 	t->foreign += p->foreign;
+	t->damaged += p->damaged;
 	t->lag += p->lag;
 	t->seqno += p->seqno;
 	t->high += p->high;
 	return 0;
 }
 
-static void show_totals(const struct totals *t, const struct members *m)
+static void totals_json(const struct totals *t, const struct members *m)
 {
-	if (t->json) {
-		if (m->n)
-			printf("\n  ],\n  \"members\":[\n%.*s", (int)m->text.len,
-			       (const char *)m->text.p);
-		printf("\n  ],\n  \"vbuckets\":%u,\"checkpoints\":%u,\"behind\":%u,\"ahead\":%u,"
-		       "\"foreign\":%u,\"seqno\":%" PRIu64 ",\"high\":%" PRIu64 ",\"lag\":%" PRIu64
-		       "\n}\n",
-		       t->n, t->found, t->behind, t->ahead, t->foreign, t->seqno, t->high, t->lag);
-		return;
-	}
+	if (m->n)
+		printf("\n  ],\n  \"members\":[\n%.*s", (int)m->text.len, (const char *)m->text.p);
+	printf("\n  ],\n  \"vbuckets\":%u,\"checkpoints\":%u,\"behind\":%u,\"ahead\":%u,"
+	       "\"foreign\":%u,\"seqno\":%" PRIu64 ",\"high\":%" PRIu64 ",\"lag\":%" PRIu64
+	       ",\"damaged\":%u\n}\n",
+	       t->n, t->found, t->behind, t->ahead, t->foreign, t->seqno, t->high, t->lag,
+	       t->damaged);
+}
+
+static void put_metric(const char *name, struct buf *samples)
+{
+	printf("# TYPE %s gauge\n%.*s", name, (int)samples->len, (const char *)samples->p);
+	buf_done(samples);
+}
+
+static void totals_metrics(struct totals *t, const struct members *m)
+{
+	put_metric("weir_dcp_checkpoint_seqno", &t->seqnos);
+	put_metric("weir_dcp_high_seqno", &t->highs);
+	put_metric("weir_dcp_lag_seqnos", &t->lags);
+	printf("# TYPE weir_dcp_total_lag_seqnos gauge\nweir_dcp_total_lag_seqnos %" PRIu64 "\n"
+	       "# TYPE weir_dcp_unusable_checkpoints gauge\n"
+	       "weir_dcp_unusable_checkpoints{why=\"ahead\"} %u\n"
+	       "weir_dcp_unusable_checkpoints{why=\"foreign\"} %u\n"
+	       "weir_dcp_unusable_checkpoints{why=\"damaged\"} %u\n",
+	       t->lag, t->ahead, t->foreign, t->damaged);
+	if (m->n)
+		printf("# TYPE weir_dcp_group_members gauge\nweir_dcp_group_members %u\n", m->n);
+}
+
+static void totals_table(const struct totals *t, const struct members *m)
+{
 	printf("  total  %12" PRIu64 "  %12" PRIu64 "  %12" PRIu64 "\n", t->seqno, t->high, t->lag);
 	printf("%u vBuckets, %u with a checkpoint, %u behind", t->n, t->found, t->behind);
 	if (t->ahead)
 		printf(", %u ahead of the server", t->ahead);
 	if (t->foreign)
 		printf(", %u of another bucket", t->foreign);
+	if (t->damaged)
+		printf(", %u that cannot be read", t->damaged);
 	putchar('\n');
 	fwrite(m->text.p, 1, m->text.len, stdout);
+}
+
+static void show_totals(struct totals *t, const struct members *m)
+{
+	switch (t->form) {
+	case FORM_TABLE: totals_table(t, m); return;
+	case FORM_JSON: totals_json(t, m); return;
+	case FORM_METRICS: totals_metrics(t, m); return;
+	}
+}
+
+/* What a check wants to know: whether a consumer would start, and how far it is behind. */
+static int verdict(const struct args *a, const struct totals *t)
+{
+	if (t->foreign || t->damaged) {
+		say("%u checkpoints cannot be used", t->foreign + t->damaged);
+		return EXIT_DAMAGED;
+	}
+	if (args_given(a, "max-lag") && t->lag > args_count(a, "max-lag")) {
+		say("%" PRIu64 " seqnos behind", t->lag);
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
 }
 
 static int run(const struct args *a)
 {
 	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp_config *c = NULL;
-	struct totals t = { .json = args_choice(a, "format", "json"), .all = args_flag(a, "all") };
-	struct members m = { .json = t.json, .text = BUF_INIT };
+	struct totals t = { .form = args_choice(a, "format", "json")      ? FORM_JSON
+				    : args_choice(a, "format", "metrics") ? FORM_METRICS
+									  : FORM_TABLE,
+			    .all = args_flag(a, "all"),
+			    .seqnos = BUF_INIT,
+			    .highs = BUF_INIT,
+			    .lags = BUF_INIT };
+	struct members m = { .json = t.form == FORM_JSON, .text = BUF_INIT };
 	int code = config_open(args_text(a, "config"), &c);
 	if (code != EXIT_OK)
 		return code;
@@ -165,6 +268,8 @@ static int run(const struct args *a)
 	} else {
 		show_totals(&t, &m);
 		code = out_finish();
+		if (code == EXIT_OK)
+			code = verdict(a, &t);
 	}
 	buf_done(&m.text);
 	weir_dcp_config_free(c);
@@ -177,18 +282,22 @@ const struct command couchbase_status_command = {
 	.operands = "",
 	.operands_max = 0,
 	.summary = "Show how far a group is behind its bucket",
-	.details = "Asks the servers for every vBucket's high seqno and compares them with the "
-		   "checkpoints that the "
-		   "configuration names. Nothing is streamed or written, and a consumer that runs "
-		   "meanwhile is not "
-		   "disturbed; what it has not saved yet counts as lag.\n\n"
-		   "Lag counts seqnos: deletions and replaced versions count, documents of other "
-		   "collections too.\n\n"
-		   "Where the members of the group keep a list (couchbase, lil_couchbase, lease), "
-		   "it is "
-		   "shown, with each one's share and its last sign of life by its own clock.",
+	.details =
+		"Asks the servers for every vBucket's high seqno and compares them with the "
+		"checkpoints that the "
+		"configuration names. Nothing is streamed or written, and a consumer that runs "
+		"meanwhile is not "
+		"disturbed; what it has not saved yet counts as lag.\n\n"
+		"Lag counts seqnos: deletions and replaced versions count, documents of other "
+		"collections too.\n\n"
+		"Where the members of the group keep a list (couchbase, lil_couchbase, lease), "
+		"it is "
+		"shown, with each one's share and its last sign of life by its own clock.\n\n"
+		"Exit codes: 1 more than --max-lag behind, 4 wrong login, 6 checkpoints that are "
+		"damaged or of another bucket, 7 no answer in time.",
 	.examples = "weir couchbase status -c weir.yml\tWhat is behind\n"
-		    "weir couchbase status -c weir.yml --format json\tFor a program",
+		    "weir couchbase status -c weir.yml --format json\tFor a program\n"
+		    "weir couchbase status -c weir.yml --max-lag 10000 >/dev/null\tAs a check",
 	.options = options,
 	.run = run,
 };

@@ -1,14 +1,9 @@
-/* cmd_watch.c: a change stream on standard output.
- *
- * The resume token is saved only after the events before it were written out, so a kill at any moment repeats some
- * events but loses none. With --out the token file also records how long the output file was; the next run cuts the
- * file back to that length first, so that not even a kill -9 makes an event come twice.
- */
+/* cmd_watch.c: a change stream on standard output. What is printed, and the token behind it, is watch_sink.h's. */
 #include "cli/commands.h"
 #include "cli/couchbase_stream.h"
-#include "cli/event_print.h"
 #include "cli/outcome.h"
-#include "cli/token_file.h"
+#include "cli/watch_options.h"
+#include "cli/watch_sink.h"
 
 #include "base/base.h"
 
@@ -17,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SAVE_EVERY_MS = 500, REFRESH_MS = 10000 };
+enum { REFRESH_MS = 10000 };
 
 static const struct option_row watch_options[] = {
 	{ .name = "follow",
@@ -33,49 +28,20 @@ static const struct option_row watch_options[] = {
 	  .kind = OPTION_TEXT,
 	  .arg = "TIME",
 	  .help = "Start at this time (2026-01-31T10:00:00Z, -5m, milliseconds)" },
-	{ .name = "resume-after",
-	  .kind = OPTION_TEXT,
-	  .arg = "TOKEN",
-	  .help = "Start behind this resume token" },
-	{ .name = "token",
-	  .letter = 't',
-	  .kind = OPTION_FILE,
-	  .arg = "FILE",
-	  .help = "Start behind the token in FILE, when it exists, and keep it up to date" },
-	{ .name = "filter",
-	  .kind = OPTION_TEXT,
-	  .arg = "JSON",
-	  .help = "Only events that match this query; @FILE reads it" },
-	{ .name = "pipeline",
-	  .kind = OPTION_TEXT,
-	  .arg = "JSON",
-	  .help = "An array of stages for each event; @FILE reads it" },
+	WATCH_ROW_RESUME_AFTER,
+	WATCH_ROW_TOKEN,
+	WATCH_ROW_FILTER,
+	WATCH_ROW_PIPELINE,
 	{ .name = "full-document",
 	  .kind = OPTION_CHOICE,
 	  .arg = "MODE",
 	  .choices = "default|updateLookup|whenAvailable|required",
 	  .def = "default",
 	  .help = "fullDocument of updates" },
-	{ .name = "format",
-	  .kind = OPTION_CHOICE,
-	  .arg = "FORMAT",
-	  .choices = "ndjson|canonical|pretty|table",
-	  .def = "ndjson",
-	  .help = "How events are printed; ndjson is relaxed JSON, one event a line" },
-	{ .name = "out",
-	  .letter = 'o',
-	  .kind = OPTION_FILE,
-	  .arg = "FILE",
-	  .help = "Append to FILE; with --token exactly once" },
-	{ .name = "limit",
-	  .letter = 'n',
-	  .kind = OPTION_COUNT,
-	  .arg = "N",
-	  .help = "End after N events" },
-	{ .name = "timeout",
-	  .kind = OPTION_DURATION,
-	  .arg = "TIME",
-	  .help = "With --follow: end (exit code 7) after so long without an event" },
+	WATCH_ROW_FORMAT,
+	WATCH_ROW_OUT,
+	WATCH_ROW_LIMIT,
+	WATCH_ROW_TIMEOUT,
 	{ .name = "written",
 	  .kind = OPTION_FLAG,
 	  .help = "Show what is written but not yet durable, too" },
@@ -86,39 +52,14 @@ static const struct option_row watch_options[] = {
 struct watching {
 	const struct args *args;
 	weir_watch *watch;
-	struct event_printer printer;
-	struct token_file token;
-	bool has_token;
-	FILE *out;
-	bool out_is_file;
+	struct watch_sink sink;
 	uint64_t shown, limit;
-	int64_t saved_ms, event_ms;
+	int64_t event_ms;
 };
 
 static void close_watch(void *arg)
 {
 	weir_watch_close(arg);
-}
-
-/* Everything printed so far reaches the file before the token does. */
-static int save(struct watching *w)
-{
-	if (fflush(w->out) != 0 || ferror(w->out)) {
-		say("cannot write the events: %s", strerror(errno));
-		return EXIT_FAILED;
-	}
-	if (!w->has_token)
-		return EXIT_OK;
-	w->saved_ms = mono_ms();
-	long long bytes = -1;
-	if (w->out_is_file) {
-		bytes = ftello(w->out);
-		if (bytes < 0 || fdatasync(fileno(w->out)) != 0) {
-			say("cannot write the events: %s", strerror(errno));
-			return EXIT_FAILED;
-		}
-	}
-	return token_file_save(&w->token, weir_watch_token(w->watch), bytes);
 }
 
 enum step { STEP_WAIT, STEP_END };
@@ -136,7 +77,7 @@ static int show_some(struct watching *w, int64_t wait_ms, weir_error *e)
 	if (rc != 1)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
-		int printed = event_print(&w->printer, events[i], e);
+		int printed = event_print(&w->sink.printer, events[i], e);
 		if (printed < 0)
 			return printed;
 	}
@@ -171,13 +112,18 @@ static int pump(struct watching *w)
 	weir_error e = WEIR_ERROR_INIT;
 	int64_t wait_ms = 0;
 	w->event_ms = mono_ms();
+	if (watch_sink_wants_start(&w->sink)) {
+		int saved = watch_sink_save(&w->sink, weir_watch_token(w->watch));
+		if (saved != EXIT_OK)
+			return saved;
+	}
 	for (;;) {
 		int rc = show_some(w, wait_ms, &e);
 		bool limit_reached = w->limit && w->shown >= w->limit;
 		wait_ms = 0;
-		if (rc == 1 && !limit_reached && mono_ms() - w->saved_ms < SAVE_EVERY_MS)
+		if (rc == 1 && !limit_reached && mono_ms() - w->sink.saved_ms < WATCH_SAVE_EVERY_MS)
 			continue;
-		int saved = save(w);
+		int saved = watch_sink_save(&w->sink, weir_watch_token(w->watch));
 		if (saved || limit_reached || rc == WEIR_ERR_CLOSED) /* CLOSED: Ctrl-C */
 			return saved;
 		if (rc < 0)
@@ -206,9 +152,9 @@ static int set_start(struct watching *w, weir_watch_options *o)
 	if (ways > 1)
 		return usage_error(a->command,
 				   "--from, --since and --resume-after exclude each other");
-	if (w->has_token && w->token.token[0]) {
+	if (watch_sink_has_token(&w->sink)) {
 		o->start = WEIR_START_AFTER;
-		o->resume_after = w->token.token;
+		o->resume_after = buf_cstr(&w->sink.token.token);
 	} else if (args_text(a, "resume-after")) {
 		o->start = WEIR_START_AFTER;
 		o->resume_after = args_text(a, "resume-after");
@@ -226,37 +172,6 @@ static int set_start(struct watching *w, weir_watch_options *o)
 	return EXIT_OK;
 }
 
-/* The output file, cut back to where the token stands. */
-static int open_out(struct watching *w)
-{
-	const char *path = args_text(w->args, "out");
-	w->out = stdout;
-	if (!path)
-		return EXIT_OK;
-	w->out = fopen(path, "abe");
-	if (!w->out) {
-		say("cannot open %s: %s", path, strerror(errno));
-		return EXIT_FAILED;
-	}
-	w->out_is_file = true;
-	fseeko(w->out, 0, SEEK_END);
-	if (w->has_token && w->token.token[0] && w->token.out_bytes >= 0) {
-		if (ftello(w->out) < w->token.out_bytes) {
-			say("%s is shorter than the %lld bytes that %s remembers: it is another "
-			    "file, or it was cut",
-			    path, w->token.out_bytes, w->token.path);
-			return EXIT_USAGE;
-		}
-		if (ftruncate(fileno(w->out), w->token.out_bytes) != 0) {
-			say("cannot cut %s back to where the token stands: %s", path,
-			    strerror(errno));
-			return EXIT_FAILED;
-		}
-		fseeko(w->out, 0, SEEK_END);
-	}
-	return EXIT_OK;
-}
-
 static int open_and_pump(struct watching *w, weir_oplog *o, weir_watch_options *options)
 {
 	char ns[400];
@@ -269,17 +184,14 @@ static int open_and_pump(struct watching *w, weir_oplog *o, weir_watch_options *
 	if (weir_watch_open(o, db, coll, options, &w->watch, &e) < 0)
 		return fail(NULL, &e);
 	stop_on_signal(close_watch, w->watch);
-	event_printer_init(&w->printer, args_text(w->args, "format"), w->out);
-	int rc = pump(w);
-	event_printer_done(&w->printer);
-	return rc;
+	return pump(w);
 }
 
 static int run(const struct args *a)
 {
 	if (couchbase_is_address(a->operand[0]))
 		return couchbase_watch_address(a);
-	struct watching w = { .args = a, .limit = args_count(a, "limit"), .saved_ms = mono_ms() };
+	struct watching w = { .args = a, .limit = args_count(a, "limit") };
 	weir_watch_options options = {
 		.size = sizeof(options),
 		.full_document = full_document_of(args_text(a, "full-document")),
@@ -288,11 +200,7 @@ static int run(const struct args *a)
 	};
 	weir_buffer filter = WEIR_BUFFER_INIT, pipeline = WEIR_BUFFER_INIT;
 	weir_oplog *o = NULL;
-	int rc = EXIT_OK;
-	if (args_text(a, "token")) {
-		w.has_token = true;
-		rc = token_file_load(&w.token, args_text(a, "token"));
-	}
+	int rc = watch_sink_open_token(&w.sink, a);
 	if (!rc)
 		rc = set_start(&w, &options);
 	if (!rc && args_text(a, "filter")) {
@@ -306,16 +214,13 @@ static int run(const struct args *a)
 	if (!rc)
 		o = open_oplog(a->operand[0], true, true, NULL, &rc);
 	if (o && !rc)
-		rc = open_out(&w);
+		rc = watch_sink_open_out(&w.sink, a);
 	if (o && !rc)
 		rc = open_and_pump(&w, o, &options);
 	weir_watch_free(w.watch);
 	if (o)
 		rc = close_oplog(o, rc);
-	if (w.out_is_file && fclose(w.out) != 0 && rc == EXIT_OK) {
-		say("cannot write the events: %s", strerror(errno));
-		rc = EXIT_FAILED;
-	}
+	rc = watch_sink_close(&w.sink, rc);
 	weir_buffer_free(&filter);
 	weir_buffer_free(&pipeline);
 	return rc;

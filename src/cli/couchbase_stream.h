@@ -7,16 +7,10 @@
 
 #define COUCHBASE_PASSWORD_MAX 1024
 
-struct couchbase_stream {
-	weir_dcp_options o;            /* with a membership */
-	const char *filter, *pipeline; /* as given: JSON or @FILE; NULL: what o says */
-	const char *
-		token_path; /* start behind the token in this file, when it exists, and keep it up to date */
-	uint64_t limit; /* 0: none */
-};
-
-/* Until the stream's end, the limit, a signal or an error; o.finite decides whether there is an end. An exit code. */
-int couchbase_stream(struct couchbase_stream *s);
+/* Until the stream's end, the limit, a signal or an error; o->finite decides whether there is an end. o has a membership;
+ * what the options resume-after, since, token, filter, pipeline, format, out, limit and timeout of `a` say is added to it.
+ * An exit code. */
+int couchbase_stream(const struct args *a, weir_dcp_options *o);
 
 /* The first line of the file, or $COUCHBASE_PASSWORD without one. EXIT_OK, or an exit code after telling why. */
 int couchbase_password(const char *path, char out[COUCHBASE_PASSWORD_MAX]);

@@ -85,15 +85,72 @@ static void cell_text(FILE *out, const char *text, int columns)
 	fputc(' ', out);
 }
 
-static void print_key(struct event_printer *p, const weir_event *ev)
+/* What a row of the table shows, out of an event of either kind. */
+struct row {
+	const char *operation, *db, *coll;
+	int64_t wall_ms;
+	weir_doc key; /* documentKey */
+	weir_doc details;
+};
+
+static void print_key(struct event_printer *p, weir_doc key)
 {
 	weir_value id;
 	weir_buffer_clear(&p->text);
-	if (weir_get(weir_event_document_key(ev), "_id", &id) == 1)
+	if (key.data && weir_get(key, "_id", &id) == 1)
 		(void)weir_value_to_text(&id, &p->text, NULL);
 	cell(p->out, (const char *)p->text.data, p->text.len, 20, true);
 	fputc(' ', p->out);
 }
+
+static int print_row(struct event_printer *p, const struct row *r, weir_error *e)
+{
+	if (!p->header_done) {
+		fprintf(p->out, "%-24s %-14s %-24s %-20s %s\n", "TIME", "OPERATION", "COLLECTION",
+			"KEY", "WHAT");
+		p->header_done = true;
+	}
+	char ns[400];
+	snprintf(ns, sizeof(ns), "%s%s%s", r->db, *r->coll ? "." : "", r->coll);
+	print_time(p->out, r->wall_ms);
+	if (p->color)
+		fputs(color_of(r->operation), p->out);
+	cell_text(p->out, r->operation, 14);
+	if (p->color)
+		fputs("\033[0m", p->out);
+	cell_text(p->out, ns, 24);
+	print_key(p, r->key);
+	weir_buffer_clear(&p->text);
+	if (r->details.data && weir_bson_to_json(r->details, WEIR_JSON_RELAXED, 0, &p->text, e) < 0)
+		return e->code;
+	int left = p->width - TABLE_FIXED;
+	cell(p->out, (const char *)p->text.data, p->text.len, left > 20 ? left : 20, false);
+	fputc('\n', p->out);
+	return 0;
+}
+
+static enum weir_json_mode mode_of(const struct event_printer *p)
+{
+	return p->format == EVENT_CANONICAL ? WEIR_JSON_CANONICAL : WEIR_JSON_RELAXED;
+}
+
+static void print_text(struct event_printer *p)
+{
+	fwrite(p->text.data, 1, p->text.len, p->out);
+	fputc('\n', p->out);
+	weir_buffer_clear(&p->text);
+}
+
+static int print_json(struct event_printer *p, weir_doc doc, weir_error *e)
+{
+	weir_buffer_clear(&p->text);
+	int rc = weir_bson_to_json(doc, mode_of(p), p->format == EVENT_PRETTY ? 2 : 0, &p->text, e);
+	if (rc == 0)
+		print_text(p);
+	return rc;
+}
+
+/* ---- of a log ---- */
 
 /* What changed: the difference of an update, the document, or the description of a definition. */
 static weir_doc details_of(const weir_event *ev)
@@ -106,48 +163,46 @@ static weir_doc details_of(const weir_event *ev)
 	return d.data ? d : weir_event_description(ev);
 }
 
-static int print_row(struct event_printer *p, const weir_event *ev, weir_error *e)
-{
-	if (!p->header_done) {
-		fprintf(p->out, "%-24s %-14s %-24s %-20s %s\n", "TIME", "OPERATION", "COLLECTION",
-			"KEY", "WHAT");
-		p->header_done = true;
-	}
-	const char *operation = weir_event_operation(ev);
-	char ns[400];
-	const char *coll = weir_event_collection(ev);
-	snprintf(ns, sizeof(ns), "%s%s%s", weir_event_database(ev), *coll ? "." : "", coll);
-	print_time(p->out, weir_event_wall_time(ev));
-	if (p->color)
-		fputs(color_of(operation), p->out);
-	cell_text(p->out, operation, 14);
-	if (p->color)
-		fputs("\033[0m", p->out);
-	cell_text(p->out, ns, 24);
-	print_key(p, ev);
-	weir_buffer_clear(&p->text);
-	weir_doc d = details_of(ev);
-	if (d.data && weir_bson_to_json(d, WEIR_JSON_RELAXED, 0, &p->text, e) < 0)
-		return e->code;
-	int left = p->width - TABLE_FIXED;
-	cell(p->out, (const char *)p->text.data, p->text.len, left > 20 ? left : 20, false);
-	fputc('\n', p->out);
-	return 0;
-}
-
 int event_print(struct event_printer *p, const weir_event *ev, weir_error *e)
 {
-	if (p->format == EVENT_TABLE)
-		return print_row(p, ev, e);
-	enum weir_json_mode mode =
-		p->format == EVENT_CANONICAL ? WEIR_JSON_CANONICAL : WEIR_JSON_RELAXED;
-	weir_buffer_clear(&p->text);
-	int rc = p->format == EVENT_PRETTY
-			 ? weir_bson_to_json(weir_event_bson(ev), mode, 2, &p->text, e)
-			 : weir_event_to_json(ev, mode, &p->text, e);
-	if (rc < 0)
+	if (p->format == EVENT_PRETTY)
+		return print_json(p, weir_event_bson(ev), e);
+	if (p->format != EVENT_TABLE) { /* it need not be checked first */
+		weir_buffer_clear(&p->text);
+		int rc = weir_event_to_json(ev, mode_of(p), &p->text, e);
+		if (rc == 0)
+			print_text(p);
 		return rc;
-	fwrite(p->text.data, 1, p->text.len, p->out);
-	fputc('\n', p->out);
-	return 0;
+	}
+	return print_row(p,
+			 &(struct row){ .operation = weir_event_operation(ev),
+					.db = weir_event_database(ev),
+					.coll = weir_event_collection(ev),
+					.wall_ms = weir_event_wall_time(ev),
+					.key = weir_event_document_key(ev),
+					.details = details_of(ev) },
+			 e);
+}
+
+/* ---- of a bucket ---- */
+
+static const char *text_at(weir_doc doc, const char *path)
+{
+	const char *text = "";
+	(void)weir_get_string(doc, path, &text);
+	return text;
+}
+
+int event_print_doc(struct event_printer *p, weir_doc doc, weir_error *e)
+{
+	if (p->format != EVENT_TABLE)
+		return print_json(p, doc, e);
+	struct row r = { .operation = text_at(doc, "operationType"),
+			 .db = text_at(doc, "ns.coll"), /* of one bucket, which is known */
+			 .coll = "" };
+	(void)weir_get_date(doc, "wallTime", &r.wall_ms);
+	(void)weir_get_doc(doc, "documentKey", &r.key);
+	if (weir_get_doc(doc, "fullDocument", &r.details) != 1)
+		(void)weir_get_doc(doc, "couchbase", &r.details);
+	return print_row(p, &r, e);
 }

@@ -19,6 +19,8 @@ struct event_printer {
 
 void event_printer_init(struct event_printer *p, const char *format, FILE *out);
 int event_print(struct event_printer *p, const weir_event *ev, weir_error *e);
+/* The same for one that is a document, whatever a pipeline left of it. */
+int event_print_doc(struct event_printer *p, weir_doc doc, weir_error *e);
 void event_printer_done(struct event_printer *p);
 
 #endif

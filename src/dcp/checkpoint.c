@@ -194,6 +194,8 @@ int checkpoint_take(struct slice json, struct checkpoint *c, struct err *e)
 		return err_nomem(e);
 	if (rc < 0)
 		*c = (struct checkpoint){ .vb = vb, .damaged = true };
+	if (c->pos.seqno == 0 && c->pos.uuid == 0)
+		c->found = false;
 	return 0;
 }
 

@@ -40,7 +40,8 @@ void checkpoint_encode(const struct checkpoint *c, struct buf *out);
  * cannot be put right), or its sum does not fit. A foreign one whose seqno lies outside its snapshot is clamped to the
  * seqno. */
 int checkpoint_decode(struct slice json, struct checkpoint *c, struct err *e);
-/* The same for who loads many: what cannot be read is no error but c->damaged. ERR_NOMEM. */
+/* The same for who loads many: what cannot be read is no error but c->damaged, and a place of zero on no branch is none
+ * (found is false). ERR_NOMEM. */
 int checkpoint_take(struct slice json, struct checkpoint *c, struct err *e);
 
 /* The members of a whole file, {"<vb>": document, ...}, without looking into the documents. `each` may return an error

@@ -149,7 +149,7 @@ static int settle(struct batch *b, const struct checkpoint *c, size_t n, struct 
 			return refused(r, "read", e);
 		if (r->rc == 1)
 			rc = checkpoint_take(buf_slice(r->out), &there, e);
-		if (there.found && there.mark == seen->unsure)
+		if (there.mark == seen->unsure)
 			seen->cas = r->cas;
 		seen->unsure = 0;
 	}

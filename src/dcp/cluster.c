@@ -4,7 +4,6 @@
 #include "doc/json.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 /* Reads the members it needs; each is checked where it is used. */
 struct reader {
@@ -313,6 +312,34 @@ bool cluster_mgmt_address(const struct cluster_map *m, uint32_t node, enum clust
 		    : tls    ? n->mgmt_tls
 			     : n->mgmt;
 	return *port_out != 0;
+}
+
+void cluster_http_path(const char *under, const char *bucket, struct buf *out)
+{
+	buf_add_fmt(out, "/pools/default/%s/", under);
+	for (const char *p = bucket; *p; p++) {
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			     (*p >= '0' && *p <= '9') || strchr("-._", *p);
+		if (plain)
+			buf_add_byte(out, (uint8_t)*p);
+		else
+			buf_add_fmt(out, "%%%02X", (unsigned)(uint8_t)*p);
+	}
+}
+
+int cluster_http_refusal(int status, const char *host, uint16_t port, const char *user,
+			 const char *bucket, struct err *e)
+{
+	if (status == 401 || status == 403)
+		return err_set(e, ERR_AUTH,
+			       "%s:%u: the management service refused %s%s (HTTP status %d)", host,
+			       port, user && *user ? "user " : "the certificate", user ? user : "",
+			       status);
+	if (status == 404)
+		return err_set(e, ERR_NOTFOUND, "%s:%u: the management service knows no bucket %s",
+			       host, port, bucket);
+	return err_set(e, ERR_NET, "%s:%u: the management service answered HTTP status %d", host,
+		       port, status);
 }
 
 bool cluster_bucket_ephemeral(struct slice json, bool *ephemeral)

@@ -9,6 +9,7 @@
 #ifndef DCP_CLUSTER_H
 #define DCP_CLUSTER_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
 
@@ -70,6 +71,13 @@ bool cluster_address(const struct cluster_map *m, uint32_t node, enum cluster_ne
 /* The same for the management service. */
 bool cluster_mgmt_address(const struct cluster_map *m, uint32_t node, enum cluster_network network,
 			  bool tls, const char **host, uint16_t *port);
+
+/* "/pools/default/UNDER/BUCKET", percent-encoded, for the management service. */
+void cluster_http_path(const char *under, const char *bucket, struct buf *out);
+
+/* What the service's HTTP status means: ERR_AUTH, ERR_NOTFOUND (bucket), ERR_NET. user: NULL or "" with a certificate. */
+int cluster_http_refusal(int status, const char *host, uint16_t port, const char *user,
+			 const char *bucket, struct err *e);
 
 /* What /pools/default/buckets/<bucket> says of the bucket's kind. false: nothing. */
 bool cluster_bucket_ephemeral(struct slice json, bool *ephemeral);

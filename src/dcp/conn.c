@@ -26,7 +26,8 @@ void conn_fail(struct conn *c, const struct err *why)
 	c->ready = false;
 	timer_clear(&c->liveness);
 	struct err e = *why;
-	(void)err_in(&e, e.code ? e.code : ERR_NET, "%s:%u", c->host, c->port);
+	if (!strstr(e.msg, c->host)) /* it says where already */
+		(void)err_in(&e, e.code ? e.code : ERR_NET, "%s:%u", c->host, c->port);
 	c->ops->closed(c->arg, c, &e);
 }
 
@@ -57,7 +58,9 @@ static void on_server_request(struct conn *c, const struct packet *p)
 			return;
 	}
 	if (c->ready)
-		conn_ask_map(c); /* else the setup's own question comes later than this */
+		conn_ask_map(c);
+	else
+		c->newer_map = true; /* the setup may have asked already */
 }
 
 static void on_response(struct conn *c, const struct packet *p)
@@ -71,16 +74,12 @@ static void on_response(struct conn *c, const struct packet *p)
 	}
 	if (!c->ready)
 		return;
-	if (p->opcode == OP_GET_CLUSTER_CONFIG) {
-		if (p->vb_status == STATUS_OK && p->value.len)
-			c->ops->map(c->arg, c, p->value);
-		return;
-	}
-	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT) {
+	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
-		return;
-	}
-	c->ops->packet(c->arg, c, p);
+	else if (p->opcode != OP_GET_CLUSTER_CONFIG)
+		c->ops->packet(c->arg, c, p);
+	else if (p->vb_status == STATUS_OK && p->value.len)
+		c->ops->map(c->arg, c, p->value);
 }
 
 /* A server may pack whatever JSON it answers with. */
@@ -345,6 +344,11 @@ bool conn_control_ok(const struct conn *c, const char *key)
 		if (c->setup[i].key && strcmp(c->setup[i].key, key) == 0)
 			return c->setup[i].ok;
 	return false;
+}
+
+uint64_t conn_unacked(const struct conn *c)
+{
+	return c->received - c->acked;
 }
 
 uint64_t conn_unacked_max(const struct conn *c)

@@ -89,5 +89,6 @@ void conn_ask_map(struct conn *c); /* ready; what is newer than options.known co
 enum reaction conn_reaction(const struct conn *c, uint16_t status); /* by this server's error map */
 bool conn_control_ok(const struct conn *c, const char *key); /* the server took this control */
 uint64_t conn_unacked_max(const struct conn *c);             /* the most bytes ever outstanding */
+uint64_t conn_unacked(const struct conn *c);                 /* outstanding now */
 
 #endif

@@ -32,6 +32,7 @@ struct conn {
 	struct setup setup[SETUP_MAX];
 	uint32_t n_setup, n_pending;
 	bool gives_maps;          /* answered GET_CLUSTER_CONFIG */
+	bool newer_map;           /* there is one; asked for once ready */
 	struct error_map *errors; /* NULL: the server has none */
 	struct buf inflated;      /* of the answer being looked at */
 	nsec last_received;

@@ -207,6 +207,27 @@ static const char *setup_name(uint8_t opcode)
 	return "setting up";
 }
 
+/* What the caller can do something about is said in the caller's words. */
+static void refused(struct conn *c, uint8_t opcode, uint16_t status)
+{
+	struct err e = ERR_INIT;
+	int code = refusal_code(opcode, status);
+	if (opcode == OP_SELECT_BUCKET && code == ERR_NOTFOUND)
+		(void)err_set(&e, code, "there is no bucket %s", c->o.bucket);
+	else if (opcode == OP_SELECT_BUCKET && code == ERR_AUTH)
+		(void)err_set(&e, code, "there is no bucket %s, or user %s may not use it",
+			      c->o.bucket, c->o.user);
+	else if (opcode == OP_DCP_OPEN && code == ERR_AUTH)
+		(void)err_set(&e, code,
+			      "user %s may not stream bucket %s: it lacks a role such as "
+			      "data_dcp_reader",
+			      c->o.user, c->o.bucket);
+	if (e.code)
+		conn_fail(c, &e);
+	else
+		conn_fail_status(c, setup_name(opcode), status, code);
+}
+
 /* Without one, what we do not know is tried again later. */
 static void on_error_map(struct conn *c, const struct packet *p)
 {
@@ -232,8 +253,7 @@ void conn_on_setup(struct conn *c, const struct packet *p)
 	c->n_pending--;
 	bool login = s->opcode == OP_SASL_AUTH || s->opcode == OP_SASL_STEP;
 	if (!s->ok && !s->optional && !login) {
-		conn_fail_status(c, setup_name(s->opcode), p->vb_status,
-				 refusal_code(s->opcode, p->vb_status));
+		refused(c, s->opcode, p->vb_status);
 		return;
 	}
 	if (login)
@@ -254,5 +274,7 @@ void conn_on_setup(struct conn *c, const struct packet *p)
 			sasl_done(&c->sasl);
 		c->sasl_running = false;
 		c->ops->ready(c->arg, c);
+		if (c->newer_map && conn_is_ready(c))
+			conn_ask_map(c);
 	}
 }

@@ -97,6 +97,11 @@ int feed_seed(struct feed *f, const struct checkpoint *c, size_t n, struct err *
 	return rc;
 }
 
+int feed_seed_unseen(struct feed *f, uint16_t vb, const struct dcp_position *pos, struct err *e)
+{
+	return vb < f->n_places && f->seen[vb] ? 0 : remember(f, vb, pos, e);
+}
+
 static int place_text(uint16_t vb, const struct dcp_position *p, char out[PLACE_TEXT])
 {
 	return snprintf(out, PLACE_TEXT,

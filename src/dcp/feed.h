@@ -45,6 +45,9 @@ int feed_event(struct feed *f, const struct dcp_event *ev, struct slice *doc, st
 /* Where the vBuckets stood before: part of the token until something newer is seen. */
 int feed_seed(struct feed *f, const struct checkpoint *c, size_t n, struct err *e);
 
+/* The same for one, unless it is known already. */
+int feed_seed_unseen(struct feed *f, uint16_t vb, const struct dcp_position *pos, struct err *e);
+
 /* The places of all vBuckets seen so far, as text, and back: c[0 .. *n), at most max. ERR_TOKEN_CORRUPT. */
 void feed_token(const struct feed *f, struct buf *out);
 int feed_token_parse(struct slice token, struct checkpoint *c, size_t max, size_t *n,

@@ -1,9 +1,8 @@
 #include "dcp/kv.h"
 
 #include "base/mem.h"
-#include "dcp/cluster.h"
 #include "dcp/collections.h"
-#include "dcp/seed.h"
+#include "dcp/seeds.h"
 #include "os/env.h"
 
 #include <stdio.h>
@@ -24,10 +23,12 @@ struct host {
 struct kv {
 	struct conn_options o;
 	struct kv_options given;
-	size_t next_seed;
+	struct seed *seed; /* found by the first call that needed them */
+	size_t n_seeds, next_seed;
 	/* of one call */
 	struct loop *loop;
 	struct timer retry, deadline;
+	struct seeds *finding; /* the seeds; NULL: found, or not asked for */
 	uint32_t tries;
 	struct cluster_map *map;
 	enum cluster_network network;
@@ -280,12 +281,23 @@ static void on_map(void *arg, struct conn *c, struct slice json)
 		return;
 	}
 	if (!k->map)
-		k->network = cluster_choose_network(m, NETWORK_AUTO, h->name, h->port);
+		k->network = cluster_choose_network(m, k->given.network, h->name, h->port);
 	cluster_map_free(k->map);
 	k->map = m;
 	for (size_t i = 0; i < k->n; i++)
 		k->r[i].home = wire_vbucket_of(k->r[i].key, m->n_vbuckets);
 	timer_set(&k->retry, 0);
+}
+
+/* Trying again is in vain: the call is over. */
+static bool hopeless(struct kv *k, const struct err *why)
+{
+	k->last = *why;
+	if (why->code != ERR_AUTH && why->code != ERR_NOTFOUND)
+		return false;
+	k->error = *why;
+	finish(k, why->code);
+	return true;
 }
 
 static void on_closed(void *arg, struct conn *c, const struct err *why)
@@ -295,12 +307,8 @@ static void on_closed(void *arg, struct conn *c, const struct err *why)
 	h->conn = NULL;
 	h->filled = false;
 	conn_free(c);
-	k->last = *why;
-	if (why->code == ERR_AUTH || why->code == ERR_NOTFOUND) {
-		k->error = *why;
-		finish(k, why->code);
+	if (hopeless(k, why))
 		return;
-	}
 	for (size_t i = 0; i < k->n && k->rc == 0; i++) {
 		struct kv_request *r = &k->r[i];
 		if (r->state != KV_SENT || r->sent_to != h)
@@ -344,17 +352,47 @@ static void connect_host(struct host *h)
 		again(h->k);
 }
 
-static void connect_seed(struct kv *k)
+static void connect_seed(struct kv *k);
+
+static void on_seeds(void *arg, const struct seed *seed, size_t n, const struct err *why)
 {
-	struct seed seed;
-	const char *text = k->given.seeds[k->next_seed++ % k->given.n_seeds];
-	if (seed_parse(text, k->o.tls != NULL, &seed, &k->error) < 0) {
-		finish(k, k->error.code);
+	struct kv *k = arg;
+	seeds_free(k->finding);
+	k->finding = NULL;
+	if (n == 0) {
+		if (!hopeless(k, why))
+			again(k);
 		return;
 	}
-	if (seed.http) /* the data service of the same host tells the same map */
-		seed.port = k->o.tls ? SEED_KV_PORT_TLS : SEED_KV_PORT;
-	struct host *h = host_of(k, seed.host, seed.port);
+	k->seed = mem_try_array(n, sizeof(*seed));
+	if (!k->seed) {
+		finish(k, err_nomem(&k->error));
+		return;
+	}
+	memcpy(k->seed, seed, n * sizeof(*seed));
+	k->n_seeds = n;
+	connect_seed(k);
+}
+
+static void find_seeds(struct kv *k)
+{
+	const struct seeds_options o = { .text = k->given.seeds,
+					 .n = k->given.n_seeds,
+					 .conn = &k->o,
+					 .network = k->given.network,
+					 .dns_server = k->given.dns_server };
+	if (!k->finding && seeds_find(k->loop, &o, on_seeds, k, &k->finding, &k->error) < 0)
+		finish(k, k->error.code);
+}
+
+static void connect_seed(struct kv *k)
+{
+	if (!k->seed) {
+		find_seeds(k);
+		return;
+	}
+	const struct seed *seed = &k->seed[k->next_seed++ % k->n_seeds];
+	struct host *h = host_of(k, seed->host, seed->port);
 	if (h && !h->conn)
 		connect_host(h);
 }
@@ -368,9 +406,17 @@ static void retry(void *arg)
 		send_open(k);
 }
 
+static void forget_seeds(struct kv *k)
+{
+	mem_free(k->seed);
+	k->seed = NULL;
+	k->n_seeds = 0;
+}
+
 static void out_of_time(void *arg)
 {
 	struct kv *k = arg;
+	forget_seeds(k); /* they may have moved: the next call finds them anew */
 	finish(k, err_set(&k->error, ERR_TIMEOUT, "bucket %s: no answer in time%s%s", k->o.bucket,
 			  k->last.code ? ": " : "", k->last.code ? k->last.msg : ""));
 }
@@ -409,6 +455,8 @@ static void clean_up(struct kv *k)
 		mem_free(k->host[i]);
 	}
 	k->n_hosts = 0;
+	seeds_free(k->finding);
+	k->finding = NULL;
 	timer_done(&k->retry);
 	timer_done(&k->deadline);
 	loop_free(k->loop);
@@ -471,5 +519,7 @@ int kv_open(const struct kv_options *o, struct kv **out, struct err *e)
 
 void kv_free(struct kv *k)
 {
+	if (k)
+		forget_seeds(k);
 	mem_free(k);
 }

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "dcp/cluster.h"
 #include "dcp/conn.h"
 
 #define KV_CAS_NONE UINT64_C(0) /* must not be there yet */
@@ -24,10 +25,13 @@
 
 struct kv_options {
 	const struct conn_options *conn; /* copied; its strings must stay */
-	const char *const *seeds;        /* "host", "host:port", "[v6]:port"; must stay */
+	const char *const *seeds;        /* as seed.h reads them; must stay */
 	size_t n_seeds;
 	const char *scope, *collection; /* NULL: _default; must stay */
 	nsec timeout;                   /* of one kv_run */
+	enum cluster_network network;
+	const char *
+		dns_server; /* for names of services: "address:port"; NULL: as /etc/resolv.conf says */
 };
 
 enum kv_op {

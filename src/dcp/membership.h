@@ -30,6 +30,7 @@ struct membership_info {
 	uint32_t member, total; /* 1-based; 0: none */
 	uint64_t
 		generation; /* of the group's list; differs when the list does, 0 where the kind has none */
+	nsec until; /* the others may have given its share away after that moment of its clock; 0: they do not */
 };
 
 /* One member as this process knows it. */

@@ -306,7 +306,8 @@ static bool due(const struct instances *m, nsec last, nsec every)
 static int round_of(struct instances *m, struct err *e)
 {
 	nsec begun = env_mono(m->env);
-	if (due(m, m->beaten, m->interval)) {
+	bool beat = due(m, m->beaten, m->interval);
+	if (beat) {
 		int rc = m->layout->beat(m, e);
 		if (rc == ERR_NOTFOUND) {
 			err_clear(e);
@@ -317,7 +318,8 @@ static int round_of(struct instances *m, struct err *e)
 			m->beaten = begun;
 		}
 	}
-	int rc = due(m, m->looked, m->monitor) ? look_until_settled(m, e) : 1;
+	/* when nothing is due, somebody wants to know */
+	int rc = due(m, m->looked, m->monitor) || !beat ? look_until_settled(m, e) : 1;
 	if (rc == 1 && m->beaten < 0)
 		m->beaten = begun; /* entering was the first sign of life */
 	return rc;
@@ -349,9 +351,11 @@ static int step(struct membership *base, struct membership_info *out, nsec *next
 	}
 	if (rc == TAKEN_OFF) {
 		m->told = (struct membership_info){ 0 };
-		m->looked = m->beaten = -1;
+		m->looked = m->beaten = m->probed = -1;
+		m->n = 0; /* what it knew of the others is old */
 	}
 	*out = m->told;
+	out->until = MIN(m->beaten, m->looked) + m->tolerance;
 	*next = rc < 0 ? MIN(m->interval, NSEC_PER_SEC) : rc == TAKEN_OFF ? 0 : next_due(m);
 	if (!in_touch(m))
 		out->member = out->total = 0;

@@ -44,7 +44,7 @@ struct instances {
 	size_t prefix;                /* of an entry, before the id */
 	nsec interval, tolerance, monitor;
 	uint32_t expiry_s;
-	int64_t joined;
+	int64_t joined, sign;        /* sign: the last one written where it is a time */
 	nsec beaten, looked, probed; /* when the last good one was begun; -1 never */
 	bool ever;                   /* it has been on the list */
 	uint64_t cas;                /* of the list */

@@ -12,11 +12,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Never the same twice, whatever the clock does. */
+static int64_t next_sign(struct instances *m)
+{
+	int64_t now = instances_wall_ns(m);
+	m->sign = now == m->sign ? now + 1 : now;
+	return m->sign;
+}
+
 static int beat(struct instances *m, struct err *e)
 {
 	char path[INSTANCE_KEY_ROOM + 32], now[32];
 	(void)snprintf(path, sizeof(path), "`%s`.heartbeatTime", m->own);
-	(void)snprintf(now, sizeof(now), "%" PRId64, instances_wall_ns(m));
+	(void)snprintf(now, sizeof(now), "%" PRId64, next_sign(m));
 	return m->doc->ops->set_field(m->doc, m->list, path, slice_str(now), e);
 }
 
@@ -43,7 +51,7 @@ static void write_entry(struct instances *m, const struct instance *n, struct bu
 	buf_add_fmt(out,
 		    "\"%s\":{\"id\":\"%s\",\"type\":\"instance\",\"heartbeatTime\":%" PRId64
 		    ",\"clusterJoinTime\":%" PRId64 "}",
-		    n->key, n->key, own ? instances_wall_ns(m) : n->beat, n->joined);
+		    n->key, n->key, own ? next_sign(m) : n->beat, n->joined);
 }
 
 const struct instances_layout instances_lil = { beat, read_entry, NULL, write_entry };

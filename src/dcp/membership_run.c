@@ -118,6 +118,8 @@ static void step(struct membership_run *r)
 		note(r, &e, false);
 	if (membership_has_list(r->o.membership))
 		copy_peers(r);
+	if (r->o.limit)
+		r->o.limit(r->o.arg, !info.member ? now : info.until ? info.until : INT64_MAX);
 	mutex_lock(&r->lock);
 	r->status.info = info;
 	mutex_unlock(&r->lock);

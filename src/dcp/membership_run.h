@@ -23,6 +23,8 @@ struct membership_run_options {
 	nsec delay;
 	bool fixed; /* the membership tells at its first step, and for good */
 	int (*assign)(void *arg, const uint16_t *vb, size_t n, struct err *e);
+	/* Told after each step: nothing is to be handed out after that moment, INT64_MAX no limit. NULL is fine. */
+	void (*limit)(void *arg, nsec until);
 	void *arg;
 };
 struct membership_run;

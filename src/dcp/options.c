@@ -15,8 +15,8 @@ enum { MINUTE = 60000, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 /* clang-format off: one row an option */
 const struct dcp_option dcp_options_table[] = {
 	{ "hosts", DCP_OPTION_NAMES, .required = true, AT(hosts),
-	  .help = "Nodes to begin with, `host[:port]`; ports of the data service: 11210, with TLS "
-		  "11207" },
+	  .help = "Nodes to begin with, `host[:port]`: the data service (11210, with TLS 11207) or "
+		  "the management service (8091, with TLS 18091, or `http://host:port`)" },
 	{ "user", DCP_OPTION_TEXT, .required = true, AT(user), .help = "Who logs in" },
 	{ "password", DCP_OPTION_TEXT, .required = true, AT(password),
 	  .help = "Best from a variable: `${COUCHBASE_PASSWORD}`" },
@@ -24,11 +24,15 @@ const struct dcp_option dcp_options_table[] = {
 	{ "scope", DCP_OPTION_TEXT, AT(scope),
 	  .help = "Of the collections; alone: everything in it; neither: the whole bucket" },
 	{ "collections", DCP_OPTION_NAMES, AT(collections),
-	  .help = "Only these, of the scope (`_default` without one)" },
+	  .help = "Only these, of the scope (`_default` without one), or `scope.collection` of "
+		  "any" },
 	{ "connect_timeout", DCP_OPTION_DURATION, "10s", .min = 1, .max = HOUR,
 	  AT(connect_timeout_ms), .help = "How long connecting and logging in may take" },
 	{ "allow_plain", DCP_OPTION_FLAG, "false", AT(allow_plain),
 	  .help = "Send the password in the clear when the server offers nothing better" },
+	{ "network", DCP_OPTION_CHOICE, "auto", "auto|default|external", AT(network),
+	  .help = "By which of its addresses a node is reached; auto: by the external ones where "
+		  "`hosts` names none of the nodes' own" },
 	{ "tls.enabled", DCP_OPTION_FLAG, "false", AT(tls),
 	  .help = "Connect with TLS; so does any other key of `tls`" },
 	{ "tls.ca", DCP_OPTION_TEXT, AT(tls_ca),
@@ -114,7 +118,21 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "Of the connections, among the server's; none: the server's default" },
 	{ "stream.xattrs", DCP_OPTION_FLAG, "false", AT(xattrs),
 	  .help = "Extended attributes, too" },
+	{ "stream.id", DCP_OPTION_COUNT, .min = 1, .max = 65535, AT(stream_id),
+	  .help = "Streams carry this id, and messages without it are refused; none: no ids" },
+	{ "stream.backfill_order", DCP_OPTION_CHOICE, NULL, "round-robin|sequential",
+	  AT(backfill_order),
+	  .help = "How the server reads vBuckets from its disk; none: its default" },
+	{ "stream.cursor_dropping", DCP_OPTION_FLAG, "false", AT(cursor_dropping),
+	  .help = "When too slow, the server may go back to its disk instead of ending a stream" },
+	{ "stream.compress", DCP_OPTION_FLAG, "false", AT(force_compression),
+	  .help = "Values are compressed on the way even where they are not stored so" },
 	{ "stream.no_value", DCP_OPTION_FLAG, "false", AT(no_value), .help = "Keys only" },
+	{ "stream.no_value_datatype", DCP_OPTION_FLAG, "false", AT(no_value_datatype),
+	  .help = "Keys only, but with what the value's datatype was" },
+	{ "stream.skip_initial_deletes", DCP_OPTION_FLAG, "false", AT(skip_deletes),
+	  .help = "No deletions in the first read from disk; servers before 8.0 send them all the "
+		  "same" },
 	{ "stream.system_events", DCP_OPTION_FLAG, "false", AT(system_events),
 	  .help = "Collections and scopes that come and go" },
 	{ "stream.change_history", DCP_OPTION_FLAG, "false", AT(change_history),
@@ -131,8 +149,38 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "Stages for each change event, as JSON text" },
 	{ "checkpoint.file", DCP_OPTION_TEXT, AT(checkpoint_file),
 	  .help = "Keep positions in this file" },
+	{ "checkpoint.log", DCP_OPTION_TEXT, AT(checkpoint_log),
+	  .help = "Keep them in a log of weir's own in this directory, for this group alone" },
+	{ "checkpoint.none", DCP_OPTION_FLAG, "false", AT(checkpoint_none),
+	  .help = "Forget them at the end, but go on as if they were kept" },
 	{ "checkpoint.bucket", DCP_OPTION_TEXT, AT(checkpoint_bucket),
-	  .help = "Keep them in documents of this bucket, with the same login" },
+	  .help = "Keep them in documents of this bucket" },
+	{ "checkpoint.scope", DCP_OPTION_TEXT, AT(checkpoint_scope),
+	  .help = "Of those documents; none: `_default`" },
+	{ "checkpoint.collection", DCP_OPTION_TEXT, AT(checkpoint_collection),
+	  .help = "And the collection; none: `_default`" },
+	{ "checkpoint.hosts", DCP_OPTION_NAMES, AT(checkpoint_hosts),
+	  .help = "The bucket is in another cluster; none: in the stream's own" },
+	{ "checkpoint.user", DCP_OPTION_TEXT, AT(checkpoint_user),
+	  .help = "Who logs in there; none: `user`" },
+	{ "checkpoint.password", DCP_OPTION_TEXT, AT(checkpoint_password),
+	  .help = "None: `password`" },
+	{ "checkpoint.tls.enabled", DCP_OPTION_FLAG, "false", AT(checkpoint_tls),
+	  .help = "Connect there with TLS; without `checkpoint.hosts` as the stream does" },
+	{ "checkpoint.tls.ca", DCP_OPTION_TEXT, AT(checkpoint_tls_ca),
+	  .help = "PEM file of who is trusted; none: `tls.ca`" },
+	{ "checkpoint.tls.cert", DCP_OPTION_TEXT, AT(checkpoint_tls_cert),
+	  .help = "PEM file of the client's certificate; none: `tls.cert`" },
+	{ "checkpoint.tls.key", DCP_OPTION_TEXT, AT(checkpoint_tls_key),
+	  .help = "PEM file of its key; none: `tls.key`" },
+	{ "checkpoint.tls.server_name", DCP_OPTION_TEXT, AT(checkpoint_tls_name),
+	  .help = "The name to look for in the server's certificate, instead of the host's" },
+	{ "checkpoint.tls.insecure", DCP_OPTION_FLAG, "false", AT(checkpoint_tls_insecure),
+	  .help = "Accept any certificate" },
+	{ "checkpoint.timeout", DCP_OPTION_DURATION, NULL, .min = 10, .max = HOUR,
+	  AT(checkpoint_timeout_ms),
+	  .help = "How long saving in or reading from a bucket may take; none: three times "
+		  "`connect_timeout`" },
 	{ "checkpoint.read_only", DCP_OPTION_FLAG, "false", AT(checkpoint_read_only),
 	  .help = "Begin where they say, but never write" },
 	{ "checkpoint.commit", DCP_OPTION_CHOICE, "auto", "auto|manual", AT(commit),
@@ -141,9 +189,11 @@ const struct dcp_option dcp_options_table[] = {
 	  AT(checkpoint_interval_ms), .help = "How often they are saved" },
 	{ "checkpoint.foreign", DCP_OPTION_CHOICE, "fail", "fail|restart|ignore", AT(foreign),
 	  .help = "When a checkpoint is of another bucket" },
-	{ "checkpoint.ahead", DCP_OPTION_CHOICE, "ignore", "fail|restart|ignore", AT(ahead),
+	{ "checkpoint.ahead", DCP_OPTION_CHOICE, "ignore", "fail|restart|ignore|rewind", AT(ahead),
 	  .help = "When it lies above the server's highest seqno; ignore: the rollback protocol "
-		  "decides" },
+		  "decides; rewind: back to the last snapshot that both histories have" },
+	{ "checkpoint.damaged", DCP_OPTION_CHOICE, "fail", "fail|restart", AT(damaged),
+	  .help = "When it cannot be read" },
 	{ "mitigation.enabled", DCP_OPTION_FLAG, "false", AT(mitigate),
 	  .help = "Hold events back until copies have persisted them; so does any other key of "
 		  "`mitigation`" },
@@ -312,7 +362,9 @@ static int set_choice(struct dcp_config *c, const struct dcp_option *o, const ch
 	int rc = choice_of(o->choices, text, &n, e);
 	if (rc < 0)
 		return rc;
-	if (o->offset == offsetof(struct dcp_config, priority)) /* the server takes the word */
+	if (o->offset == offsetof(struct dcp_config, priority) ||
+	    o->offset ==
+		    offsetof(struct dcp_config, backfill_order)) /* the server takes the word */
 		return set_text(c, at, text, e);
 	*(uint32_t *)at = n;
 	return 0;
@@ -437,11 +489,28 @@ static int check_members(const struct dcp_config *c, struct err *e)
 	if (c->total_file && !c->total_key)
 		return err_set(e, ERR_INVALID,
 			       "group.membership.total_file without group.membership.total_key");
-	if (members_change(c) && c->checkpoint_file)
+	if (members_change(c) && (c->checkpoint_file || c->checkpoint_log))
 		return err_set(e, ERR_INVALID,
 			       "members that come and go hand vBuckets to each other: they need "
-			       "checkpoint.bucket, not a checkpoint.file of each");
+			       "checkpoint.bucket, not a checkpoint.%s of each",
+			       c->checkpoint_file ? "file" : "log");
 	return c->members == DCP_MEMBERS_LEASE ? check_lease(c, e) : 0;
+}
+
+static int check_places(const struct dcp_config *c, struct err *e)
+{
+	if ((c->checkpoint_file != NULL) + (c->checkpoint_bucket != NULL) +
+		    (c->checkpoint_log != NULL) + c->checkpoint_none >
+	    1)
+		return err_set(e, ERR_INVALID,
+			       "checkpoint.file, checkpoint.bucket, checkpoint.log and "
+			       "checkpoint.none exclude each other");
+	if (!c->checkpoint_bucket && (c->checkpoint_hosts || c->checkpoint_user ||
+				      c->checkpoint_scope || c->checkpoint_collection))
+		return err_set(e, ERR_INVALID,
+			       "checkpoint.hosts, checkpoint.user, checkpoint.scope and "
+			       "checkpoint.collection are about a checkpoint.bucket");
+	return 0;
 }
 
 int dcp_config_check(const struct dcp_config *c, struct err *e)
@@ -454,9 +523,9 @@ int dcp_config_check(const struct dcp_config *c, struct err *e)
 	int rc = check_members(c, e);
 	if (rc < 0)
 		return rc;
-	if (c->checkpoint_file && c->checkpoint_bucket)
-		return err_set(e, ERR_INVALID,
-			       "checkpoint.file and checkpoint.bucket exclude each other");
+	rc = check_places(c, e);
+	if (rc < 0)
+		return rc;
 	if (c->mitigation_min_ms > c->mitigation_max_ms)
 		return err_set(e, ERR_INVALID,
 			       "mitigation.interval_min is more than mitigation.interval");

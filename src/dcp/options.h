@@ -28,20 +28,27 @@ enum dcp_option_kind {
 struct dcp_config {
 	struct arena arena;
 	const char *hosts, *user, *password, *bucket, *scope, *collections;
-	const char *group, *tls_ca, *tls_cert, *tls_key, *tls_server_name, *priority;
+	const char *group, *tls_ca, *tls_cert, *tls_key, *tls_server_name, *priority, *backfill_order;
 	const char *filter, *pipeline, *checkpoint_file, *checkpoint_bucket;
+	const char *checkpoint_log, *checkpoint_scope, *checkpoint_collection, *checkpoint_hosts,
+		*checkpoint_user, *checkpoint_password;
+	const char *checkpoint_tls_ca, *checkpoint_tls_cert, *checkpoint_tls_key,
+		*checkpoint_tls_name;
 	const char *member_id, *host_name, *total_file, *total_key, *members_bucket;
 	const char *lease_api, *lease_namespace, *lease_name, *lease_token, *lease_ca;
-	uint32_t member, total, window_bytes, noop_ms, connect_timeout_ms;
-	uint32_t mitigation_min_ms, mitigation_max_ms, config_watch_ms, checkpoint_interval_ms;
+	uint32_t member, total, stream_id, window_bytes, noop_ms, connect_timeout_ms;
+	uint32_t mitigation_min_ms, mitigation_max_ms, config_watch_ms;
+	uint32_t checkpoint_interval_ms, checkpoint_timeout_ms;
 	uint32_t heartbeat_ms, tolerance_ms, monitor_ms, expiry_ms, member_timeout_ms;
 	uint32_t rebalance_delay_ms; /* DCP_DELAY_BY_KIND */
 	uint32_t lease_ms, lease_renew_ms, lease_retry_ms;
-	uint32_t mode, from, commit, mitigation, foreign, ahead, members; /* choices */
+	/* choices */
+	uint32_t network, mode, from, commit, mitigation, foreign, ahead, damaged, members;
 	int64_t skip_until_ms;
 	bool mitigate, tls, tls_insecure, allow_plain, xattrs, no_value, system_events,
 		change_history, out_of_order_snapshots, ignore_purged_tombstones, deliver_metadata,
-		checkpoint_read_only, contiguous;
+		checkpoint_read_only, checkpoint_none, checkpoint_tls, checkpoint_tls_insecure,
+		contiguous, no_value_datatype, cursor_dropping, force_compression, skip_deletes;
 };
 
 #define DCP_DELAY_BY_KIND UINT32_MAX
@@ -95,7 +102,7 @@ bool dcp_parse_duration_ms(const char *text, uint64_t *ms);
 
 enum godcp_way {
 	GODCP_SAME,    /* what it means, as the row's kind is written */
-	GODCP_HOSTS,   /* ports of the management service fall away */
+	GODCP_HOSTS,   /* a list, or one text with commas; the ports are those of the management service */
 	GODCP_FROM,    /* earliest, latest */
 	GODCP_NOT,     /* the opposite */
 	GODCP_SECONDS, /* a number of seconds, as a duration */
@@ -113,6 +120,7 @@ struct godcp_key {
 	const char *otherwise; /* of a choice: what go-dcp takes any other word for */
 	const char *variable;  /* that overrides it */
 	bool given;            /* translated when it is given; else weir's own default holds */
+	bool apart;            /* means something with checkpoints in a bucket only */
 };
 
 extern const struct godcp_key godcp_keys[]; /* ends with a row without a key */

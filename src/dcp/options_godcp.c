@@ -2,10 +2,9 @@
 #include "dcp/options.h"
 
 /* clang-format off: one row a key */
-#define SAME_CLUSTER "checkpoints are kept with the stream's own hosts and login"
-#define NO_BUFFER    "there is no such buffer: memory follows `stream.window`"
-#define NO_HTTP      "`weir couchbase status` and weir_dcp_stats tell it; there is no HTTP server here"
-#define SELF_CHECK   "every connection checks itself: `stream.noop`"
+#define NO_BUFFER  "there is no such buffer: memory follows `stream.window`"
+#define NO_HTTP    "`weir couchbase status` and weir_dcp_stats tell it; there is no HTTP server here"
+#define SELF_CHECK "every connection checks itself: `stream.noop`"
 
 #define STATIC    (1u << DCP_MEMBERS_STATIC)
 #define STATEFUL  (1u << DCP_MEMBERS_STATEFULSET)
@@ -15,8 +14,7 @@
 
 const struct godcp_key godcp_keys[] = {
 	{ "hosts", NULL, "hosts", GODCP_HOSTS,
-	  "ports of the management service (8091, 18091) fall away: weir begins at the data "
-	  "service" },
+	  "the same; with TLS port 8091 becomes 18091, which is the management service's then" },
 	{ "username", NULL, "user", GODCP_SAME, NULL },
 	{ "password", NULL, "password", GODCP_SAME, NULL },
 	{ "bucketName", NULL, "bucket", GODCP_SAME, NULL },
@@ -87,8 +85,7 @@ const struct godcp_key godcp_keys[] = {
 	{ "checkpoint.autoReset", "earliest", "stream.from", GODCP_FROM,
 	  "earliest: oldest; latest: now", .otherwise = "oldest" },
 	{ "checkpoint.interval", "1m", "checkpoint.interval", GODCP_SAME, NULL },
-	{ "checkpoint.timeout", "1m", NULL, GODCP_NOTHING,
-	  "saving to a bucket may take three times `connect_timeout`" },
+	{ "checkpoint.timeout", "1m", "checkpoint.timeout", GODCP_SAME, NULL, .apart = true },
 	{ "healthCheck.disabled", "false", NULL, GODCP_NOTHING, SELF_CHECK " cannot be off" },
 	{ "healthCheck.interval", "1m", "stream.noop", GODCP_SAME,
 	  "5s unless it is given; a connection silent for twice as long is given up and made anew",
@@ -104,27 +101,34 @@ const struct godcp_key godcp_keys[] = {
 	{ "rollbackMitigation.configWatchInterval", "10s", "mitigation.config_watch_interval",
 	  GODCP_SAME, "besides, the server pushes new maps" },
 	{ "metadata.type", "couchbase", "checkpoint.bucket", GODCP_PLACE,
-	  "couchbase: `checkpoint.bucket`; file: `checkpoint.file`; noop: neither" },
+	  "couchbase: `checkpoint.bucket`; file: `checkpoint.file`; noop: `checkpoint.none`" },
 	{ "metadata.readOnly", "false", "checkpoint.read_only", GODCP_SAME, NULL },
-	{ "metadata.config.hosts", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
-	{ "metadata.config.username", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
-	{ "metadata.config.password", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
+	{ "metadata.config.hosts", "the source's", "checkpoint.hosts", GODCP_HOSTS, NULL,
+	  .apart = true, .given = true },
+	{ "metadata.config.username", "the source's", "checkpoint.user", GODCP_SAME, NULL,
+	  .apart = true, .given = true },
+	{ "metadata.config.password", "the source's", "checkpoint.password", GODCP_SAME, NULL,
+	  .apart = true, .given = true },
 	{ "metadata.config.bucket", "the source's", "checkpoint.bucket", GODCP_PLACE, NULL },
-	{ "metadata.config.scope", "_default", NULL, GODCP_NOTHING,
-	  "checkpoints are in the default collection" },
-	{ "metadata.config.collection", "_default", NULL, GODCP_NOTHING,
-	  "checkpoints are in the default collection" },
+	{ "metadata.config.scope", "_default", "checkpoint.scope", GODCP_SAME, NULL, .apart = true,
+	  .given = true },
+	{ "metadata.config.collection", "_default", "checkpoint.collection", GODCP_SAME, NULL,
+	  .apart = true, .given = true },
 	{ "metadata.config.maxQueueSize", "2048", NULL, GODCP_NOTHING, NO_BUFFER },
 	{ "metadata.config.connectionBufferSize", "5mb", NULL, GODCP_NOTHING, NO_BUFFER },
 	{ "metadata.config.connectionTimeout", "1m", NULL, GODCP_NOTHING,
 	  "`connect_timeout`, for both" },
-	{ "metadata.config.secureConnection", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
-	{ "metadata.config.rootCAPath", "the source's", NULL, GODCP_NOTHING, SAME_CLUSTER },
+	{ "metadata.config.secureConnection", "the source's", "checkpoint.tls.enabled", GODCP_SAME,
+	  NULL, .apart = true, .given = true },
+	{ "metadata.config.rootCAPath", "the source's", "checkpoint.tls.ca", GODCP_SAME, NULL,
+	  .apart = true, .given = true },
 	{ "metadata.config.fileName", NULL, "checkpoint.file", GODCP_PLACE,
 	  "the format is the same" },
 	{ "api.disabled", "false", NULL, GODCP_NOTHING, NO_HTTP },
 	{ "api.port", "8080", NULL, GODCP_NOTHING, NO_HTTP },
-	{ "metric.path", "/metrics", NULL, GODCP_NOTHING, NO_HTTP },
+	{ "metric.path", "/metrics", NULL, GODCP_NOTHING,
+	  "weir_dcp_metrics writes them, under these names if wanted; there is no HTTP server "
+	  "here" },
 	{ "logging.level", "info", NULL, GODCP_NOTHING,
 	  "the library logs nothing; errors and statistics are values" },
 	{ 0 },

@@ -6,16 +6,11 @@
 
 #define NOOP_DEFAULT       (5 * NSEC_PER_SEC)
 #define CONNECT_DEFAULT    (10 * NSEC_PER_SEC)
+#define SAVE_RETRY         (1 * NSEC_PER_SEC)
 #define CHECKPOINT_DEFAULT (60 * NSEC_PER_SEC)
 
 static const struct slice metadata_keys[] = { { (const uint8_t *)"_connector:cbgo:", 16 },
 					      { (const uint8_t *)"_txn:", 5 } };
-
-static void hook(struct dcp_source *s, enum dcp_hook h, const uint16_t *vb, size_t n)
-{
-	if (s->o.hook)
-		s->o.hook(s->o.hook_arg, h, vb, n);
-}
 
 /* ---- opening ---- */
 
@@ -143,7 +138,7 @@ static int wait_ready(struct dcp_source *s, struct err *e)
 	return rc;
 }
 
-static void free_source(struct dcp_source *s)
+void source_free(struct dcp_source *s)
 {
 	if (s->loop) {
 		loop_stop(s->loop);
@@ -159,6 +154,7 @@ static void free_source(struct dcp_source *s)
 	source_blocks_free(s);
 	manifest_done(&s->manifest);
 	buf_done(&s->stream_json);
+	mem_free(s->seed);
 	tls_free(s->tls);
 	scram_cache_wipe(&s->scram);
 	if (s->fd >= 0)
@@ -182,6 +178,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 		return err_nomem(e);
 	s->o = *o;
 	s->fd = -1;
+	s->hand_out_until = INT64_MAX;
 	mutex_init(&s->lock);
 	mutex_init(&s->hand);
 	mutex_init(&s->api);
@@ -205,7 +202,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	if (rc == 0)
 		rc = wait_ready(s, e);
 	if (rc < 0) {
-		free_source(s);
+		source_free(s);
 		return rc;
 	}
 	*out = s;
@@ -234,13 +231,30 @@ struct gathered {
 	bool rollbacks;
 };
 
+void source_branch_settled(struct dcp_source *s, struct slot *slot)
+{
+	if (!slot->branch_unsaved)
+		return;
+	slot->branch_unsaved = false;
+	source_hold_back(s, -1);
+}
+
+/* What must be saved even when only a commit saves what was acknowledged. */
+static bool must_be_saved(const struct slot *slot)
+{
+	return slot->branch_unsaved || slot->retreat ||
+	       slot->w.rollbacks_acked > slot->rollbacks_released;
+}
+
 /* What has moved since it was saved. Under lock; the arrays hold n_slots. */
-static void gather(struct dcp_source *s, struct gathered *g)
+static void gather(struct dcp_source *s, struct gathered *g, bool acknowledged)
 {
 	g->n = 0;
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
 		if (!slot->owned)
+			continue;
+		if (!acknowledged && !must_be_saved(slot))
 			continue;
 		g->rollbacks |= slot->retreat || slot->w.rollbacks_acked > slot->rollbacks_released;
 		if (slot->w.version == slot->saved_version)
@@ -269,6 +283,7 @@ static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	mutex_lock(&s->lock);
 	struct slot *slot = &s->slot[vb];
 	slot->owned = false;
+	source_branch_settled(s, slot);
 	slot->fenced = s->fences = true;
 	slot->held = false;
 	ack_done(&slot->w);
@@ -280,8 +295,12 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 		       const struct err *e)
 {
 	mutex_lock(&s->lock);
-	for (size_t i = 0; rc == 0 && i < g->n; i++)
-		s->slot[g->cp[i].vb].saved_version = g->version[i];
+	for (size_t i = 0; rc == 0 && i < g->n; i++) {
+		struct slot *slot = &s->slot[g->cp[i].vb];
+		slot->saved_version = g->version[i];
+		if (g->cp[i].pos.uuid)
+			source_branch_settled(s, slot);
+	}
 	s->saves += rc == 0 && g->n;
 	s->saved_vbuckets += rc == 0 ? g->n : 0;
 	s->save_failures += rc < 0;
@@ -298,8 +317,9 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 		loop_wake(s->loop);
 }
 
-/* One round; with api held, which guards the store. ERR_FENCED: all others are saved. */
-static int save_dirty(struct dcp_source *s, struct err *caller)
+/* One round; with api held, which guards the store. ERR_FENCED: all others are saved. Not acknowledged: only what must
+ * be saved in any case. */
+int source_save(struct dcp_source *s, bool acknowledged, struct err *caller)
 {
 	struct err e = ERR_INIT, fenced = ERR_INIT;
 	struct gathered g = { .cp = mem_try_array(s->n_slots + 1, sizeof(*g.cp)),
@@ -308,7 +328,7 @@ static int save_dirty(struct dcp_source *s, struct err *caller)
 	nsec started = env_mono(s->env);
 	if (rc == 0) {
 		mutex_lock(&s->lock);
-		gather(s, &g);
+		gather(s, &g, acknowledged);
 		mutex_unlock(&s->lock);
 		while ((rc = checkpoint_save(s->o.store, g.cp, g.n, &e)) == ERR_FENCED && g.n &&
 		       e.newest < s->n_slots) {
@@ -335,10 +355,9 @@ static void *save_run(void *arg)
 	nsec next = env_mono(s->env) + s->o.checkpoint_interval;
 	mutex_lock(&s->lock);
 	while (!s->saver_stop) {
-		bool due = !s->o.manual_commit && env_mono(s->env) >= next;
-		if (!s->save_now && !due) {
-			(void)cond_wait_until(&s->changed, &s->lock,
-					      s->o.manual_commit ? -1 : next);
+		bool timed = !s->o.manual_commit || source_holds_back(s);
+		if (!s->save_now && !(timed && env_mono(s->env) >= next)) {
+			(void)cond_wait_until(&s->changed, &s->lock, timed ? next : -1);
 			continue;
 		}
 		bool ready = s->ready;
@@ -347,11 +366,14 @@ static void *save_run(void *arg)
 		struct err e = ERR_INIT;
 		if (ready) {
 			mutex_lock(&s->api);
-			(void)save_dirty(s, &e);
+			(void)source_save(s, !s->o.manual_commit, &e);
 			mutex_unlock(&s->api);
 		}
-		next = env_mono(s->env) + s->o.checkpoint_interval;
 		mutex_lock(&s->lock);
+		nsec wait = s->o.checkpoint_interval;
+		if (source_holds_back(s)) /* somebody waits for it */
+			wait = MIN(wait, SAVE_RETRY);
+		next = env_mono(s->env) + wait;
 	}
 	mutex_unlock(&s->lock);
 	return NULL;
@@ -362,7 +384,7 @@ int dcp_source_commit(struct dcp_source *s, struct err *e)
 	if (!s->o.store)
 		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
 	mutex_lock(&s->api);
-	int rc = save_dirty(s, e);
+	int rc = source_save(s, true, e);
 	mutex_unlock(&s->api);
 	return rc;
 }
@@ -390,318 +412,4 @@ int dcp_source_clear(struct dcp_source *s, const uint16_t *vb, size_t n, struct 
 	int rc = clear(s, vb, n, e);
 	mutex_unlock(&s->api);
 	return rc;
-}
-
-/* ---- assigning ---- */
-
-/* On the I/O thread: first the ones stop, then the others start. */
-static void carry_out(struct dcp_source *s, const uint16_t *stop, size_t n_stop,
-		      const struct checkpoint *start, size_t n_start)
-{
-	mutex_lock(&s->lock);
-	s->command_stop = stop;
-	s->command_n_stop = n_stop;
-	s->command_start = start;
-	s->command_n_start = n_start;
-	s->command_done = false;
-	s->command = true;
-	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
-	mutex_lock(&s->lock);
-	while (!s->command_done)
-		cond_wait(&s->changed, &s->lock);
-	mutex_unlock(&s->lock);
-}
-
-/* What leaves: stopped, its last acknowledgements saved, and from then on it takes none. */
-static int let_go(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
-{
-	if (n == 0)
-		return 0;
-	hook(s, DCP_BEFORE_STREAM_STOP, vb, n);
-	carry_out(s, vb, n, NULL, 0);
-	mutex_lock(&s->api);
-	int rc = s->o.store ? save_dirty(s, e) : 0;
-	mutex_lock(&s->lock);
-	for (size_t i = 0; i < n; i++) {
-		struct slot *slot = &s->slot[vb[i]];
-		if (slot->owned)
-			ack_done(&slot->w);
-		slot->owned = slot->held = false;
-	}
-	mutex_unlock(&s->lock);
-	mutex_unlock(&s->api);
-	hook(s, DCP_AFTER_STREAM_STOP, vb, n);
-	return rc;
-}
-
-static void begin(struct dcp_source *s, const uint16_t *vb, const struct checkpoint *cp, size_t n)
-{
-	if (n == 0)
-		return;
-	hook(s, DCP_BEFORE_STREAM_START, vb, n);
-	mutex_lock(&s->lock);
-	for (size_t i = 0; i < n; i++)
-		s->slot[vb[i]].held = true;
-	mutex_unlock(&s->lock);
-	carry_out(s, NULL, 0, cp, n);
-	hook(s, DCP_AFTER_STREAM_START, vb, n);
-}
-
-static const struct checkpoint *place_given(const struct dcp_source *s, uint16_t vb)
-{
-	for (size_t i = 0; i < s->o.n_start_at; i++)
-		if (s->o.start_at[i].vb == vb)
-			return &s->o.start_at[i];
-	return NULL;
-}
-
-/* From the store, and for what it does not know from what the caller gave. */
-static int load_checkpoints(struct dcp_source *s, struct checkpoint *cp, size_t n, struct err *e)
-{
-	if (s->o.store && n) {
-		mutex_lock(&s->api);
-		int rc = checkpoint_load(s->o.store, cp, n, e);
-		mutex_unlock(&s->api);
-		if (rc < 0)
-			return rc;
-	}
-	for (size_t i = 0; s->o.n_start_at && i < n; i++) {
-		const struct checkpoint *given = cp[i].found ? NULL : place_given(s, cp[i].vb);
-		if (given) {
-			cp[i] = *given;
-			cp[i].found = true;
-		}
-	}
-	return 0;
-}
-
-/* What an assignment changes. */
-struct change {
-	uint16_t *leave, *come;
-	size_t n_leave, n_come;
-	struct checkpoint *cp; /* of what comes */
-};
-
-static void change_done(struct change *c)
-{
-	mem_free(c->leave);
-	mem_free(c->come);
-	mem_free(c->cp);
-}
-
-static int change_of(struct dcp_source *s, const uint16_t *vb, size_t n, struct change *c,
-		     struct err *e)
-{
-	size_t room = (size_t)s->n_slots + 1;
-	bool *wanted = mem_try_array(room, sizeof(*wanted));
-	*c = (struct change){ .leave = mem_try_array(room, sizeof(*c->leave)),
-			      .come = mem_try_array(room, sizeof(*c->come)),
-			      .cp = mem_try_array(room, sizeof(*c->cp)) };
-	if (!wanted || !c->leave || !c->come || !c->cp) {
-		mem_free(wanted);
-		return err_nomem(e);
-	}
-	for (size_t i = 0; i < n; i++)
-		wanted[vb[i]] = true;
-	mutex_lock(&s->lock);
-	for (uint32_t i = 0; i < s->n_slots; i++) {
-		bool held = s->slot[i].held;
-		if (held && !wanted[i])
-			c->leave[c->n_leave++] = (uint16_t)i;
-		else if (!held && wanted[i])
-			c->come[c->n_come++] = (uint16_t)i;
-	}
-	mutex_unlock(&s->lock);
-	for (size_t i = 0; i < c->n_come; i++)
-		c->cp[i].vb = c->come[i];
-	mem_free(wanted);
-	return 0;
-}
-
-static int make_change(struct dcp_source *s, const struct change *c, bool rebalance, struct err *e)
-{
-	if (rebalance)
-		hook(s, DCP_BEFORE_REBALANCE_START, c->leave, c->n_leave);
-	int rc = let_go(s, c->leave, c->n_leave, e);
-	if (rebalance) {
-		hook(s, DCP_AFTER_REBALANCE_START, c->leave, c->n_leave);
-		hook(s, DCP_BEFORE_REBALANCE_END, c->come, c->n_come);
-	}
-	begin(s, c->come, c->cp, c->n_come);
-	if (rebalance) {
-		hook(s, DCP_AFTER_REBALANCE_END, c->come, c->n_come);
-		mutex_lock(&s->lock);
-		s->rebalances++;
-		mutex_unlock(&s->lock);
-	}
-	return rc;
-}
-
-int dcp_source_assign(struct dcp_source *s, const uint16_t *vb, size_t n, struct err *e)
-{
-	struct change c;
-	for (size_t i = 0; i < n; i++)
-		if (vb[i] >= s->n_slots)
-			return err_set(e, ERR_INVALID, "there is no vBucket %u, only 0 to %u",
-				       vb[i], s->n_slots - 1);
-	mutex_lock(&s->assigning);
-	int rc = change_of(s, vb, n, &c, e);
-	if (rc == 0)
-		rc = load_checkpoints(s, c.cp, c.n_come, e);
-	if (rc == 0 && c.n_leave + c.n_come > 0) {
-		rc = make_change(s, &c, s->assigned_before, e);
-		s->assigned_before = true;
-	}
-	change_done(&c);
-	mutex_unlock(&s->assigning);
-	return rc;
-}
-
-/* ---- seeking ---- */
-
-static int all_held(struct dcp_source *s, const struct checkpoint *cp, size_t n, struct err *e)
-{
-	int rc = 0;
-	mutex_lock(&s->lock);
-	for (size_t i = 0; i < n && rc == 0; i++)
-		if (cp[i].vb >= s->n_slots || !s->slot[cp[i].vb].held)
-			rc = err_set(e, ERR_NOTFOUND, "vBucket %u is not assigned", cp[i].vb);
-	mutex_unlock(&s->lock);
-	return rc;
-}
-
-/* A place without a branch is saved once the stream has told which one it is. */
-static int save_places(struct dcp_source *s, struct checkpoint *cp, size_t n, struct err *e)
-{
-	int rc = 0;
-	if (!s->o.store)
-		return 0;
-	mutex_lock(&s->api);
-	for (size_t i = 0; i < n && rc == 0; i++) {
-		(void)snprintf(cp[i].bucket_uuid, sizeof(cp[i].bucket_uuid), "%s", s->map->uuid);
-		if (!cp[i].any_branch)
-			rc = checkpoint_save(s->o.store, &cp[i], 1, e);
-	}
-	mutex_unlock(&s->api);
-	return rc;
-}
-
-int dcp_source_seek(struct dcp_source *s, struct checkpoint *cp, size_t n, struct err *e)
-{
-	uint16_t *vb = mem_try_array(n + 1, sizeof(*vb));
-	if (!vb)
-		return err_nomem(e);
-	mutex_lock(&s->assigning);
-	int rc = all_held(s, cp, n, e);
-	if (rc == 0) {
-		for (size_t i = 0; i < n; i++) {
-			vb[i] = cp[i].vb;
-			cp[i].found = true;
-		}
-		rc = let_go(s, vb, n, e);
-		int saved = save_places(s, cp, n, rc == 0 ? e : NULL);
-		rc = rc < 0 ? rc : saved;
-		if (rc != ERR_FENCED && saved != ERR_FENCED)
-			begin(s, vb, cp, n);
-	}
-	mutex_unlock(&s->assigning);
-	mem_free(vb);
-	return rc;
-}
-
-int dcp_source_assign_share(struct dcp_source *s, uint32_t member, uint32_t total, struct err *e)
-{
-	uint32_t first, count;
-	if (member < 1 || member > total)
-		return err_set(e, ERR_INVALID, "member %u of %u", member, total);
-	cluster_share(s->n_slots, member, total, &first, &count);
-	uint16_t *vb = mem_try_array(count + 1, sizeof(*vb));
-	if (!vb)
-		return err_nomem(e);
-	for (uint32_t i = 0; i < count; i++)
-		vb[i] = (uint16_t)(first + i);
-	int rc = dcp_source_assign(s, vb, count, e);
-	mem_free(vb);
-	return rc;
-}
-
-int dcp_source_close(struct dcp_source *s, struct err *e)
-{
-	struct change c;
-	if (!s)
-		return 0;
-	mutex_lock(&s->assigning);
-	int rc = change_of(s, NULL, 0, &c, e);
-	if (rc < 0 && s->o.store)
-		(void)dcp_source_commit(s, NULL);
-	int left = let_go(s, c.leave, c.n_leave, rc == 0 ? e : NULL);
-	change_done(&c);
-	mutex_unlock(&s->assigning);
-	free_source(s);
-	return rc < 0 ? rc : left;
-}
-
-int dcp_source_wait_open(struct dcp_source *s, nsec wait, struct err *e)
-{
-	enum { LOOK_MS = 50 }; /* the I/O thread has to look at least once */
-	nsec deadline = wait < 0 ? -1 : env_mono(s->env) + MAX(wait, LOOK_MS * NSEC_PER_MS);
-	int rc = 0;
-	mutex_lock(&s->lock);
-	s->open_waiters++;
-	s->all_open = false;
-	mutex_unlock(&s->lock);
-	loop_wake(s->loop); /* it looks at once, and as often as something changes */
-	mutex_lock(&s->lock);
-	while (!s->all_open && !s->failed)
-		if (cond_wait_until(&s->changed, &s->lock, deadline) == 0)
-			break;
-	s->open_waiters--;
-	if (s->failed) {
-		rc = s->error.code;
-		if (e)
-			*e = s->error;
-	} else {
-		rc = s->all_open;
-	}
-	mutex_unlock(&s->lock);
-	return rc;
-}
-
-/* ---- looking ---- */
-
-bool dcp_source_collection(struct dcp_source *s, uint32_t id, const char **scope, const char **name)
-{
-	mutex_lock(&s->lock);
-	const struct collection *c = manifest_by_id(&s->manifest, id);
-	if (c) { /* the names stay where they are; the entry may move */
-		*scope = c->scope;
-		*name = c->name;
-	}
-	mutex_unlock(&s->lock);
-	return c != NULL;
-}
-
-int dcp_source_status(struct dcp_source *s, struct dcp_status *out,
-		      void (*each)(void *arg, const struct dcp_vbucket_status *v), void *arg)
-{
-	struct source_report r = { .vb = mem_try_array(s->n_slots + 1, sizeof(*r.vb)) };
-	if (!r.vb)
-		return ERR_NOMEM;
-	mutex_lock(&s->lock);
-	while (s->report)
-		cond_wait(&s->changed, &s->lock);
-	s->report = &r;
-	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
-	mutex_lock(&s->lock);
-	while (!r.done)
-		cond_wait(&s->changed, &s->lock);
-	mutex_unlock(&s->lock);
-	if (out)
-		*out = r.status;
-	for (uint32_t i = 0; each && i < r.status.n_assigned; i++)
-		each(arg, &r.vb[i]);
-	mem_free(r.vb);
-	return 0;
 }

@@ -48,7 +48,8 @@ struct dcp_options {
 	struct env *env; /* NULL: env_posix() */
 	const char *const *
 		seeds; /* "host", "host:port", "[v6]:port", "couchbases://host", "http://host:8091": seed.h */
-	size_t n_seeds;
+	size_t n_seeds; /* one name without a port may also be a service's: _couchbase._tcp in DNS */
+	const char *dns_server; /* "address:port" to ask for that; NULL: as /etc/resolv.conf says */
 	const char *user, *password, *bucket;
 	const char *group;             /* names connections; required */
 	const struct tls_options *tls; /* NULL: plain text */
@@ -118,6 +119,10 @@ struct dcp_batch {
 int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, struct err *e);
 /* The poll that waits, or else the next one, returns without waiting. */
 void dcp_source_interrupt(struct dcp_source *s);
+/* Nothing is handed out after that moment of the monotonic clock, until a later one is told; INT64_MAX: no limit, as at
+ * the beginning. A member of a group that was paused, and may have been given up meanwhile, does not go on with what it
+ * had. */
+void dcp_source_hand_out_until(struct dcp_source *s, nsec until);
 /* A descriptor that polls readable while a batch waits. */
 int dcp_source_fd(struct dcp_source *s);
 
@@ -127,10 +132,13 @@ int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_
 int dcp_source_ack_ticket(struct dcp_source *s, uint16_t vb, uint64_t ticket);
 /* The vBucket goes back to its acknowledged position and everything above it comes again, not before `delay` is over. */
 void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay);
+/* Counts the nacks of the vBucket that were carried out. The ticket of a DCP_END is this number when it was handed out:
+ * an end from before a nack comes again. */
+uint64_t dcp_source_nacked(struct dcp_source *s, uint16_t vb);
 #define DCP_ALL_VBUCKETS (-1)
 /* Hands out nothing of the vBucket (or of all) until it is resumed, whatever happens meanwhile: reconnecting, a rollback,
  * being assigned elsewhere and back. Its stream is closed when this returns; what was on its way to poll still comes.
- * Acknowledgements are taken and saved as ever, the others go on. Not from a hook. ERR_INVALID: no such vBucket. */
+ * Acknowledgements are taken and saved as ever, the others go on. ERR_INVALID: no such vBucket. */
 int dcp_source_pause(struct dcp_source *s, int vb, struct err *e);
 int dcp_source_resume(struct dcp_source *s, int vb, struct err *e); /* goes on where it stopped */
 /* Whether an acknowledgement would still count: not after a nack, a rollback, a hand-over. */
@@ -166,6 +174,8 @@ struct dcp_vbucket_status {
 };
 struct dcp_status {
 	uint32_t n_vbuckets, n_assigned, n_streaming, n_paused, n_done, n_nodes, n_connected;
+	bool queued;     /* something waits for poll, though it may not come at once */
+	uint32_t n_open; /* streaming, paused, done, or waiting for a rollback's acknowledgement */
 	int64_t map_epoch, map_rev;
 	bool map_over_http; /* the data service hands out none */
 	bool ephemeral;     /* in memory only: mitigation is off, for there is nothing to persist */
@@ -176,6 +186,18 @@ struct dcp_status {
 		unacked_max; /* most bytes the server ever had outstanding on a connection */
 	char last_error[256];
 };
+struct dcp_node_status {
+	int node;
+	const char *host; /* until the source closes */
+	uint16_t port;
+	bool connected;
+	uint32_t vbuckets;        /* assigned ones that it serves */
+	uint64_t unacked, window; /* bytes */
+};
+/* Nodes of the map. each: non-zero stops, and is returned. */
+int dcp_source_nodes(struct dcp_source *s, int (*each)(void *arg, const struct dcp_node_status *n),
+		     void *arg);
+
 /* each may be NULL. */
 int dcp_source_status(struct dcp_source *s, struct dcp_status *out,
 		      void (*each)(void *arg, const struct dcp_vbucket_status *v), void *arg);

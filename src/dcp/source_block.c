@@ -288,7 +288,8 @@ static const uint8_t *find_bytes(struct dcp_source *s, const struct vbucket *v,
 		p = put_aside(s, ev->packet.p, ev->packet.len);
 	} else { /* made up here: the whole of it */
 		struct dcp_event made_up = *ev;
-		made_up.ticket = s->slot[ev->vb].epoch;
+		const struct slot *slot = &s->slot[ev->vb];
+		made_up.ticket = ev->kind == DCP_END ? slot->nacked : slot->epoch;
 		p = put_aside(s, &made_up, sizeof(made_up));
 	}
 	*slab = s->side;
@@ -415,7 +416,7 @@ static void hand_over(struct dcp_source *s, bool end_of_round)
 	s->waited_for &= !wake;
 	s->paused |= s->queued > source_read_ahead(s);
 	bool pause = s->paused;
-	if (s->fd_used && s->queue_first && s->queue_first == s->queue_last)
+	if (s->fd_used && s->queue_first && s->queue_first == s->queue_last && !s->n_branch_unsaved)
 		notify_set(s->fd);
 	mutex_unlock(&s->hand);
 	if (wake)

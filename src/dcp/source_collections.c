@@ -34,18 +34,38 @@ void source_manifest(struct dcp_source *s, struct slice json)
 }
 
 /* "collection" of the scope of the options, or "scope.collection": names have no dots. */
+static void split_name(const struct dcp_source *s, const char *text, struct slice *scope,
+		       struct slice *name)
+{
+	const char *dot = strchr(text, '.');
+	*scope = slice_str(s->o.scope ? s->o.scope : "_default");
+	*name = slice_str(text);
+	if (dot) {
+		*scope = slice_of(text, (size_t)(dot - text));
+		*name = slice_str(dot + 1);
+	}
+}
+
+bool source_streams(const struct dcp_source *s, const struct collection *c)
+{
+	if (s->o.n_collections == 0)
+		return !s->o.scope || strcmp(c->scope, s->o.scope) == 0;
+	for (size_t i = 0; i < s->o.n_collections; i++) {
+		struct slice scope, name;
+		split_name(s, s->o.collections[i], &scope, &name);
+		if (slice_is(scope, c->scope) && slice_is(name, c->name))
+			return true;
+	}
+	return false;
+}
+
 static int find_collection(const struct dcp_source *s, const char *text,
 			   const struct collection **out, struct err *e)
 {
-	struct slice scope = slice_str(s->o.scope ? s->o.scope : "_default"),
-		     name = slice_str(text);
-	const char *dot = strchr(text, '.');
+	struct slice scope, name;
 	uint32_t id;
-	if (dot) {
-		scope = slice_of(text, (size_t)(dot - text));
-		name = slice_str(dot + 1);
-	}
-	if (!scope.len || !name.len || (dot && strchr(dot + 1, '.')))
+	split_name(s, text, &scope, &name);
+	if (!scope.len || !name.len || memchr(name.p, '.', name.len))
 		return err_set(e, ERR_INVALID, "'%s' is no collection: it is NAME, or SCOPE.NAME",
 			       text);
 	if (manifest_scope_id(&s->manifest, scope, &id) < 0)

@@ -14,8 +14,9 @@
 #include <stdio.h>
 
 #define ONCE_MORE \
-	(10 * NSEC_PER_SEC)        /* one-shot maps, unless config_watch_interval says otherwise */
-#define PATIENCE    (NSEC_PER_SEC) /* connections that are lost are mostly back before that */
+	(10 * NSEC_PER_SEC) /* one-shot maps, unless config_watch_interval says otherwise */
+#define PATIENCE \
+	(NSEC_PER_SEC) /* what is lost is mostly back before that; least time between streams */
 #define SILENCE_MAX (120 * NSEC_PER_SEC)
 
 static const char separator[] = "\n\n\n\n";
@@ -146,21 +147,6 @@ static void on_body(void *arg, struct slice piece)
 	}
 }
 
-static int refusal(struct dcp_source *s, struct err *e)
-{
-	int status = s->http.status;
-	if (status == 401 || status == 403)
-		return err_set(e, ERR_AUTH,
-			       "%s:%u: the management service refused %s%s (HTTP status %d)",
-			       s->http.host, s->http.port, *s->o.user ? "user " : "the certificate",
-			       s->o.user, status);
-	if (status == 404)
-		return err_set(e, ERR_NOTFOUND, "%s:%u: the management service knows no bucket %s",
-			       s->http.host, s->http.port, s->o.bucket);
-	return err_set(e, ERR_NET, "%s:%u: the management service answered HTTP status %d",
-		       s->http.host, s->http.port, status);
-}
-
 static void on_end(void *arg, const struct err *why)
 {
 	struct dcp_source *s = arg;
@@ -175,14 +161,14 @@ static void on_end(void *arg, const struct err *why)
 		lost(s, why);
 	} else if (quiet || whole) {
 		nsec every = s->o.mitigation.config_watch_interval;
-		open_later(s, !once   ? source_jittered(s, ++s->http.tries)
-			      : every ? every
-				      : ONCE_MORE);
+		nsec again = MAX(PATIENCE, source_jittered(s, ++s->http.tries));
+		open_later(s, !once ? again : every ? every : ONCE_MORE);
 	} else if (s->http.status == 404 && !once) {
 		s->http.path++;
 		open_later(s, 0);
 	} else {
-		(void)refusal(s, &e);
+		(void)cluster_http_refusal(s->http.status, s->http.host, s->http.port, s->o.user,
+					   s->o.bucket, &e);
 		lost(s, &e);
 	}
 }
@@ -198,20 +184,6 @@ static void get_options(struct dcp_source *s, const char *path, struct http_get_
 					.tls = s->tls,
 					.connect_timeout = s->o.connect_timeout,
 					.silence = SILENCE_MAX };
-}
-
-/* The bucket's name may have a % in it; all else that is allowed there stands for itself. */
-static void bucket_path(struct dcp_source *s, const char *under, struct buf *out)
-{
-	buf_add_fmt(out, "/pools/default/%s/", under);
-	for (const char *p = s->o.bucket; *p; p++) {
-		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-			     (*p >= '0' && *p <= '9') || strchr("-._", *p);
-		if (plain)
-			buf_add_byte(out, (uint8_t)*p);
-		else
-			buf_add_fmt(out, "%%%02X", (unsigned)(uint8_t)*p);
-	}
 }
 
 static void open_stream(void *arg)
@@ -233,7 +205,7 @@ static void open_stream(void *arg)
 	(void)snprintf(s->http.host, sizeof(s->http.host), "%s", host);
 	s->http.port = port;
 	s->http.status = 0;
-	bucket_path(s, paths[s->http.path], &path);
+	cluster_http_path(paths[s->http.path], s->o.bucket, &path);
 	get_options(s, buf_cstr(&path), &o);
 	int rc = buf_check(&path, &e);
 	if (rc == 0)
@@ -312,7 +284,7 @@ static void ask_kind_over_http(struct dcp_source *s)
 	uint16_t port;
 	if (s->kind_get || !allowed(s) || !candidate(s, 0, &host, &port))
 		return;
-	bucket_path(s, "buckets", &path);
+	cluster_http_path("buckets", s->o.bucket, &path);
 	get_options(s, buf_cstr(&path), &o);
 	o.silence = s->o.connect_timeout;
 	s->kind_status = 0;

@@ -1,4 +1,5 @@
-/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver), source_io.c (the I/O thread,
+/* source_internal.h: what the parts of a source share: source.c (the caller's side, saver),
+ * source_assign.c (which vBuckets, from where), source_status.c (what others want to know), source_io.c (the I/O thread,
  * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map),
  * source_http.c (the map over HTTP, the bucket's kind), source_vbucket.c (actions and
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks), source_poll.c
@@ -15,7 +16,7 @@
 #include "dcp/ack.h"
 #include "dcp/collections.h"
 #include "dcp/conn.h"
-#include "dcp/seed.h"
+#include "dcp/seeds.h"
 #include "dcp/source.h"
 #include "dcp/vbucket.h"
 #include "net/http_get.h"
@@ -109,11 +110,14 @@ struct slot { /* one vBucket */
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
 	bool retreat;               /* the machine waits for the mark to be saved */
 	bool owned;                 /* acks are taken, checkpoints saved */
-	bool paused;                /* as the caller wants it */
+	bool branch_unsaved; /* it has just got its branch: nothing is handed out before that is saved */
+	bool paused;         /* as the caller wants it */
+	bool leaving; /* it is being let go: what is acknowledged is being saved, and no more is taken */
 	bool nack;
 	nsec nack_delay;
-	bool held;   /* wanted by whoever assigns */
-	bool fenced; /* another member has taken it: to be stopped */
+	uint64_t nacked; /* how many were carried out */
+	bool held;       /* wanted by whoever assigns */
+	bool fenced;     /* another member has taken it: to be stopped */
 	struct recall recall[RECALLS];
 	uint32_t n_recalls;
 	uint32_t rollbacks_queued; /* emitted, not polled yet */
@@ -135,6 +139,8 @@ struct slot { /* one vBucket */
 struct source_report { /* filled by the I/O thread for dcp_source_status */
 	struct dcp_status status;
 	struct dcp_vbucket_status *vb; /* n_slots */
+	struct dcp_node_status *node;  /* CLUSTER_NODES_MAX, or NULL: not wanted */
+	uint32_t n_nodes;
 	bool done;
 };
 
@@ -168,6 +174,7 @@ struct dcp_source {
 	uint32_t n_nodes, next_asked;
 	struct seed *seed;
 	size_t n_seeds, next_seed;
+	struct seeds *finding; /* SRV records; NULL: done, or none */
 	struct map_stream http;
 	struct cluster_map *map;
 	struct map_version
@@ -203,6 +210,9 @@ struct dcp_source {
 	bool waited_for;     /* the consumer sleeps */
 	bool ended;          /* failed, too, but seen from here */
 	bool interrupted;    /* poll is to return */
+	nsec hand_out_until; /* poll hands out nothing after that moment */
+	uint32_t n_branch_unsaved; /* slots; while there are any, poll has nothing */
+	bool lent_rest;            /* the consumer has not had all of the lent block */
 	struct block *queue_first, *queue_last;
 	uint64_t queued;        /* bytes in it */
 	struct block *returned; /* to be given back by the I/O thread */
@@ -264,6 +274,12 @@ static inline nsec source_now(const struct dcp_source *s)
 	return loop_now(s->loop);
 }
 
+/* Whether some documents of the vBuckets are none of ours. */
+static inline bool source_is_filtered(const struct dcp_source *s)
+{
+	return s->vb_config.collections && (s->o.scope || s->o.n_collections);
+}
+
 static inline uint64_t source_read_ahead(const struct dcp_source *s)
 {
 	return MIN(READ_AHEAD, s->o.window_bytes / 2);
@@ -273,6 +289,10 @@ static inline enum vbucket_gate source_gate(const struct dcp_source *s)
 {
 	return s->o.mitigation.policy == MITIGATE_NONE || s->ephemeral ? GATE_OFF : GATE_ON;
 }
+/* source.c */
+void source_free(struct dcp_source *s);
+int source_save(struct dcp_source *s, bool acknowledged,
+		struct err *caller); /* one round; with api held */
 
 /* source_io.c */
 void *source_io_run(void *arg);
@@ -280,6 +300,8 @@ int source_io_init(struct dcp_source *s, struct err *e);
 void source_io_done(struct dcp_source *s);
 void source_io_wake(void *arg);
 void source_look_if_open(struct dcp_source *s);
+void source_branch_settled(struct dcp_source *s,
+			   struct slot *slot); /* under lock: saved, or not ours any more */
 void source_fail(struct dcp_source *s, const struct err *why); /* any thread: poll reports it */
 
 /* source.c. Under lock: a machine waits until the mark, which went back, is saved. Without a store the caller's own
@@ -296,10 +318,12 @@ struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not rea
 
 /* source_map.c */
 int source_read_seeds(struct dcp_source *s, struct err *e);
+void source_find_seeds(struct dcp_source *s); /* by SRV records, where that may be meant */
 void source_try_seed(struct dcp_source *s); /* the next one of the data service, if there is any */
 /* host, port: where the map came from. *accepted: it is newer than ours, which it has replaced. */
 void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,
 		      bool *accepted);
+void source_drop_strangers(struct dcp_source *s);
 void source_watch_map(void *source); /* of watch_timer */
 
 /* source_http.c */
@@ -321,7 +345,9 @@ void source_vb_timer(void *source);
 /* source_collections.c */
 void source_manifest(struct dcp_source *s, struct slice json);
 void source_learn_name(struct dcp_source *s, const struct packet *p); /* of a system event */
-void source_make_ready(struct dcp_source *s); /* once map and manifest are known */
+bool source_streams(const struct dcp_source *s,
+		    const struct collection *c); /* the filter lets it through */
+void source_make_ready(struct dcp_source *s);    /* once map and manifest are known */
 
 /* source_pause.c */
 void source_take_pauses(struct dcp_source *s);
@@ -338,6 +364,8 @@ void source_block_empty(struct block *b); /* any thread; drops its slabs */
 
 /* source_poll.c; under lock */
 void source_recall(struct dcp_source *s, struct slot *slot, const struct dcp_position *to);
+void source_hold_back(struct dcp_source *s, int change); /* of n_branch_unsaved */
+bool source_holds_back(struct dcp_source *s);
 
 /* source_seqnos.c */
 int source_seqnos_init(struct dcp_source *s, struct err *e);

@@ -69,6 +69,7 @@ static void take_nacks(struct dcp_source *s)
 		slot->nack = false;
 		if (nack) {
 			ack_rewind(&slot->w);
+			slot->nacked++;
 			source_recall(s, slot, &slot->w.mark);
 			/* one may have been acknowledged behind what is void now */
 			if (slot->rollbacks_released < slot->w.rollbacks_acked)
@@ -123,21 +124,47 @@ static void release_rollbacks(struct dcp_source *s)
 		if (saved && retreat)
 			vbucket_on_retreated(&slot->v, source_now(s));
 	}
+	source_flush(s); /* what was told now */
 }
 
-static void report_slot(const struct slot *slot, struct source_report *r)
+/* One that is to acknowledge a rollback first waits for the consumer, not for the server. */
+static bool is_open(const struct slot *slot)
+{
+	switch ((enum vbucket_state)slot->v.state) {
+	case VB_STREAMING:
+	case VB_REWIND:
+	case VB_PAUSED:
+	case VB_DONE: return true;
+	case VB_IDLE: return slot->started; /* its checkpoint was refused: it has ended */
+	case VB_WAIT:
+	case VB_OPENING:
+	case VB_LOG: break;
+	}
+	return false;
+}
+
+/* What came since it was asked for counts, too. Not with a filter: there it may be a seqno of somebody else's document. */
+static uint64_t high_of(const struct dcp_source *s, const struct slot *slot)
+{
+	return source_is_filtered(s) ? slot->high_now : MAX(slot->high_now, slot->v.pos.seqno);
+}
+
+static void report_slot(const struct dcp_source *s, const struct slot *slot,
+			struct source_report *r)
 {
 	const struct vbucket *v = &slot->v;
 	r->status.n_streaming += v->state == VB_STREAMING;
 	r->status.n_paused += v->state == VB_PAUSED;
-	r->status.n_done += v->state == VB_DONE;
+	r->status.n_open += is_open(slot);
+	/* idle: refused before it was opened */
+	r->status.n_done += v->state == VB_DONE || (slot->started && v->state == VB_IDLE);
 	r->vb[r->status.n_assigned++] = (struct dcp_vbucket_status){
 		.vb = v->id,
 		.state = vbucket_state_name((enum vbucket_state)v->state),
 		.node = v->node,
 		.received = v->pos,
 		.acknowledged = slot->w.mark,
-		.high = MAX(slot->high_now, v->pos.seqno),
+		.high = high_of(s, slot),
 		.persisted = v->persisted,
 		.held = v->held.n,
 		.in_flight = ack_open(&slot->w),
@@ -149,6 +176,19 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 		.violations = v->n_violations,
 		.last_status = v->last_status,
 	};
+}
+
+static void report_node(struct dcp_source *s, const struct node *n, struct source_report *r)
+{
+	struct dcp_node_status *st = &r->node[r->n_nodes++];
+	*st = (struct dcp_node_status){ .node = n->index,
+					.host = n->host,
+					.port = n->port,
+					.connected = conn_is_ready(n->dcp),
+					.unacked = n->dcp ? conn_unacked(n->dcp) : 0,
+					.window = s->o.window_bytes };
+	for (uint32_t i = 0; i < s->n_slots; i++)
+		st->vbuckets += s->slot[i].assigned && s->slot[i].v.node == n->index;
 }
 
 static void fill_report(struct dcp_source *s, struct source_report *r)
@@ -166,6 +206,7 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 				   .ephemeral = s->ephemeral };
 	mutex_lock(&s->hand);
 	st->blocks = s->n_blocks;
+	st->queued = s->queue_first || s->lent_rest || (s->fill && s->fill->n_cells);
 	mutex_unlock(&s->hand);
 	if (s->map) {
 		st->map_epoch = s->map->epoch;
@@ -174,6 +215,8 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 	for (uint32_t i = 0; i < s->n_nodes; i++) {
 		const struct node *n = s->node[i];
 		st->n_nodes += n->in_map;
+		if (r->node && n->in_map)
+			report_node(s, n, r);
 		if (!n->dcp)
 			continue;
 		st->n_connected += conn_is_ready(n->dcp);
@@ -182,23 +225,18 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 	(void)snprintf(st->last_error, sizeof(st->last_error), "%.250s", s->last_error.msg);
 	for (uint32_t i = 0; i < s->n_slots; i++)
 		if (s->slot[i].assigned)
-			report_slot(&s->slot[i], r);
+			report_slot(s, &s->slot[i], r);
 }
 
-/* Tells who waits for it. One that is to acknowledge a rollback first waits for the consumer, not for the server. */
+/* Tells who waits for it. */
 void source_look_if_open(struct dcp_source *s)
 {
 	mutex_lock(&s->lock);
 	if (s->open_waiters && !s->all_open) {
 		bool open = true, some = false;
 		for (uint32_t i = 0; i < s->n_slots && open; i++) {
-			const struct slot *slot = &s->slot[i];
-			some |= slot->assigned;
-			open = !slot->assigned ||
-			       (slot->started &&
-				(slot->v.state == VB_STREAMING || slot->v.state == VB_REWIND ||
-				 slot->v.state == VB_PAUSED || slot->v.state == VB_DONE ||
-				 slot->v.state == VB_IDLE));
+			some |= s->slot[i].assigned;
+			open = !s->slot[i].assigned || is_open(&s->slot[i]);
 		}
 		s->all_open = open && some;
 		if (s->all_open)
@@ -232,6 +270,7 @@ void source_io_wake(void *arg)
 		release_rollbacks(s);
 	if (pauses)
 		source_take_pauses(s);
+	source_flush(s); /* a rollback or an end that these brought */
 	if (command) {
 		carry_out(s);
 		source_flush(s);
@@ -269,6 +308,7 @@ void *source_io_run(void *arg)
 {
 	struct dcp_source *s = arg;
 	source_observe_start(s);
+	source_find_seeds(s);
 	source_seqnos_start(s);
 	timer_set(&s->watch_timer, 0);
 	loop_run(s->loop);
@@ -287,6 +327,7 @@ void source_io_done(struct dcp_source *s)
 	}
 	s->n_nodes = 0;
 	source_http_done(s);
+	seeds_free(s->finding);
 	timer_done(&s->vb_timer);
 	timer_done(&s->seqno_timer);
 	timer_done(&s->pause_timer);
@@ -299,7 +340,6 @@ void source_io_done(struct dcp_source *s)
 	}
 	loop_free(s->loop);
 	mem_free(s->slot);
-	mem_free(s->seed);
 	cluster_map_free(s->map);
 	s->map = NULL;
 }

@@ -24,8 +24,36 @@ int source_read_seeds(struct dcp_source *s, struct err *e)
 	return rc;
 }
 
+static void on_seeds(void *arg, const struct seed *seed, size_t n, const struct err *why)
+{
+	struct dcp_source *s = arg;
+	struct seed *copy = n ? mem_try_array(n, sizeof(*copy)) : NULL;
+	(void)why; /* a name alone always leads to one */
+	seeds_free(s->finding);
+	s->finding = NULL;
+	if (copy) {
+		memcpy(copy, seed, n * sizeof(*copy));
+		mem_free(s->seed);
+		s->seed = copy;
+		s->n_seeds = n;
+	}
+	source_try_seed(s);
+}
+
+void source_find_seeds(struct dcp_source *s)
+{
+	const struct seeds_options o = { .text = s->o.seeds,
+					 .n = s->o.n_seeds,
+					 .conn = &s->conn_options,
+					 .dns_server = s->o.dns_server };
+	if (s->n_seeds == 1 && seed_may_be_service(&s->seed[0]))
+		(void)seeds_find(s->loop, &o, on_seeds, s, &s->finding, NULL);
+}
+
 void source_try_seed(struct dcp_source *s)
 {
+	if (s->finding)
+		return; /* it will come back */
 	for (size_t i = 0; i < s->n_seeds; i++) {
 		const struct seed *seed = &s->seed[s->next_seed++ % s->n_seeds];
 		if (seed->http)
@@ -57,23 +85,34 @@ static void map_nodes(struct dcp_source *s)
 	}
 }
 
-static void drop_old_nodes(struct dcp_source *s)
+/* Nodes that are not in the map, once one that is can take their place: seeds by another name, nodes that left. One that
+ * is still being set up tells us the manifest. */
+void source_drop_strangers(struct dcp_source *s)
+{
+	bool replaced = false;
+	for (uint32_t i = 0; i < s->n_nodes; i++)
+		replaced = replaced || (s->node[i]->in_map && conn_is_ready(s->node[i]->dcp));
+	for (uint32_t i = 0; replaced && i < s->n_nodes; i++) {
+		struct node *n = s->node[i];
+		struct conn *c = n->dcp;
+		if (n->in_map || !conn_is_ready(c))
+			continue;
+		n->dcp = NULL;
+		source_kind_lost(s, c);
+		source_seqnos_lost(n);
+		conn_free(c);
+	}
+}
+
+static void connect_nodes(struct dcp_source *s)
 {
 	for (uint32_t i = 0; i < s->n_nodes; i++) {
-		struct node *n = s->node[i];
-		if (n->in_map) {
-			source_connect(n);
-			continue;
-		}
-		timer_clear(&n->retry);
-		struct conn *c = n->dcp;
-		if (c &&
-		    conn_is_ready(c)) { /* one that is still being set up tells us the manifest */
-			n->dcp = NULL;
-			source_seqnos_lost(n);
-			conn_free(c);
-		}
+		if (s->node[i]->in_map)
+			source_connect(s->node[i]);
+		else
+			timer_clear(&s->node[i]->retry);
 	}
+	source_drop_strangers(s);
 }
 
 static int make_slots(struct dcp_source *s, struct err *e)
@@ -120,7 +159,7 @@ void source_adopt_map(struct dcp_source *s, struct slice json, const char *host,
 	}
 	for (uint32_t i = 0; i < s->n_slots; i++)
 		mitigation_reset(&s->slot[i].m);
-	drop_old_nodes(s);
+	connect_nodes(s);
 	source_place_all(s);
 	source_observe_soon(s);
 }
@@ -137,13 +176,26 @@ static void ask_in_turn(struct dcp_source *s)
 	}
 }
 
+/* One that was connected to and says nothing must not use up the time of the next one. */
+static bool waits_for_a_seed(const struct dcp_source *s)
+{
+	for (uint32_t i = 0; i < s->n_nodes; i++)
+		if (s->node[i]->dcp)
+			return s->n_nodes < s->n_seeds;
+	return s->n_nodes == 0; /* else a timer tries again */
+}
+
 void source_watch_map(void *arg)
 {
 	struct dcp_source *s = arg;
 	nsec every = s->o.mitigation.config_watch_interval;
-	if (!s->map && s->n_nodes == 0)
-		source_try_seed(s);
+	every = every ? every : CONFIG_WATCH;
+	if (!s->map) {
+		if (waits_for_a_seed(s))
+			source_try_seed(s);
+		every = MIN(every, s->o.connect_timeout / (nsec)(s->n_seeds + 1));
+	}
 	source_http_review(s);
 	ask_in_turn(s);
-	timer_set(&s->watch_timer, every ? every : CONFIG_WATCH);
+	timer_set(&s->watch_timer, every);
 }

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+enum { LOST_TRIES = 3 }; /* then a node counts as gone */
+
 struct node *source_node_of(struct dcp_source *s, const struct vbucket *v)
 {
 	return v->node >= 0 && (uint32_t)v->node < s->n_nodes ? s->node[v->node] : NULL;
@@ -31,6 +33,7 @@ static void on_ready(void *arg, struct conn *c)
 		source_place_all(n->s);
 		source_ask_seqnos(n->s);
 	}
+	source_drop_strangers(n->s);
 }
 
 static void on_packet(void *arg, struct conn *c, const struct packet *p)
@@ -109,6 +112,17 @@ static bool fatal_at_start(const struct dcp_source *s, int code)
 	return !s->ready && (code == ERR_AUTH || (!s->map && code == ERR_NOTFOUND));
 }
 
+/* The whole cluster may have moved: whoever we began with may know where it is. */
+static void look_elsewhere(struct dcp_source *s, const struct node *n)
+{
+	if (!s->map || n->tries < LOST_TRIES)
+		return;
+	for (uint32_t i = 0; i < s->n_nodes; i++)
+		if (conn_is_ready(s->node[i]->dcp))
+			return;
+	source_try_seed(s);
+}
+
 static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 {
 	struct node *n = arg;
@@ -134,6 +148,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	}
 	if (n->in_map)
 		timer_set(&n->retry, source_jittered(s, n->tries));
+	look_elsewhere(s, n);
 	for (uint32_t i = 0; i < s->n_nodes; i++) /* it may be gone for good: the others know */
 		if (conn_is_ready(s->node[i]->dcp))
 			conn_ask_map(s->node[i]->dcp);

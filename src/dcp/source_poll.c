@@ -44,32 +44,43 @@ static int why_ended(struct dcp_source *s, struct err *e)
 	return rc;
 }
 
-/* The next block, if one comes in time. 1, 0, the error that ended it all. */
-static int next_block(struct dcp_source *s, nsec deadline, struct err *e)
+/* Under hand. Whether there is something, and it may be handed out now. */
+static bool something(const struct dcp_source *s)
 {
-	if (s->lent)
+	if ((!s->queue_first && lent_done(s)) || s->n_branch_unsaved)
+		return false;
+	return s->hand_out_until == INT64_MAX || env_mono(s->env) <= s->hand_out_until;
+}
+
+/* Lends the next block, if the one that is lent is done. Waits for one, or until it may be handed out. 1, 0 not in time,
+ * the error that ended it all. */
+static int lend(struct dcp_source *s, nsec deadline, struct err *e)
+{
+	bool done = lent_done(s);
+	if (done && s->lent)
 		source_block_empty(s->lent);
 	mutex_lock(&s->hand);
-	bool wake = s->lent && give_back(s);
-	if (wake)
+	if (done && s->lent && give_back(s))
 		loop_wake(s->loop);
-	while (!s->queue_first && !s->ended && !s->interrupted && deadline != 0) {
+	while (!something(s) && !s->ended && !s->interrupted && deadline != 0) {
 		s->waited_for = true;
 		if (cond_wait_until(&s->arrived, &s->hand, deadline) == 0)
 			break;
 	}
 	s->waited_for = s->interrupted = false;
+	bool have = something(s);
 	struct block *b = s->queue_first;
-	if (b) {
+	if (have && done) {
 		s->queue_first = b->next;
 		if (!b->next)
 			s->queue_last = NULL;
+		b->next = NULL; /* the others stay in the queue */
 		s->queued -= b->bytes;
 		s->lent = b;
 	}
 	bool ended = s->ended;
 	mutex_unlock(&s->hand);
-	return b ? 1 : ended ? why_ended(s, e) : 0;
+	return have ? 1 : ended ? why_ended(s, e) : 0;
 }
 
 /* ---- decoding ---- */
@@ -225,15 +236,18 @@ static const struct dcp_position *recalled(const struct slot *slot, uint32_t epo
 	return NULL;
 }
 
+static bool takes(const struct slot *slot)
+{
+	return slot->owned && !slot->leaving;
+}
+
 /* Under lock. 1 the consumer gets it, 0 it only counts, negative: nothing more can be tracked. */
 static int enrol(struct slot *slot, struct dcp_event *ev, struct err *e)
 {
 	uint32_t epoch = (uint32_t)ev->ticket;
-	if (ev->kind == DCP_END) {
-		ev->ticket = 0;
+	if (ev->kind == DCP_END)
 		return 1;
-	}
-	if (!slot->owned || epoch < slot->tenure)
+	if (!takes(slot) || epoch < slot->tenure)
 		return 0; /* handed over while it was on the way */
 	slot->polled = epoch;
 	if (ev->kind == DCP_ROLLBACK)
@@ -280,10 +294,11 @@ static int enrol_all(struct dcp_source *s, size_t n, size_t *kept, struct err *c
 	return rc;
 }
 
-static void clear_fd(struct dcp_source *s)
+static void note_rest(struct dcp_source *s)
 {
 	mutex_lock(&s->hand);
-	if (s->fd_used && !s->queue_first && !s->ended && lent_done(s))
+	s->lent_rest = !lent_done(s);
+	if (s->fd_used && !s->ended && !something(s))
 		notify_clear(s->fd);
 	mutex_unlock(&s->hand);
 }
@@ -293,19 +308,51 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 	nsec deadline = wait > 0 ? env_mono(s->env) + wait : wait;
 	size_t n, kept = 0;
 	while (kept == 0) {
-		int rc = lent_done(s) ? next_block(s, deadline, e) : 1;
-		if (rc <= 0)
+		int rc = lend(s, deadline, e);
+		if (rc <= 0) {
+			note_rest(s);
 			return rc;
+		}
 		rc = decode(s, &n, e);
 		if (rc == 0)
 			rc = enrol_all(s, n, &kept, e);
 		if (rc < 0)
 			return rc;
-		clear_fd(s);
+		note_rest(s);
 	}
 	*out = (struct dcp_batch){ s->batch, kept };
 	return 1;
 }
+
+void dcp_source_hand_out_until(struct dcp_source *s, nsec until)
+{
+	mutex_lock(&s->hand);
+	s->hand_out_until = until;
+	cond_broadcast(&s->arrived);
+	if (s->fd_used && something(s))
+		notify_set(s->fd);
+	mutex_unlock(&s->hand);
+}
+
+/* A vBucket that has no branch saved yet comes (+1) or is settled (-1). Under lock. */
+void source_hold_back(struct dcp_source *s, int change)
+{
+	mutex_lock(&s->hand);
+	s->n_branch_unsaved += (uint32_t)change;
+	cond_broadcast(&s->arrived);
+	if (s->fd_used && something(s))
+		notify_set(s->fd);
+	mutex_unlock(&s->hand);
+}
+
+bool source_holds_back(struct dcp_source *s)
+{
+	mutex_lock(&s->hand);
+	bool some = s->n_branch_unsaved > 0;
+	mutex_unlock(&s->hand);
+	return some;
+}
+
 void dcp_source_interrupt(struct dcp_source *s)
 {
 	mutex_lock(&s->hand);
@@ -318,7 +365,7 @@ int dcp_source_fd(struct dcp_source *s)
 {
 	mutex_lock(&s->hand);
 	s->fd_used = true;
-	if (s->queue_first || s->ended)
+	if (something(s) || s->ended)
 		notify_set(s->fd);
 	mutex_unlock(&s->hand);
 	return s->fd;
@@ -330,7 +377,7 @@ static inline int ack(struct dcp_source *s, const struct dcp_event *ev, bool *ro
 	if (ev->vb >= s->n_slots || ev->kind == DCP_END)
 		return ERR_NOTFOUND;
 	struct slot *slot = &s->slot[ev->vb];
-	if (!slot->owned)
+	if (!takes(slot))
 		return ERR_NOTFOUND;
 	uint64_t before = slot->w.rollbacks_acked;
 	int rc = ack_one(&slot->w, ev->ticket, NULL);
@@ -385,30 +432,4 @@ void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay)
 	s->slot[vb].nack_delay = delay;
 	mutex_unlock(&s->lock);
 	loop_wake(s->loop);
-}
-
-bool dcp_source_ticket_valid(struct dcp_source *s, uint16_t vb, uint64_t ticket)
-{
-	if (vb >= s->n_slots)
-		return false;
-	mutex_lock(&s->lock);
-	struct slot *slot = &s->slot[vb];
-	bool valid = slot->owned && !slot->nack && ack_valid(&slot->w, ticket);
-	mutex_unlock(&s->lock);
-	return valid;
-}
-
-bool dcp_source_mark(struct dcp_source *s, uint16_t vb, uint64_t *version, struct dcp_position *pos)
-{
-	if (vb >= s->n_slots)
-		return false;
-	mutex_lock(&s->lock);
-	struct slot *slot = &s->slot[vb];
-	bool moved = slot->owned && slot->w.version != *version;
-	if (moved) {
-		*version = slot->w.version;
-		*pos = slot->w.mark;
-	}
-	mutex_unlock(&s->lock);
-	return moved;
 }

@@ -10,17 +10,6 @@
 
 enum { OPAQUE = 1, VB_ACTIVE = 1 };
 
-static bool is_streamed(const struct dcp_source *s, const struct collection *c)
-{
-	const char *scope = s->o.scope ? s->o.scope : "_default";
-	if (strcmp(c->scope, scope) != 0)
-		return false;
-	for (size_t i = 0; i < s->o.n_collections; i++)
-		if (strcmp(c->name, s->o.collections[i]) == 0)
-			return true;
-	return s->o.n_collections == 0;
-}
-
 static void ask(struct node *n, bool of_collection, uint32_t id)
 {
 	wire_get_all_vb_seqnos(conn_out(n->dcp), OPAQUE, VB_ACTIVE, of_collection, id);
@@ -32,10 +21,10 @@ static void ask_node(struct dcp_source *s, struct node *n)
 	if (n->highs_open)
 		return; /* slow: the last round is still under way */
 	n->highs_failed = false;
-	bool filtered = s->vb_config.collections && (s->o.scope || s->o.n_collections);
+	bool filtered = source_is_filtered(s);
 	mutex_lock(&s->lock);
 	for (size_t i = 0; filtered && i < s->manifest.n; i++)
-		if (is_streamed(s, &s->manifest.entry[i]))
+		if (source_streams(s, &s->manifest.entry[i]))
 			ask(n, true, s->manifest.entry[i].id);
 	mutex_unlock(&s->lock);
 	if (!filtered)

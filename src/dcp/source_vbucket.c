@@ -95,9 +95,12 @@ static void on_history(void *arg, struct vbucket *v)
 		slot->w.mark.uuid =
 			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
 		slot->w.version++;
-		if (!s->o.manual_commit)
-			s->save_now = true; /* soon: without a checkpoint a restart knows nothing */
-		cond_broadcast(&s->changed);
+		if (s->o.store &&
+		    !slot->branch_unsaved) { /* without a checkpoint a restart knows nothing */
+			slot->branch_unsaved = s->save_now = true;
+			source_hold_back(s, 1);
+			cond_broadcast(&s->changed);
+		}
 	}
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
@@ -160,9 +163,9 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		end_with(s, slot, &e);
 		return;
 	}
-	if (slot->cp.found && slot->cp.any_branch && slot->cp.pos.seqno) {
+	if (slot->cp.found && slot->cp.any_branch) {
 		st.pos = slot->cp.pos;
-		st.latest = true;
+		st.latest = st.pos.seqno > 0;
 	} else if (slot->cp.found) {
 		st.pos = slot->cp.pos;
 		st.points = slot->cp.points;
@@ -174,13 +177,15 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 		st.latest = true;
 	}
 	mutex_lock(&s->lock);
+	uint64_t version = slot->w.version + 1; /* goes on: whoever compares sees a change */
 	ack_init(&slot->w, slot->w.tail + 1, &st.pos, &st.points);
 	ack_share(&slot->w, &s->rings);
 	slot->tenure = slot->polled = ++slot->epoch;
 	slot->n_recalls = slot->rollbacks_queued = 0;
-	slot->saved_version = slot->w.version;
+	slot->saved_version = slot->w.version = version;
 	slot->rollbacks_released = 0;
 	slot->retreat = false;
+	source_branch_settled(s, slot);
 	slot->owned = true;
 	mutex_unlock(&s->lock);
 	mitigation_reset(&slot->m);

@@ -66,7 +66,8 @@ static uint64_t void_above(const struct vbucket *v, const struct failover_log *n
 	int parted = parted_at(v, now, &end);
 	*silent = parted == 0;
 	if (parted < 0)
-		return 0; /* a foreign history, which refuses an old checkpoint as well */
+		/* a foreign history, which refuses an old checkpoint as well; who rewinds says that it is none */
+		return v->rewind ? server : 0;
 	if (parted == 0)
 		return server; /* tombstones were purged, or we were ahead */
 	uint64_t snap_end = v->requested == v->pos.snap_start ? v->requested : v->pos.snap_end;
@@ -92,6 +93,7 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 	v->pos = (struct dcp_position){ point, point, point, vb_branch_of(v, point) };
 	points_cut(&v->points, point);
 	v->persisted_uuid = v->persisted = 0;
+	v->knows_purge = false;
 	v->rollback_to = MAX(to, point);
 	if (v->delivered <= v->rollback_to) {
 		vb_open(v);
@@ -105,11 +107,23 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 		vb_rewind_tell(v, now);
 }
 
+void vb_begin_anew(struct vbucket *v)
+{
+	v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
+	vb_abandon(v);
+	vb_drop_all_held(v);
+	v->pos = (struct dcp_position){ .uuid = vb_branch_of(v, 0) };
+	points_cut(&v->points, 0);
+	v->rollback_to = v->rollback_server = 0;
+	vb_enter(v, VB_REWIND);
+	v->retreating = true;
+	v->config->ops->retreat(v->config->arg, v, &v->pos);
+}
+
 /* As if the server had been asked, and had answered with the last seqno that both histories can have. */
 static void rewind_to_high(struct vbucket *v, const struct failover_log *log)
 {
 	uint64_t end;
-	v->rewind = false;
 	v->requested = v->pos.seqno;
 	v->rollback_server = v->seen_limit;
 	if (parted_at(v, log, &end) > 0)
@@ -128,6 +142,7 @@ static void on_log(struct vbucket *v, const struct packet *p, nsec now)
 		rewind_to_high(v, &log);
 	if (!v->from_latest) {
 		go_back(v, &log, now);
+		v->rewind = false;
 		v->config->ops->history(v->config->arg, v);
 		return;
 	}
@@ -155,8 +170,10 @@ static void on_accepted(struct vbucket *v, const struct packet *p, nsec now)
 	int parted = parted_at(v, &log, &end);
 	if (parted < 0)
 		end = v->pos.seqno; /* at 0 a server takes any branch; what we had is not even in its past */
-	if (v->log.n == 0 || v->log.entry[0].uuid != log.entry[0].uuid)
+	if (v->log.n == 0 || v->log.entry[0].uuid != log.entry[0].uuid) {
 		v->persisted_uuid = v->persisted = 0;
+		v->knows_purge = false; /* of another branch's numbers */
+	}
 	struct failover_log before = v->log;
 	v->log = log;
 	v->refusals = 0;
@@ -223,8 +240,10 @@ static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 	switch (p->vb_status) {
 	case STATUS_OK: on_accepted(v, p, now); return;
 	case STATUS_ROLLBACK:
-		if (wire_rollback_parse(p, &seqno, NULL) < 0 || v->requested == 0) {
-			/* at the beginning there is nothing to go back to: only a foreign uuid can be refused */
+		if (wire_rollback_parse(p, &seqno, NULL) < 0 ||
+		    (v->requested == 0 && v->delivered != UINT64_MAX)) {
+			/* at the beginning there is nothing to go back to: only a foreign uuid can be refused;
+			 * after a restart the log still says what of the events before it counts */
 			v->pos.uuid = 0;
 			vb_retry(v, now);
 			return;

@@ -20,6 +20,8 @@ void vb_finish(struct vbucket *v, uint32_t reason, int code);
 
 /* ---- vbucket_answer.c ---- */
 
+/* Nothing that was handed out counts: told as a rollback to 0, when no checkpoint says otherwise. */
+void vb_begin_anew(struct vbucket *v);
 void vb_rewind_tell(struct vbucket *v, nsec now);
 void vb_moved_away(struct vbucket *v, struct slice map_json, nsec now);
 

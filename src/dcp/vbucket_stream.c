@@ -11,6 +11,22 @@
 #include "dcp/vbucket_internal.h"
 #include "dcp/wire_parse.h"
 
+/* A request for everything is never rolled back. When something of the vBucket was handed out before, and deletions were
+ * purged since, what they deleted would stay with the consumer: it is told to forget all of it. */
+static bool learn_purge(struct vbucket *v, uint64_t purged)
+{
+	if (v->knows_purge && v->purge_seqno == purged)
+		return true;
+	if (v->pos.seqno == 0 && v->delivered > 0 && purged > 0) {
+		vb_begin_anew(v);
+		return false;
+	}
+	v->knows_purge = true;
+	v->purge_seqno = purged;
+	v->purge_from = v->pos.seqno;
+	return true;
+}
+
 static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct wire_marker m;
@@ -18,6 +34,8 @@ static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 		vb_violation(v, now);
 		return;
 	}
+	if (m.has_purge && (m.flags & SNAPSHOT_DISK) && !learn_purge(v, m.purge_seqno))
+		return;
 	bool unfinished = v->pos.seqno < v->pos.snap_end;
 	uint64_t start = MIN(m.start, v->pos.seqno);
 	if (unfinished && m.start <= v->pos.snap_end)
@@ -27,12 +45,6 @@ static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 	v->snap_end =
 		unfinished && m.start <= v->pos.snap_end ? MAX(m.end, v->pos.snap_end) : m.end;
 	v->snap_flags = m.flags;
-	if (m.has_purge && (m.flags & SNAPSHOT_DISK)) {
-		if (!v->knows_purge || v->purge_seqno != m.purge_seqno)
-			v->purge_from = v->pos.seqno;
-		v->knows_purge = true;
-		v->purge_seqno = m.purge_seqno;
-	}
 }
 
 /* The place of a seqno in the current snapshot; false: it does not belong there. */

@@ -2,6 +2,7 @@
 #include "lib/lib_dcp.h"
 
 #include "base/mem.h"
+#include "dcp/seed.h"
 
 static_assert((int)WEIR_DCP_END == (int)DCP_END && (int)WEIR_DCP_ROLLBACK == (int)DCP_ROLLBACK &&
 		      (int)WEIR_DCP_SYSTEM == (int)DCP_SYSTEM,
@@ -9,9 +10,17 @@ static_assert((int)WEIR_DCP_END == (int)DCP_END && (int)WEIR_DCP_ROLLBACK == (in
 static_assert((int)WEIR_DCP_MITIGATE_ACTIVE == (int)MITIGATE_ACTIVE &&
 		      (int)WEIR_DCP_MITIGATE_ALL == (int)MITIGATE_ALL,
 	      "mitigation policies have one number");
+static_assert((int)WEIR_DCP_NETWORK_DEFAULT == (int)NETWORK_DEFAULT &&
+		      (int)WEIR_DCP_NETWORK_EXTERNAL == (int)NETWORK_EXTERNAL,
+	      "networks have one number");
 static_assert((int)WEIR_DCP_POLICY_REWIND == (int)CHECKPOINT_REWIND &&
 		      (int)WEIR_DCP_POLICY_FAIL == (int)CHECKPOINT_FAIL,
 	      "checkpoint policies have one number");
+static_assert((int)WEIR_DCP_BEFORE_STREAM_START == (int)DCP_BEFORE_STREAM_START &&
+		      (int)WEIR_DCP_AFTER_STREAM_STOP == (int)DCP_AFTER_STREAM_STOP &&
+		      (int)WEIR_DCP_AFTER_REBALANCE_END == (int)DCP_AFTER_REBALANCE_END,
+	      "hooks have one number");
+static_assert(WEIR_DCP_ALL == DCP_ALL_VBUCKETS, "all vBuckets have one number");
 
 int lib_dcp_split(const char *list, const char *what, char **copy, const char **name, size_t *n,
 		  struct err *e)
@@ -43,10 +52,49 @@ static void free_dcp(weir_dcp *d)
 	tls_free(d->store_tls);
 	scram_cache_wipe(&d->store_scram);
 	scram_cache_wipe(&d->member_scram);
+	lib_dcp_trace_free(d);
+	lib_dcp_listening_free(d);
+	mem_free(d->start_at);
+	mem_free(d->group);
 	mem_free(d->hosts);
 	mem_free(d->collections);
 	mem_free(d->store_hosts);
 	mem_free(d);
+}
+
+static void on_hook(void *arg, enum dcp_hook h, const uint16_t *vb, size_t n)
+{
+	weir_dcp *d = arg;
+	for (size_t i = 0; h == DCP_AFTER_STREAM_STOP && i < n; i++)
+		lib_dcp_trace_all(d, vb[i], WEIR_DCP_SPAN_LEFT);
+	if (d->hook)
+		d->hook(d->hook_arg, d, (enum weir_dcp_hook)h, vb, n);
+}
+
+static int take_positions(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+{
+	if (!o->positions && o->n_positions)
+		return lib_null(e, "the positions");
+	if (o->n_positions == 0)
+		return 0;
+	d->start_at = mem_try_array(o->n_positions, sizeof(*d->start_at));
+	int rc = d->start_at ? 0 : err_nomem(e);
+	for (size_t i = 0; i < o->n_positions && rc == 0; i++)
+		rc = lib_dcp_position_in(&o->positions[i], &d->start_at[i], e);
+	return rc;
+}
+
+/* What the client keeps for itself. */
+static int take_options(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+{
+	d->finite = o->finite;
+	d->hook = o->hook;
+	d->hook_arg = o->hook_arg;
+	d->group = mem_strdup(o->group ? o->group : "");
+	int rc = d->group ? 0 : err_nomem(e);
+	if (rc == 0)
+		rc = take_positions(d, o, e);
+	return rc < 0 ? rc : lib_dcp_trace_open(d, o->tracer, e);
 }
 
 static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, size_t n_collections,
@@ -62,6 +110,7 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 		.group = o->group,
 		.tls = o->tls ? &tls : NULL,
 		.allow_plain = o->allow_plain,
+		.network = (enum cluster_network)o->network,
 		.scope = o->scope,
 		.collections = d->collection,
 		.n_collections = n_collections,
@@ -71,6 +120,12 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 		.no_value = o->no_value,
 		.system_events = o->system_events,
 		.change_streams = o->change_history,
+		.stream_id = o->stream_id,
+		.backfill_order = o->backfill_order,
+		.cursor_dropping = o->cursor_dropping,
+		.force_compression = o->force_compression,
+		.no_value_datatype = o->no_value_datatype,
+		.skip_deletes = o->skip_initial_deletes,
 		.out_of_order = o->out_of_order_snapshots,
 		.ignore_purged = o->ignore_purged_tombstones,
 		.deliver_metadata = o->deliver_metadata,
@@ -83,6 +138,11 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 				.interval_min = ms(o->mitigation_min_ms),
 				.interval_max = ms(o->mitigation_max_ms),
 				.config_watch_interval = ms(o->config_watch_ms) },
+		.start_at = d->start_at,
+		.n_start_at = o->n_positions,
+		.seqno_interval = ms(o->high_seqno_ms),
+		.hook = on_hook,
+		.hook_arg = d,
 		.store = d->store,
 		.manual_commit = o->manual_commit,
 		.checkpoint_interval = ms(o->checkpoint_interval_ms),
@@ -129,9 +189,13 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	if (!d)
 		return err_nomem(e);
 	rc = lib_dcp_split(o.hosts, "hosts", &d->hosts, d->host, &n_hosts, e);
+	for (size_t i = 0; rc == 0 && i < n_hosts; i++)
+		o.tls = o.tls || seed_wants_tls(d->host[i]);
 	if (rc == 0)
 		rc = lib_dcp_split(o.collections, "collections", &d->collections, d->collection,
 				   &n_collections, e);
+	if (rc == 0)
+		rc = take_options(d, &o, e);
 	if (rc == 0)
 		rc = open_feed(d, &o, e);
 	if (rc == 0)

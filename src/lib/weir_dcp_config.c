@@ -17,8 +17,9 @@ static enum weir_dcp_policy policy_of(uint32_t choice)
 }
 
 static_assert(WEIR_DCP_POLICY_RESTART == WEIR_DCP_POLICY_FAIL + 1 &&
-		      WEIR_DCP_POLICY_IGNORE == WEIR_DCP_POLICY_FAIL + 2,
-	      "fail|restart|ignore, in this order");
+		      WEIR_DCP_POLICY_IGNORE == WEIR_DCP_POLICY_FAIL + 2 &&
+		      WEIR_DCP_POLICY_REWIND == WEIR_DCP_POLICY_FAIL + 3,
+	      "fail|restart|ignore|rewind, in this order");
 static_assert(WEIR_DCP_MITIGATE_NONE == 0 && WEIR_DCP_MITIGATE_ALL == 1 &&
 		      WEIR_DCP_MITIGATE_MAJORITY == 2 && WEIR_DCP_MITIGATE_ACTIVE == 3,
 	      "none|all|majority|active, in this order");
@@ -80,6 +81,7 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.tls_server_name = c->tls_server_name,
 		.tls_insecure = c->tls_insecure,
 		.allow_plain = c->allow_plain,
+		.network = (enum weir_dcp_network)c->network,
 		.scope = c->scope,
 		.collections = c->collections,
 		.latest = c->from == DCP_FROM_NOW,
@@ -88,6 +90,12 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.no_value = c->no_value,
 		.system_events = c->system_events,
 		.change_history = c->change_history,
+		.stream_id = (uint16_t)c->stream_id,
+		.backfill_order = c->backfill_order,
+		.cursor_dropping = c->cursor_dropping,
+		.force_compression = c->force_compression,
+		.no_value_datatype = c->no_value_datatype,
+		.skip_initial_deletes = c->skip_deletes,
 		.out_of_order_snapshots = c->out_of_order_snapshots,
 		.ignore_purged_tombstones = c->ignore_purged_tombstones,
 		.deliver_metadata = c->deliver_metadata,
@@ -102,6 +110,20 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.config_watch_ms = c->config_watch_ms,
 		.checkpoint_file = c->checkpoint_file,
 		.checkpoint_bucket = c->checkpoint_bucket,
+		.checkpoint_log = c->checkpoint_log,
+		.checkpoint_none = c->checkpoint_none,
+		.checkpoint_scope = c->checkpoint_scope,
+		.checkpoint_collection = c->checkpoint_collection,
+		.checkpoint_hosts = c->checkpoint_hosts,
+		.checkpoint_user = c->checkpoint_user,
+		.checkpoint_password = c->checkpoint_password,
+		.checkpoint_tls = c->checkpoint_tls,
+		.checkpoint_tls_ca = c->checkpoint_tls_ca,
+		.checkpoint_tls_cert = c->checkpoint_tls_cert,
+		.checkpoint_tls_key = c->checkpoint_tls_key,
+		.checkpoint_tls_server_name = c->checkpoint_tls_name,
+		.checkpoint_tls_insecure = c->checkpoint_tls_insecure,
+		.checkpoint_timeout_ms = c->checkpoint_timeout_ms,
 		.checkpoint_read_only = c->checkpoint_read_only,
 		.manual_commit = c->commit == DCP_COMMIT_MANUAL,
 		.checkpoint_interval_ms = c->checkpoint_interval_ms,
@@ -109,6 +131,7 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.pipeline = c->pipeline ? weir_json(c->pipeline) : (weir_doc){ 0 },
 		.foreign = policy_of(c->foreign),
 		.ahead = policy_of(c->ahead),
+		.damaged = policy_of(c->damaged),
 		.priority = c->priority,
 	};
 }

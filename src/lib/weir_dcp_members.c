@@ -7,6 +7,21 @@
 
 #include <stdio.h>
 
+/* As go-dcp names them where it has them: for metrics. */
+static const char *kind_name(enum weir_dcp_members kind)
+{
+	switch (kind) {
+	case WEIR_DCP_MEMBERS_NONE: return NULL;
+	case WEIR_DCP_MEMBERS_STATIC: return "static";
+	case WEIR_DCP_MEMBERS_DYNAMIC: return "dynamic";
+	case WEIR_DCP_MEMBERS_STATEFULSET: return "kubernetesStatefulSet";
+	case WEIR_DCP_MEMBERS_COUCHBASE: return "couchbase";
+	case WEIR_DCP_MEMBERS_LIL_COUCHBASE: return "lilCouchbase";
+	case WEIR_DCP_MEMBERS_LEASE: return "kubernetesHa";
+	}
+	return NULL;
+}
+
 static int open_kind(const weir_dcp_membership *m, struct membership **out, struct err *e)
 {
 	switch (m->kind) {
@@ -87,6 +102,7 @@ int lib_dcp_open_membership(weir_dcp *d, const weir_dcp_options *o, weir_dcp_mem
 	int rc = lib_options(m, sizeof(*m), o->membership, e);
 	if (rc < 0 || m->kind == WEIR_DCP_MEMBERS_NONE)
 		return rc;
+	d->membership_kind = kind_name(m->kind);
 	bool keeps = o->checkpoint_file || o->checkpoint_log || o->checkpoint_store;
 	if (keeps && !lib_dcp_store_fences(o) && !group_is_fixed(m))
 		return err_set(e, ERR_INVALID,
@@ -100,6 +116,11 @@ static int give(void *arg, const uint16_t *vb, size_t n, struct err *e)
 {
 	weir_dcp *d = arg;
 	return dcp_source_assign(d->source, vb, n, e);
+}
+
+static void limit(void *arg, nsec until)
+{
+	dcp_source_hand_out_until(((weir_dcp *)arg)->source, until);
 }
 
 static nsec delay_of(const weir_dcp_membership *m)
@@ -127,6 +148,7 @@ int lib_dcp_start_membership(weir_dcp *d, const weir_dcp_options *opt, const wei
 					    .delay = delay_of(m),
 					    .fixed = group_is_fixed(m),
 					    .assign = give,
+					    .limit = limit,
 					    .arg = d };
 	d->contiguous = m->contiguous;
 	return membership_run_start(&o, &d->run, e);
@@ -142,6 +164,16 @@ int weir_dcp_set_membership(weir_dcp *d, uint32_t member, uint32_t total, weir_e
 	if (rc == 0)
 		membership_run_wake(d->run);
 	return rc;
+}
+
+int weir_dcp_rebalance(weir_dcp *d, weir_error *e)
+{
+	if (!d)
+		return lib_null(lib_err(e), "the client");
+	if (!d->run)
+		return err_set(lib_err(e), ERR_INVALID, "opened without a membership");
+	membership_run_wake(d->run);
+	return 0;
 }
 
 int weir_dcp_member_get(weir_dcp *d, weir_dcp_member *out, weir_error *e)

@@ -1,16 +1,27 @@
-/* weir_dcp_status.c: where a Couchbase client stands, and where a group's checkpoints do. */
+/* weir_dcp_status.c: where a Couchbase client stands: totals, vBuckets, nodes. */
 #include "lib/lib_dcp.h"
 
 #include "base/mem.h"
-#include "os/env.h"
+
+#include <stdio.h>
+
+static uint64_t lag_of(const struct dcp_vbucket_status *v)
+{
+	return v->high > v->acknowledged.seqno ? v->high - v->acknowledged.seqno : 0;
+}
 
 static void add_up(void *arg, const struct dcp_vbucket_status *v)
 {
 	weir_dcp_stats *s = arg;
+	s->mutations += v->mutations;
+	s->deletions += v->deletions;
+	s->expirations += v->expirations;
 	s->events += v->mutations + v->deletions + v->expirations;
 	s->rollbacks += v->rollbacks;
-	if (v->high > v->acknowledged.seqno)
-		s->lag += v->high - v->acknowledged.seqno;
+	s->reopens += v->reopens;
+	s->held += v->held;
+	s->in_flight += v->in_flight;
+	s->lag += lag_of(v);
 }
 
 int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out)
@@ -29,136 +40,95 @@ int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out)
 	s.assigned = st.n_assigned;
 	s.streaming = st.n_streaming;
 	s.ended = st.n_done;
+	s.paused = st.n_paused;
+	s.queued = st.queued;
 	s.nodes = st.n_nodes;
 	s.connected = st.n_connected;
 	s.reconnects = st.reconnects;
 	s.saves = st.saves;
 	s.save_failures = st.save_failures;
+	s.rebalances = st.rebalances;
+	s.last_save_vbuckets = st.last_save_vbuckets;
+	s.last_save_ms = (uint32_t)(st.last_save_took / NSEC_PER_MS);
+	s.map_epoch = st.map_epoch;
+	s.map_rev = st.map_rev;
+	s.map_over_http = st.map_over_http;
+	s.ephemeral = st.ephemeral;
 	memcpy(s.last_error, st.last_error, sizeof(s.last_error));
 	memcpy(out, &s, bytes);
 	return 0;
 }
 
-/* ---- where a group stands ---- */
+/* ---- one by one ---- */
 
-struct places {
-	weir_dcp_place *place; /* by vBucket */
-	struct checkpoint *cp;
-	size_t n;
+struct telling {
+	int (*vbucket)(void *arg, const weir_dcp_vbucket *v);
+	int (*node)(void *arg, const weir_dcp_node *n);
+	void *arg;
+	int rc;
 };
 
-static void take_high(void *arg, const struct dcp_vbucket_status *v)
+static void tell_vbucket(void *arg, const struct dcp_vbucket_status *v)
 {
-	struct places *p = arg;
-	if (v->vb < p->n)
-		p->place[v->vb].high = v->high;
+	struct telling *t = arg;
+	if (t->rc)
+		return;
+	weir_dcp_vbucket out = {
+		.size = sizeof(out),
+		.vbucket = v->vb,
+		.last_status = v->last_status,
+		.node = v->node,
+		.state = v->state,
+		.received = lib_dcp_position_out(v->vb, &v->received),
+		.acknowledged = lib_dcp_position_out(v->vb, &v->acknowledged),
+		.high = v->high,
+		.lag = lag_of(v),
+		.persisted = v->persisted,
+		.held = v->held,
+		.in_flight = v->in_flight,
+		.mutations = v->mutations,
+		.deletions = v->deletions,
+		.expirations = v->expirations,
+		.reopens = v->reopens,
+		.rollbacks = v->rollbacks,
+	};
+	t->rc = t->vbucket(t->arg, &out);
 }
 
-/* Streams from the server's high seqnos to there: ends at once, and each vBucket has been asked. */
-static int learn_highs(weir_dcp *d, struct places *p, nsec wait, struct err *e)
+int weir_dcp_vbucket_each(weir_dcp *d, int (*each)(void *arg, const weir_dcp_vbucket *v), void *arg,
+			  weir_error *e)
 {
-	struct env *env = env_posix();
-	nsec deadline = env_mono(env) + wait;
-	int rc = dcp_source_assign_share(d->source, 1, 1, e);
-	while (rc == 0) {
-		struct dcp_batch b;
-		struct dcp_status st;
-		rc = dcp_source_status(d->source, &st, take_high, p);
-		if (rc < 0 || st.n_done == st.n_vbuckets)
-			return rc;
-		nsec left = deadline - env_mono(env);
-		if (left <= 0)
-			return err_set(e, ERR_TIMEOUT, "%u of %u vBuckets have not answered%s%s",
-				       st.n_vbuckets - st.n_done, st.n_vbuckets,
-				       st.last_error[0] ? ": " : "", st.last_error);
-		rc = dcp_source_poll(d->source, &b, MIN(left, 50 * NSEC_PER_MS), e);
-		if (rc > 0) {
-			(void)dcp_source_ack_batch(d->source, b.ev, b.n);
-			rc = 0;
-		}
-	}
-	return rc;
+	if (!d || !each)
+		return lib_null(lib_err(e), d ? "the callback" : "the client");
+	struct telling t = { .vbucket = each, .arg = arg };
+	if (dcp_source_status(d->source, NULL, tell_vbucket, &t) < 0)
+		return err_nomem(lib_err(e));
+	return t.rc;
 }
 
-static int learn_checkpoints(weir_dcp *d, const weir_dcp_options *o, struct places *p,
-			     struct err *e)
+static int tell_node(void *arg, const struct dcp_node_status *n)
 {
-	size_t hosts = 0;
-	while (hosts < NAMES_MAX && d->host[hosts])
-		hosts++;
-	return lib_dcp_look(d, o, hosts, p->cp, p->n, e);
+	struct telling *t = arg;
+	char address[300];
+	bool v6 = strchr(n->host, ':') != NULL;
+	(void)snprintf(address, sizeof(address), "%s%s%s:%u", v6 ? "[" : "", n->host, v6 ? "]" : "",
+		       n->port);
+	weir_dcp_node out = { .size = sizeof(out),
+			      .node = n->node,
+			      .address = address,
+			      .connected = n->connected,
+			      .vbuckets = n->vbuckets,
+			      .unacknowledged = n->unacked,
+			      .window = n->window };
+	return t->node(t->arg, &out);
 }
 
-static int tell_places(weir_dcp *d, struct places *p,
-		       int (*each)(void *arg, const weir_dcp_place *p), void *arg)
+int weir_dcp_node_each(weir_dcp *d, int (*each)(void *arg, const weir_dcp_node *n), void *arg,
+		       weir_error *e)
 {
-	int rc = 0;
-	for (size_t vb = 0; vb < p->n && rc == 0; vb++) {
-		weir_dcp_place *at = &p->place[vb];
-		const struct checkpoint *c = &p->cp[vb];
-		at->size = sizeof(*at);
-		at->vbucket = (uint16_t)vb;
-		at->found = c->found;
-		at->seqno = c->found ? c->pos.seqno : 0;
-		at->vbuuid = c->found ? c->pos.uuid : 0;
-		at->ahead = at->seqno > at->high;
-		at->lag = at->ahead ? 0 : at->high - at->seqno;
-		at->foreign = c->found && c->bucket_uuid[0] &&
-			      strcmp(c->bucket_uuid, dcp_source_bucket_uuid(d->source)) != 0;
-		at->damaged = c->damaged;
-		rc = each(arg, at);
-	}
-	return rc;
-}
-
-/* Connects as the stream would, and neither saves, nor joins, nor sees an event. */
-weir_dcp_options lib_dcp_without_state(const weir_dcp_options *o)
-{
-	weir_dcp_options ask = *o;
-	ask.size = sizeof(ask);
-	ask.checkpoint_file = ask.checkpoint_bucket = ask.checkpoint_log = ask.resume_after = NULL;
-	ask.checkpoint_hosts = ask.checkpoint_user = NULL;
-	ask.checkpoint_scope = ask.checkpoint_collection = NULL;
-	ask.checkpoint_store = NULL;
-	ask.checkpoint_none = false;
-	ask.membership = NULL; /* one who looks is no member */
-	ask.scope = ask.collections = NULL;
-	ask.filter = ask.pipeline = (weir_doc){ 0 };
-	ask.latest = ask.finite = ask.no_value = true;
-	ask.system_events = ask.change_history = ask.out_of_order_snapshots = false;
-	ask.mitigation = WEIR_DCP_MITIGATE_NONE;
-	return ask;
-}
-
-int weir_dcp_places(const weir_dcp_options *options, int64_t timeout_ms,
-		    int (*each)(void *arg, const weir_dcp_place *p), void *arg, weir_error *we)
-{
-	struct err *e = lib_err(we);
-	weir_dcp_options o = { 0 }, ask;
-	weir_dcp *d;
-	if (!options || !each)
-		return lib_null(e, options ? "the callback" : "the options");
-	int rc = lib_options(&o, sizeof(o), options, e);
-	if (rc < 0)
-		return rc;
-	ask = lib_dcp_without_state(&o);
-	rc = weir_dcp_open(&ask, &d, we);
-	if (rc < 0)
-		return rc;
-	struct places p = { .n = dcp_source_vbuckets(d->source) };
-	p.place = mem_try_array(p.n, sizeof(*p.place));
-	p.cp = mem_try_array(p.n, sizeof(*p.cp));
-	rc = p.place && p.cp ? 0 : err_nomem(e);
-	for (size_t vb = 0; rc == 0 && vb < p.n; vb++)
-		p.cp[vb].vb = (uint16_t)vb;
-	if (rc == 0)
-		rc = learn_highs(d, &p, MIN(timeout_ms, INT32_MAX) * NSEC_PER_MS, e);
-	if (rc == 0)
-		rc = learn_checkpoints(d, &o, &p, e);
-	if (rc == 0)
-		rc = tell_places(d, &p, each, arg);
-	int closed = weir_dcp_close(d, rc == 0 ? we : NULL);
-	mem_free(p.place);
-	mem_free(p.cp);
-	return rc ? rc : closed;
+	if (!d || !each)
+		return lib_null(lib_err(e), d ? "the callback" : "the client");
+	struct telling t = { .node = each, .arg = arg };
+	int rc = dcp_source_nodes(d->source, tell_node, &t);
+	return rc == ERR_NOMEM ? err_nomem(lib_err(e)) : rc;
 }

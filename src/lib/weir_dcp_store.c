@@ -148,6 +148,7 @@ int lib_dcp_bucket(weir_dcp *d, const weir_dcp_options *o, struct scram_cache *c
 		.conn = conn,
 		.seeds = d->store_hosts ? d->store_host : d->host,
 		.n_seeds = d->store_hosts ? d->n_store_hosts : n_hosts,
+		.network = d->store_hosts ? NETWORK_AUTO : (enum cluster_network)o->network,
 		.scope = o->checkpoint_scope,
 		.collection = o->checkpoint_collection,
 		.timeout = lib_dcp_connect_time(o),
@@ -163,7 +164,7 @@ static int open_bucket_store(weir_dcp *d, const weir_dcp_options *o, size_t n_ho
 	int rc = lib_dcp_bucket(d, o, &d->store_scram, n_hosts, &conn, &kv, e);
 	if (rc < 0)
 		return rc;
-	kv.timeout *= 3;
+	kv.timeout = o->checkpoint_timeout_ms ? ms(o->checkpoint_timeout_ms) : 3 * kv.timeout;
 	return checkpoint_couchbase_open(&kv, o->group ? o->group : "", &d->store, e);
 }
 

@@ -73,10 +73,12 @@ void loop_free(struct loop *l)
 {
 	if (!l)
 		return;
-	if (l->dns)
-		evdns_base_free(l->dns, 0);
 	if (l->wake)
 		event_free(l->wake);
+	if (l->dns) { /* look-ups that were cancelled end, and free what is theirs, in the loop only */
+		(void)event_base_loop(l->base, EVLOOP_NONBLOCK);
+		evdns_base_free(l->dns, 0);
+	}
 	if (l->base)
 		event_base_free(l->base);
 	if (l->wake_fd >= 0)

@@ -51,6 +51,10 @@ t "a variable that is not set is told with its place" gives 2 "s.yml:3:11: the v
 export COUCHBASE_PASSWORD=password
 run "$weir" couchbase status -c "$dir/s.yml"
 t "without checkpoints everything is lag" gives 0 "16 vBuckets, 0 with a checkpoint, 16 behind"
+run "$weir" couchbase status -c "$dir/s.yml" --max-lag 100
+t "--max-lag makes a check of it" gives 1 "200 seqnos behind"
+run "$weir" couchbase status -c "$dir/s.yml" --max-lag 200
+t "that passes when it is not further behind" gives 0
 run "$weir" couchbase watch --config "$dir/s.yml"
 t "watch takes the configuration" test "$(grep -c . "$dir/out")" = 200
 run "$weir" couchbase status -c "$dir/s.yml" --format json
@@ -58,6 +62,15 @@ t "and then nothing is behind" gives 0 '"vbuckets":16,"checkpoints":16,"behind":
 cp "$dir/out" "$dir/status.json"
 run "$weir" query "$dir/status.json" --filter '{"places":{"$size":16},"places.lag":0}'
 t "which is JSON" test -s "$dir/out"
+run "$weir" couchbase status -c "$dir/s.yml" --format metrics
+t "or Prometheus's text" gives 0 "weir_dcp_total_lag_seqnos 0"
+t "with a sample for each vBucket" test "$(grep -c '^weir_dcp_checkpoint_seqno{vbucket="' "$dir/out")" = 16
+sed 's/"seqno":1/"seqno":2/' "$dir/cp.json" >"$dir/other.json"
+sed "s|cp.json|other.json|" "$dir/s.yml" >"$dir/o.yml"
+run "$weir" couchbase status -c "$dir/o.yml"
+t "checkpoints that somebody changed have their own exit code" gives 6 "checkpoints cannot be used"
+run "$weir" couchbase watch --config "$dir/o.yml"
+t "and a watch says so and ends" gives 6 "damaged"
 run "$weir" watch "couchbase://Administrator@127.0.0.1:$port/default"
 t "weir watch couchbase:// is a door to the same stream" test "$(grep -c . "$dir/out")" = 200
 run "$weir" watch "couchbase://Administrator@127.0.0.1:$port/default" --filter '{"documentKey._id":"key-7"}'

@@ -85,7 +85,7 @@ static const struct key keys[] = {
 	{ "rollbackMitigation.configWatchInterval", DURATION },
 	{ "metadata.type", WORD, "couchbase|file|noop" },
 	{ "metadata.readOnly", FLAG },
-	{ "metadata.config.hosts", NAME },
+	{ "metadata.config.hosts", WORD, "m1:8091,m2:8091|meta:8091" },
 	{ "metadata.config.username", NAME },
 	{ "metadata.config.password", TEXT },
 	{ "metadata.config.bucket", NAME },
@@ -328,6 +328,14 @@ static void check_meaning(const struct file *f, const struct dcp_config *c)
 	assert_int_equal(c->checkpoint_bucket != NULL, strcmp(place, "couchbase") == 0);
 	if (c->checkpoint_bucket)
 		assert_string_equal(c->checkpoint_bucket, bucket);
+	bool apart = strcmp(place, "couchbase") == 0;
+	assert_int_equal(c->checkpoint_none, strcmp(place, "noop") == 0);
+	assert_int_equal(c->checkpoint_hosts != NULL, apart && *at(f, "metadata.config.hosts"));
+	assert_int_equal(c->checkpoint_scope != NULL, apart && *at(f, "metadata.config.scope"));
+	assert_int_equal(c->checkpoint_user != NULL, apart && *at(f, "metadata.config.username"));
+	if (c->checkpoint_hosts)
+		assert_int_equal(c->checkpoint_tls,
+				 truth(at(f, "metadata.config.secureConnection"), c->tls));
 	if (strcmp(place, "noop") == 0 && c->members == DCP_MEMBERS_COUCHBASE)
 		assert_string_equal(c->members_bucket ? c->members_bucket : c->bucket, bucket);
 	if (c->members == DCP_MEMBERS_LEASE)

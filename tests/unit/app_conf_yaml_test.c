@@ -207,15 +207,17 @@ static void what_is_wrong_is_told_with_its_place_and_a_suggestion(void **state)
 		  "w.yml:1:22: stream.skip_until: 'yesterday' is not a time such as "
 		  "2026-01-31T10:00:00Z" },
 		{ "user: *nobody\n", "w.yml:1:7: there is no anchor &nobody" },
-		{ "",
-		  "w.yml: hosts is missing: Nodes to begin with, `host[:port]`; ports of the data "
-		  "service: 11210, with TLS 11207" },
-		{ "# nothing\n",
-		  "w.yml: hosts is missing: Nodes to begin with, `host[:port]`; ports of "
-		  "the data service: 11210, with TLS 11207" },
+		{ "", "w.yml: hosts is missing: Nodes to begin with, `host[:port]`: the data "
+		      "service (11210, with TLS 11207) or the management service (8091, with TLS "
+		      "18091, or `http://host:port`)" },
+		{ "# nothing\n", "w.yml: hosts is missing: Nodes to begin with, `host[:port]`: the "
+				 "data service (11210, with TLS 11207) or the management service "
+				 "(8091, with TLS 18091, or `http://host:port`)" },
 		{ HEAD "group: {member: 2}\n", "w.yml: group.member 2 is more than group.total 1" },
 		{ HEAD "checkpoint: {file: a, bucket: b}\n",
-		  "w.yml: checkpoint.file and checkpoint.bucket exclude each other" },
+		  "w.yml: checkpoint.file, checkpoint.bucket, checkpoint.log and checkpoint.none "
+		  "exclude "
+		  "each other" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		refused(cases[i].text, ERR_INVALID, cases[i].message);
@@ -375,7 +377,8 @@ static void a_file_of_go_dcp_becomes_one_of_weir(void **state)
 		buf_cstr(&out),
 		"# From g.yml, a configuration of go-dcp. Stop go-dcp before this takes over its "
 		"checkpoints: go-dcp does not fence.\n"
-		"hosts: [cb1, cb2]\nuser: u\npassword: \"${CB_PASSWORD}\"\nbucket: orders\n"
+		"hosts: [cb1:18091, cb2:18091]\nuser: u\npassword: \"${CB_PASSWORD}\"\nbucket: "
+		"orders\n"
 		"scope: shop\ncollections: [a, b]\nconnect_timeout: 1m\n"
 		"tls:\n  enabled: true\n  ca: /etc/ca.pem\n"
 		"group:\n  name: billing\n"
@@ -388,6 +391,7 @@ static void a_file_of_go_dcp_becomes_one_of_weir(void **state)
 		"  interval: 20s\n"
 		"mitigation:\n  enabled: true\n  interval: 2s\n"
 		"\n# Without a counterpart, or to be looked at:\n"
+		"# line 1: hosts: with TLS the management service has port 18091, not 8091\n"
 		"# line 11: connectionBufferSize: there is no such buffer: memory follows "
 		"`stream.window`\n");
 }
@@ -411,7 +415,7 @@ static void the_translation_is_read_back(void **state)
 		assert_ok(conf_couchbase_import(slice_str(files[i]), "g.yml", &out, &e), &e);
 		assert_ok(conf_couchbase_read(buf_slice(&out), "w.yml", variable, NULL, &c, &e),
 			  &e);
-		assert_string_equal(c.hosts, "h");
+		assert_string_equal(c.hosts, i == 0 ? "h:8091" : "h");
 		assert_string_equal(c.bucket, "o");
 		assert_string_equal(c.scope,
 				    "_default"); /* go-dcp's default, which is not weir's */

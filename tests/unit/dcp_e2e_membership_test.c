@@ -4,6 +4,7 @@
 #include "dcp/kv.h"
 #include "dcp/membership.h"
 #include "os/env.h"
+#include "tests/clocked_env.h"
 #include "tests/fake/couchbase/fake.h"
 #include "weir/weir.h"
 
@@ -199,53 +200,151 @@ static void static_members_share_and_impossible_groups_are_refused(void **state)
 	fake_stop(g.fake);
 }
 
-static void two_programs_find_each_other_through_documents(void **state)
+struct seen_peers {
+	unsigned n, total, vbuckets, self;
+	char ids[64];
+};
+
+static int see_peer(void *arg, const weir_dcp_peer *p)
 {
-	(void)state;
+	struct seen_peers *s = arg;
+	assert_int_equal(p->member, s->n + 1);
+	assert_true(p->joined_ms > 1700000000000 && p->seen_ms > p->joined_ms - 5000);
+	assert_in_range(p->silent_ms, 0, 8000);
+	(void)snprintf(s->ids + strlen(s->ids), sizeof(s->ids) - strlen(s->ids), "%s ", p->id);
+	s->n++;
+	s->total = p->total;
+	s->vbuckets += p->vbuckets;
+	s->self += p->self ? p->member : 0;
+	return 0;
+}
+
+static void check_peers(struct group *g, weir_dcp *d, const weir_dcp_membership *m, unsigned self,
+			const char *ids)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	struct seen_peers in = { 0 }, out = { 0 };
+	weir_dcp_options o = { .size = sizeof(o),
+			       .hosts = g->hosts,
+			       .user = "Administrator",
+			       .password = "password",
+			       .bucket = "default",
+			       .group = "g",
+			       .membership = m };
+	assert_int_equal(weir_dcp_peers(d, see_peer, &in, &e), 0);
+	assert_string_equal(in.ids, ids);
+	assert_int_equal(in.self, self);
+	assert_int_equal(in.vbuckets, VBS);
+	assert_int_equal(weir_dcp_group(&o, see_peer, &out, &e), 0);
+	assert_string_equal(out.ids, ids);
+	assert_int_equal(out.self, 0);
+	assert_int_equal(out.total, in.n);
+}
+
+static void two_programs_meet(enum weir_dcp_members kind)
+{
 	static struct group g;
 	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp *d[2];
 	weir_dcp_membership m = { .size = sizeof(m),
-				  .kind = WEIR_DCP_MEMBERS_COUCHBASE,
+				  .kind = kind,
 				  .heartbeat_ms = 50,
-				  .rebalance_delay_ms = 100 };
+				  .heartbeat_monitor_ms = 20,
+				  .member_id = "first.of-all",
+				  .rebalance_delay_ms = 100 },
+			    onlooker = { .size = sizeof(m), .kind = kind };
 	group_open(&g);
 	load(&g, 160);
 	d[0] = join(&g, &m);
 	settle(&g, d, (unsigned[]){ VBS }, 1);
+	check_peers(&g, d[0], &onlooker, 1, "first.of-all ");
+	m.member_id = "second";
 	d[1] = join(&g, &m);
 	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
+	check_peers(&g, d[1], &onlooker, 2, "first.of-all second ");
 	load(&g, 160);
 	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
 	assert_int_equal(weir_dcp_close(d[0], &e), 0);
 	load(&g, 160);
 	settle(&g, d + 1, (unsigned[]){ VBS }, 1);
+	check_peers(&g, d[1], &onlooker, 1, "second ");
 	assert_int_equal(weir_dcp_close(d[1], &e), 0);
+	for (unsigned i = 0; i < g.written; i++)
+		assert_int_equal(g.seen[i], 1);
+	fake_stop(g.fake);
+}
+
+static void two_programs_find_each_other_through_documents(void **state)
+{
+	(void)state;
+	two_programs_meet(WEIR_DCP_MEMBERS_COUCHBASE);
+}
+
+static void two_programs_find_each_other_through_one_document(void **state)
+{
+	(void)state;
+	two_programs_meet(WEIR_DCP_MEMBERS_LIL_COUCHBASE);
+}
+
+static void write_total(const char *path, const char *total)
+{
+	FILE *f = fopen(path, "w");
+	assert_true(f && fprintf(f, "members=\"%s\"\n", total) > 0 && fclose(f) == 0);
+}
+
+/* The file is read every ten seconds; the test does not wait for that. */
+static void a_group_looks_at_once_when_it_is_asked_to(void **state)
+{
+	(void)state;
+	static struct group g;
+	weir_error e = WEIR_ERROR_INIT;
+	char path[256];
+	const char *dir = test_tmpdir();
+	(void)snprintf(path, sizeof(path), "%s/annotations", dir);
+	write_total(path, "1");
+	weir_dcp_membership m = { .size = sizeof(m),
+				  .kind = WEIR_DCP_MEMBERS_STATEFULSET,
+				  .host_name = "orders-0",
+				  .total_file = path,
+				  .total_key = "members",
+				  .rebalance_delay_ms = WEIR_DCP_NO_DELAY };
+	group_open(&g);
+	weir_dcp *d = join(&g, &m);
+	settle(&g, &d, (unsigned[]){ VBS }, 1);
+	write_total(path, "2");
+	assert_int_equal(weir_dcp_rebalance(d, &e), 0);
+	settle(&g, &d, (unsigned[]){ VBS / 2 }, 1);
+	assert_int_equal(weir_dcp_close(d, &e), 0);
+	fake_stop(g.fake);
+	test_rmdir(dir);
+}
+
+static void kinds_without_a_list_say_so(void **state)
+{
+	(void)state;
+	static struct group g;
+	weir_error e = WEIR_ERROR_INIT;
+	struct seen_peers none = { 0 };
+	weir_dcp_membership m = {
+		.size = sizeof(m), .kind = WEIR_DCP_MEMBERS_STATIC, .member = 1, .total = 1
+	};
+	weir_dcp_options o = { .size = sizeof(o), .hosts = "127.0.0.1:1", .membership = &m };
+	assert_int_equal(weir_dcp_group(&o, see_peer, &none, &e), WEIR_ERR_UNSUPPORTED);
+	group_open(&g);
+	weir_dcp *d = join(&g, &m);
+	assert_int_equal(member(d).vbuckets, VBS); /* assigned when open returns */
+	assert_true(member(d).settled);
+	assert_int_equal(weir_dcp_peers(d, see_peer, &none, &e), 0);
+	assert_int_equal(none.n, 0);
+	assert_int_equal(weir_dcp_close(d, &e), 0);
 	fake_stop(g.fake);
 }
 
 /* ---- heartbeats in documents; a clock for each member ---- */
 
-struct clocked {
-	struct env base;
-	nsec mono;
-	int64_t skew_ms;
-};
-
-static int64_t wall(struct env *env)
-{
-	return 1800000000000 + container_of(env, struct clocked, base)->skew_ms;
-}
-
-static nsec mono(struct env *env)
-{
-	return container_of(env, struct clocked, base)->mono;
-}
-
-static const struct env_ops clocked_ops = { .wall_ms = wall, .mono = mono };
-
 struct herd {
 	struct group g;
+	bool lil;
 	const char *seeds[1];
 	struct scram_cache cache;
 	struct conn_options o;
@@ -254,9 +353,10 @@ struct herd {
 	struct membership_info info[4];
 };
 
-static void herd_open(struct herd *h)
+static void herd_open(struct herd *h, bool lil)
 {
 	memset(h, 0, sizeof(*h));
+	h->lil = lil;
 	group_open(&h->g);
 	h->seeds[0] = h->g.hosts;
 	h->cache.mechanism = SASL_NONE;
@@ -273,10 +373,10 @@ static void herd_join(struct herd *h, unsigned i)
 {
 	char id[2] = { (char)('a' + i), '\0' };
 	struct err e = ERR_INIT;
-	struct couchbase_members o = { .env = &h->clock[i].base, .group = "g", .id = id };
-	h->clock[i] = (struct clocked){ .base = { &clocked_ops },
-					.mono = (i + 1) * 100000 * NSEC_PER_SEC,
-					.skew_ms = -7200000 * (int64_t)i };
+	struct couchbase_members o = {
+		.env = &h->clock[i].base, .group = "g", .id = id, .lil = h->lil
+	};
+	h->clock[i] = clocked_env((i + 1) * 100000 * NSEC_PER_SEC, -7200000 * (int64_t)i);
 	struct kv_options kv = {
 		.conn = &h->o, .seeds = h->seeds, .n_seeds = 1, .timeout = 2 * NSEC_PER_SEC
 	};
@@ -299,40 +399,39 @@ static void beats(struct herd *h, int times)
 		}
 }
 
-#define assert_number(h, i, n, of) \
-	do { \
-		assert_int_equal((h)->info[i].member, n); \
-		assert_int_equal((h)->info[i].total, of); \
-	} while (0)
-
 /* Each member's wall clock is hours behind the one before: go-dcp would take them for dead. */
-static void members_find_each_other_through_documents(void **state)
+static void members_find_each_other(bool lil)
 {
-	(void)state;
 	static struct herd h;
-	herd_open(&h);
+	struct membership_peer peer[4];
+	herd_open(&h, lil);
 	for (unsigned i = 0; i < 3; i++)
 		herd_join(&h, i);
 	beats(&h, 2);
 	for (unsigned i = 0; i < 3; i++) {
-		assert_number(&h, i, i + 1, 3);
+		assert_number(h.info[i], i + 1, 3);
 		assert_int_equal(h.info[i].generation, h.info[0].generation);
 	}
 	beats(&h, 10);
-	assert_number(&h, 2, 3, 3);
+	assert_number(h.info[2], 3, 3);
 
 	struct membership *paused = h.m[0];
 	h.m[0] = NULL;
 	beats(&h, 6);
-	assert_number(&h, 1, 2, 3);
+	assert_number(h.info[1], 2, 3);
 	beats(&h, 4);
-	assert_number(&h, 1, 2, 2);
-	assert_number(&h, 2, 1, 2); /* the last has taken the number that was free */
-	h.m[0] = paused;            /* no panic: it enters again, behind the others */
+	assert_number(h.info[1], 2, 2);
+	assert_number(h.info[2], 1, 2); /* the last has taken the number that was free */
+	assert_int_equal(membership_peers(h.m[1], peer, 4), 2);
+	assert_true(strcmp(peer[0].id, "c") == 0 && strcmp(peer[1].id, "b") == 0);
+	assert_true(peer[1].self && !peer[0].self && peer[0].silent >= 0);
+	h.m[0] = paused; /* no panic: it lets go, and enters again, behind the others */
+	beats(&h, 1);
+	assert_number(h.info[0], 0, 0);
 	beats(&h, 2);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(h.info[i].total, 3);
-	assert_number(&h, 0, 3, 3);
+	assert_number(h.info[0], 3, 3);
 
 	membership_leave(h.m[2]);
 	membership_free(h.m[2]);
@@ -351,9 +450,86 @@ static void members_find_each_other_through_documents(void **state)
 	assert_int_equal(h.info[0].total, 2); /* may pass */
 	h.clock[0].mono += 60 * NSEC_PER_SEC;
 	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
-	assert_number(&h, 0, 0, 0);
+	assert_number(h.info[0], 0, 0);
 	for (unsigned i = 0; i < 4; i++)
 		membership_free(h.m[i]);
+}
+
+static void members_find_each_other_through_documents(void **state)
+{
+	(void)state;
+	members_find_each_other(false);
+}
+
+static void members_find_each_other_through_one_document(void **state)
+{
+	(void)state;
+	members_find_each_other(true);
+}
+
+/* Everybody else slept as long: the list is as it was, and yet what it held may have been somebody's meanwhile. */
+static void a_member_that_slept_too_long_lets_go_though_it_is_still_listed(void **state)
+{
+	(void)state;
+	static struct herd h;
+	struct err e = ERR_INIT;
+	nsec next;
+	herd_open(&h, false);
+	herd_join(&h, 0);
+	herd_join(&h, 1);
+	beats(&h, 2);
+	assert_number(h.info[0], 1, 2);
+	assert_int_equal(h.info[0].until, h.clock[0].mono + 60 * NSEC_PER_SEC);
+	h.clock[0].mono += 61 * NSEC_PER_SEC;
+	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
+	assert_number(h.info[0], 0, 0);
+	assert_int_equal(next, 0);
+	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
+	assert_number(h.info[0], 1, 2);
+	assert_int_equal(next, NSEC_PER_SEC); /* the list is read more often than it beats */
+	h.clock[0].mono += NSEC_PER_SEC;
+	membership_leave(h.m[1]);
+	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
+	assert_number(h.info[0], 1, 1);
+	fake_stop(h.g.fake);
+	membership_free(h.m[0]);
+	membership_free(h.m[1]);
+}
+
+/* As the reference has it, so that go-dcp's members understand it. */
+static void the_one_document_is_go_dcps(void **state)
+{
+	(void)state;
+	static struct herd h;
+	struct err e = ERR_INIT;
+	uint64_t cas;
+	struct documents *docs;
+	AUTO(buf) struct buf text = BUF_INIT;
+	herd_open(&h, true);
+	struct kv_options kv = {
+		.conn = &h.o, .seeds = h.seeds, .n_seeds = 1, .timeout = 2 * NSEC_PER_SEC
+	};
+	assert_ok(documents_couchbase(&kv, &docs, &e), &e);
+	herd_join(&h, 0);
+	beats(&h, 1);
+	h.clock[0].skew_ms = 5000;
+	beats(&h, 1);
+	assert_int_equal(docs->ops->get(docs, "_connector:cbgo:g:instance:lil", &text, &cas, &e),
+			 1);
+	assert_string_equal(buf_cstr(&text),
+			    "{\"a\":{\"id\":\"a\",\"type\":\"instance\",\"heartbeatTime\":"
+			    "1800000005000000000,\"clusterJoinTime\":1800000000000000000}}");
+	/* taken off by somebody: the next heartbeat tells it, and it enters anew */
+	assert_ok(docs->ops->put(docs, "_connector:cbgo:g:instance:lil", SLICE_LIT("{}"), cas, 0,
+				 &e),
+		  &e);
+	beats(&h, 1);
+	assert_number(h.info[0], 0, 0);
+	beats(&h, 1);
+	assert_number(h.info[0], 1, 1);
+	documents_free(docs);
+	membership_free(h.m[0]);
+	fake_stop(h.g.fake);
 }
 
 int main(void)
@@ -362,7 +538,13 @@ int main(void)
 		cmocka_unit_test(members_hand_vbuckets_over_and_a_stale_one_cannot_save),
 		cmocka_unit_test(static_members_share_and_impossible_groups_are_refused),
 		cmocka_unit_test(two_programs_find_each_other_through_documents),
+		cmocka_unit_test(two_programs_find_each_other_through_one_document),
+		cmocka_unit_test(a_group_looks_at_once_when_it_is_asked_to),
+		cmocka_unit_test(kinds_without_a_list_say_so),
 		cmocka_unit_test(members_find_each_other_through_documents),
+		cmocka_unit_test(members_find_each_other_through_one_document),
+		cmocka_unit_test(a_member_that_slept_too_long_lets_go_though_it_is_still_listed),
+		cmocka_unit_test(the_one_document_is_go_dcps),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e_membership", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "dcp/membership.h"
 #include "os/env.h"
+#include "tests/clocked_env.h"
 #include "tests/fake/lease.h"
 
 #include <stdio.h>
@@ -14,30 +15,6 @@
 
 enum { MEMBERS = 5 };
 
-struct clocked {
-	struct env base;
-	nsec mono;
-	int64_t skew_ms;
-};
-
-static int64_t wall(struct env *env)
-{
-	struct clocked *c = container_of(env, struct clocked, base);
-	return 1800000000000 + c->skew_ms + c->mono / NSEC_PER_MS;
-}
-
-static nsec mono(struct env *env)
-{
-	return container_of(env, struct clocked, base)->mono;
-}
-
-static int open_(struct env *env, const char *path, enum file_mode mode, struct file **out,
-		 struct err *e)
-{
-	(void)env;
-	return env_open(env_posix(), path, mode, out, e);
-}
-
 struct place {
 	const char *dir;
 	char token_file[256], ca_file[256];
@@ -47,8 +24,6 @@ struct place {
 	struct membership_info info[MEMBERS];
 	struct lease_options o;
 };
-
-static const struct env_ops clocked_ops = { .wall_ms = wall, .mono = mono, .open = open_ };
 
 static void write_token(struct place *p, const char *token)
 {
@@ -73,9 +48,7 @@ static void place_open(struct place *p, bool tls)
 				       .ca_file = p->ca_file,
 				       .timeout = 500 * NSEC_PER_MS };
 	for (int i = 0; i < MEMBERS; i++)
-		p->clock[i] = (struct clocked){ .base = { &clocked_ops },
-						.mono = (i + 1) * 100000 * NSEC_PER_SEC,
-						.skew_ms = (i - 2) * 7200000 };
+		p->clock[i] = clocked_env((i + 1) * 100000 * NSEC_PER_SEC, (i - 2) * 7200000);
 }
 
 static void place_close(struct place *p)
@@ -132,6 +105,15 @@ static void pass(struct place *p, int seconds)
 	}
 }
 
+/* So many, over plain HTTP, that have found each other. */
+static void group_of(struct place *p, int n)
+{
+	place_open(p, false);
+	for (int i = 0; i < n; i++)
+		join(p, i);
+	pass(p, 3);
+}
+
 static int leader(struct place *p)
 {
 	for (int i = 0; i < MEMBERS; i++)
@@ -140,11 +122,7 @@ static int leader(struct place *p)
 	return -1;
 }
 
-#define assert_number(p, i, n, of) \
-	do { \
-		assert_int_equal((p)->info[i].member, n); \
-		assert_int_equal((p)->info[i].total, of); \
-	} while (0)
+#define assert_numbered(p, i, n, of) assert_number((p)->info[i], n, of)
 
 /* ---- tests ---- */
 
@@ -157,7 +135,7 @@ static void one_member_leads_itself_over_https(void **state)
 	join(&p, 0);
 	pass(&p, 1);
 	assert_int_equal(leader(&p), 0);
-	assert_number(&p, 0, 1, 1);
+	assert_numbered(&p, 0, 1, 1);
 	assert_true(lease_fake_holder(p.fake, "orders", holder, sizeof(holder)));
 	assert_string_equal(holder, "pod-a");
 	membership_leave(p.m[0]);
@@ -185,13 +163,10 @@ static void three_candidates_have_one_leader_and_three_numbers(void **state)
 {
 	(void)state;
 	struct place p;
-	place_open(&p, false);
-	for (int i = 0; i < 3; i++)
-		join(&p, i);
-	pass(&p, 3);
+	group_of(&p, 3);
 	assert_int_equal(leader(&p), 0);
 	for (int i = 0; i < 3; i++)
-		assert_number(&p, i, i + 1, 3);
+		assert_numbered(&p, i, i + 1, 3);
 	assert_int_equal(p.info[0].generation, p.info[2].generation);
 	uint64_t before = p.info[0].generation;
 	pass(&p, 20);
@@ -203,25 +178,22 @@ static void when_the_leader_dies_another_leads_and_the_list_goes_on(void **state
 {
 	(void)state;
 	struct place p;
-	place_open(&p, false);
-	for (int i = 0; i < 3; i++)
-		join(&p, i);
-	pass(&p, 3);
+	group_of(&p, 3);
 	die(&p, 0);
 	pass(&p, 7);
 	assert_int_equal(leader(&p), -1); /* its time is not over */
-	assert_number(&p, 1, 2, 3);
-	assert_number(&p, 2, 3, 3);
+	assert_numbered(&p, 1, 2, 3);
+	assert_numbered(&p, 2, 3, 3);
 	pass(&p, 3);
 	assert_int_equal(leader(&p), 1);
-	assert_number(&p, 1, 2, 3); /* the dead one may still be at work */
+	assert_numbered(&p, 1, 2, 3); /* the dead one may still be at work */
 	pass(&p, 10);
-	assert_number(&p, 1, 2, 2);
-	assert_number(&p, 2, 1, 2); /* the last takes the number of the one who left */
+	assert_numbered(&p, 1, 2, 2);
+	assert_numbered(&p, 2, 1, 2); /* the last takes the number of the one who left */
 	assert_int_equal(lease_fake_leases(p.fake), 4);
 	pass(&p, 160);
 	assert_int_equal(lease_fake_leases(p.fake), 3); /* what it left behind is swept away */
-	assert_number(&p, 2, 1, 2);
+	assert_numbered(&p, 2, 1, 2);
 	place_close(&p);
 }
 
@@ -229,23 +201,20 @@ static void a_follower_that_dies_or_leaves_loses_its_number(void **state)
 {
 	(void)state;
 	struct place p;
-	place_open(&p, false);
-	for (int i = 0; i < 4; i++)
-		join(&p, i);
-	pass(&p, 3);
+	group_of(&p, 4);
 	membership_leave(p.m[3]); /* tells: at once */
 	die(&p, 3);
 	pass(&p, 2);
-	assert_number(&p, 2, 3, 3);
+	assert_numbered(&p, 2, 3, 3);
 	die(&p, 1); /* does not tell */
 	pass(&p, 6);
-	assert_number(&p, 0, 1, 3);
+	assert_numbered(&p, 0, 1, 3);
 	pass(&p, 5);
-	assert_number(&p, 0, 1, 2);
-	assert_number(&p, 2, 2, 2);
+	assert_numbered(&p, 0, 1, 2);
+	assert_numbered(&p, 2, 2, 2);
 	join(&p, 4);
 	pass(&p, 3);
-	assert_number(&p, 4, 3, 3);
+	assert_numbered(&p, 4, 3, 3);
 	place_close(&p);
 }
 
@@ -253,15 +222,12 @@ static void a_leader_that_leaves_is_followed_at_once(void **state)
 {
 	(void)state;
 	struct place p;
-	place_open(&p, false);
-	for (int i = 0; i < 3; i++)
-		join(&p, i);
-	pass(&p, 3);
+	group_of(&p, 3);
 	membership_leave(p.m[0]);
 	die(&p, 0);
 	pass(&p, 2);
 	assert_int_equal(leader(&p), 1);
-	assert_number(&p, 2, 1, 2);
+	assert_numbered(&p, 2, 1, 2);
 	place_close(&p);
 }
 
@@ -269,22 +235,55 @@ static void a_paused_leader_finds_itself_replaced_and_joins_again(void **state)
 {
 	(void)state;
 	struct place p;
-	place_open(&p, false);
-	for (int i = 0; i < 2; i++)
-		join(&p, i);
-	pass(&p, 3);
+	group_of(&p, 2);
 	struct membership *paused = p.m[0];
 	p.m[0] = NULL;
 	pass(&p, 30);
 	assert_int_equal(leader(&p), 1);
-	assert_number(&p, 1, 1, 1);
+	assert_numbered(&p, 1, 1, 1);
 	p.m[0] = paused; /* it believes that it leads until it looks */
 	step(&p, 0);
 	assert_false(membership_lease_leads(p.m[0]));
-	assert_number(&p, 0, 0, 0);
+	assert_numbered(&p, 0, 0, 0);
 	pass(&p, 3);
-	assert_number(&p, 0, 2, 2);
+	assert_numbered(&p, 0, 2, 2);
 	assert_int_equal(leader(&p), 1);
+	place_close(&p);
+}
+
+/* The leader slept as long, so nobody took it off the list; and yet it may have been off it meanwhile. */
+static void a_member_that_slept_too_long_has_no_number_for_a_step(void **state)
+{
+	(void)state;
+	struct place p;
+	group_of(&p, 2);
+	assert_int_equal(p.info[1].until, p.clock[1].mono + 5 * NSEC_PER_SEC);
+	p.clock[1].mono += 6 * NSEC_PER_SEC;
+	step(&p, 1);
+	assert_numbered(&p, 1, 0, 0);
+	step(&p, 1);
+	assert_numbered(&p, 1, 2, 2);
+	place_close(&p);
+}
+
+static void members_and_onlookers_see_the_list(void **state)
+{
+	(void)state;
+	struct place p;
+	struct err e = ERR_INIT;
+	struct membership_peer peer[4];
+	group_of(&p, 2);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(membership_peers(p.m[i], peer, 4), 2);
+		assert_true(strcmp(peer[0].id, "pod-a") == 0 && strcmp(peer[1].id, "pod-b") == 0);
+		assert_true(peer[0].leads && !peer[1].leads && peer[i].self && !peer[1 - i].self);
+		assert_true(peer[1].member == 2 && (peer[1].silent >= 0) == (i == 0));
+	}
+	join(&p, 2); /* has not stepped yet: it is no member */
+	assert_ok(membership_look(p.m[2], &e), &e);
+	assert_int_equal(membership_peers(p.m[2], peer, 1), 2);
+	assert_true(strcmp(peer[0].id, "pod-a") == 0 && peer[0].leads && peer[0].seen_ms > 0);
+	assert_int_equal(lease_fake_leases(p.fake), 3); /* nothing was written */
 	place_close(&p);
 }
 
@@ -292,24 +291,21 @@ static void without_the_api_server_everybody_stops_before_being_given_up(void **
 {
 	(void)state;
 	struct place p;
-	place_open(&p, false);
-	for (int i = 0; i < 2; i++)
-		join(&p, i);
-	pass(&p, 3);
+	group_of(&p, 2);
 	lease_fake_fail(p.fake, "", 500, 1000000);
 	pass(&p, 5);
 	assert_int_equal(p.m[1]->trouble.code, ERR_NET);
-	assert_number(&p, 1, 2, 2); /* may pass */
+	assert_numbered(&p, 1, 2, 2); /* may pass */
 	pass(&p, 1);
-	assert_number(&p, 0, 0, 0);
-	assert_number(&p, 1, 0, 0);
+	assert_numbered(&p, 0, 0, 0);
+	assert_numbered(&p, 1, 0, 0);
 	assert_int_equal(leader(&p), -1);
 	lease_fake_fail(p.fake, "", 0, 0);
 	pass(&p, 10);
 	assert_int_equal(p.m[1]->trouble.code, 0);
 	assert_true(leader(&p) >= 0);
-	assert_number(&p, 0, 1, 2); /* nobody has taken the numbers meanwhile */
-	assert_number(&p, 1, 2, 2);
+	assert_numbered(&p, 0, 1, 2); /* nobody has taken the numbers meanwhile */
+	assert_numbered(&p, 1, 2, 2);
 	place_close(&p);
 }
 
@@ -317,20 +313,17 @@ static void a_conflict_costs_a_round_and_no_number(void **state)
 {
 	(void)state;
 	struct place p;
-	place_open(&p, false);
-	for (int i = 0; i < 2; i++)
-		join(&p, i);
-	pass(&p, 3);
+	group_of(&p, 2);
 	p.clock[0].mono += NSEC_PER_SEC;
 	step(&p, 1);
 	lease_fake_fail(p.fake, "PATCH", 409, 2); /* its own Lease and the group's */
 	step(&p, 0);
 	assert_int_equal(p.m[0]->trouble.code, ERR_CONFLICT);
-	assert_number(&p, 0, 1, 2);
+	assert_numbered(&p, 0, 1, 2);
 	lease_fake_fail(p.fake, "", 0, 0);
 	pass(&p, 2);
 	assert_int_equal(leader(&p), 0);
-	assert_number(&p, 1, 2, 2);
+	assert_numbered(&p, 1, 2, 2);
 	place_close(&p);
 }
 
@@ -345,7 +338,7 @@ static void a_slow_api_server_is_given_up_in_time(void **state)
 	lease_fake_delay(p.fake, 150);
 	pass(&p, 1);
 	assert_int_equal(p.m[0]->trouble.code, ERR_TIMEOUT);
-	assert_number(&p, 0, 1, 1);
+	assert_numbered(&p, 0, 1, 1);
 	lease_fake_delay(p.fake, 0);
 	pass(&p, 3);
 	assert_int_equal(p.m[0]->trouble.code, 0);
@@ -367,11 +360,11 @@ static void a_bad_token_is_an_error_at_first_and_trouble_later(void **state)
 	assert_null(strstr(e.msg, "wrong")); /* never the token itself */
 	write_token(&p, "secret-1");
 	pass(&p, 1);
-	assert_number(&p, 0, 1, 1);
+	assert_numbered(&p, 0, 1, 1);
 	lease_fake_token(p.fake, "secret-2"); /* rotated: the file follows */
 	pass(&p, 1);
 	assert_int_equal(p.m[0]->trouble.code, ERR_AUTH);
-	assert_number(&p, 0, 1, 1);
+	assert_numbered(&p, 0, 1, 1);
 	write_token(&p, "secret-2");
 	pass(&p, 1);
 	assert_int_equal(p.m[0]->trouble.code, 0);
@@ -416,6 +409,8 @@ int main(void)
 		cmocka_unit_test(a_follower_that_dies_or_leaves_loses_its_number),
 		cmocka_unit_test(a_leader_that_leaves_is_followed_at_once),
 		cmocka_unit_test(a_paused_leader_finds_itself_replaced_and_joins_again),
+		cmocka_unit_test(a_member_that_slept_too_long_has_no_number_for_a_step),
+		cmocka_unit_test(members_and_onlookers_see_the_list),
 		cmocka_unit_test(without_the_api_server_everybody_stops_before_being_given_up),
 		cmocka_unit_test(a_conflict_costs_a_round_and_no_number),
 		cmocka_unit_test(a_slow_api_server_is_given_up_in_time),

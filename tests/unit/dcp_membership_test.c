@@ -288,7 +288,7 @@ enum { CHURN_VBS = 64, CHURN_MEMBERS = 8, WINDOW = 20 };
 
 struct shared {
 	uint64_t cas[CHURN_VBS], seqno[CHURN_VBS], clock;
-	bool found[CHURN_VBS];
+	bool found[CHURN_VBS], damaged[CHURN_VBS];
 	uint64_t refused;
 	int interfere; /* the next so many loads are followed by somebody else's write to interfere_vb */
 	unsigned interfere_vb;
@@ -310,6 +310,8 @@ static int handle_load(struct checkpoint_store *b, struct checkpoint *c, size_t 
 		c[i] = (struct checkpoint){ .vb = vb,
 					    .found = h->s->found[vb],
 					    .pos = { s, s, s, s ? 7 : 0 } };
+		if (h->s->damaged[vb])
+			c[i] = (struct checkpoint){ .vb = vb, .damaged = true };
 		h->cas[vb] = h->s->cas[vb];
 	}
 	if (h->s->interfere > 0) {
@@ -338,6 +340,7 @@ static int handle_save(struct checkpoint_store *b, const struct checkpoint *c, s
 				 (unsigned)h->s->seqno[vb], (unsigned)c[i].pos.seqno);
 		h->s->seqno[vb] = c[i].pos.seqno;
 		h->s->found[vb] = true;
+		h->s->damaged[vb] = false;
 		h->cas[vb] = h->s->cas[vb] = ++h->s->clock;
 	}
 	return rc;
@@ -424,6 +427,33 @@ static void weakness_9_who_loads_fences_who_had_it_before(void **state)
 	assert_ok(checkpoint_load(a, c, 1, &e), &e);
 	two[0] = at(0, 40);
 	assert_int_equal(checkpoint_save(b, two, 1, &e), ERR_FENCED);
+	checkpoint_store_free(a);
+	checkpoint_store_free(b);
+}
+
+/* To claim is to write back what was read. What could not be read is not written over, and yet fenced. */
+static void b8_a_claim_leaves_a_damaged_checkpoint_as_it_is(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	static struct shared s;
+	struct handle *ha, *hb;
+	memset(&s, 0, sizeof(s));
+	struct checkpoint_store *a = claiming_open(&s, &ha), *b = claiming_open(&s, &hb);
+	struct checkpoint c[3] = { { .vb = 5 }, { .vb = 6 }, { .vb = 7 } };
+	s.damaged[6] = true;
+	assert_ok(checkpoint_load(a, c, 3, &e), &e);
+	assert_true(c[1].vb == 6 && c[1].damaged && !c[0].damaged && !c[2].damaged);
+	assert_true(s.damaged[6]);
+	/* both begin anew: the first that saves wins */
+	struct checkpoint again = { .vb = 6 };
+	assert_ok(checkpoint_load(b, &again, 1, &e), &e);
+	assert_true(again.damaged);
+	c[0] = at(6, 10);
+	assert_ok(checkpoint_save(b, c, 1, &e), &e);
+	c[0] = at(6, 20);
+	assert_int_equal(checkpoint_save(a, c, 1, &e), ERR_FENCED);
+	assert_int_equal(s.seqno[6], 10);
 	checkpoint_store_free(a);
 	checkpoint_store_free(b);
 }
@@ -721,6 +751,7 @@ int main(void)
 		cmocka_unit_test(what_was_lost_leaves_at_once_and_comes_back_later),
 		cmocka_unit_test(weakness_9_who_loads_fences_who_had_it_before),
 		cmocka_unit_test(a_claim_that_crosses_a_save_sees_what_was_saved),
+		cmocka_unit_test(b8_a_claim_leaves_a_damaged_checkpoint_as_it_is),
 		cmocka_unit_test(b5_members_come_go_stop_and_wake_and_no_two_may_save),
 	};
 	return cmocka_run_group_tests_name("dcp/membership", tests, NULL, NULL);

@@ -1,9 +1,10 @@
 /* The state machine and the acknowledgement window against a model of one vBucket, at random.
  *
  * The model keeps a full history with branches, deduplicates by key within each snapshot it sends, answers
- * STREAM_REQ by the server's rollback rule, fails over (losing what lies above a random seqno) and cuts the stream
- * anywhere. The consumer pauses and resumes it, applies everything it gets at once, acknowledges in random order, sometimes refuses, and is
- * killed now and then; what it applied survives, what it had not acknowledged comes again. It checks
+ * STREAM_REQ by the server's rollback rule, fails over (losing what lies above a random seqno), purges deletions and
+ * cuts the stream anywhere. The consumer pauses and resumes it, applies everything it gets at once, acknowledges in
+ * random order, sometimes refuses, and is killed now and then; what it applied survives, what it had not acknowledged
+ * comes again. It checks
  *
  *	- that a seqno never has two different contents without a rollback event between (no orphan)
  *	- that in the end it holds exactly what the server holds (no loss)
@@ -30,6 +31,7 @@ struct model {
 	/* the server */
 	struct item item[SEQNOS];
 	uint64_t high, persisted;
+	uint64_t purge;  /* deletions up to here are gone */
 	uint64_t behind; /* what the copy that answers has, on the same branch; UINT64_MAX: all */
 	struct failover_log log; /* newest first */
 	uint64_t next_uuid;
@@ -214,6 +216,16 @@ static uint64_t shown(const struct model *m)
 	return MIN(m->high, m->behind);
 }
 
+static uint64_t purged(const struct model *m)
+{
+	return MIN(m->purge, shown(m));
+}
+
+static bool is_deletion(const struct item *i)
+{
+	return i->content % 4 == 0;
+}
+
 /* The server's rule: 1 and *to, or 0 accepted. */
 static int needs_rollback(const struct model *m, uint64_t *to)
 {
@@ -225,6 +237,8 @@ static int needs_rollback(const struct model *m, uint64_t *to)
 	while (i < m->log.n && m->log.entry[i].uuid != m->req.uuid)
 		i++;
 	*to = 0;
+	if (start < purged(m) && !(m->req.knows_purge && m->req.purge_seqno == purged(m)))
+		return 1;
 	if (i == m->log.n)
 		return 1;
 	if (i > 0)
@@ -287,8 +301,11 @@ static void send_number(struct model *m, uint8_t opcode, uint64_t v, size_t size
 			.magic = MAGIC_REQUEST, .opcode = opcode, .extras = slice_of(x, size) });
 }
 
-static bool superseded(const struct model *m, uint64_t s)
+/* Not in the snapshot: a later version is, or it was a deletion and is purged. */
+static bool left_out(const struct model *m, uint64_t s)
 {
+	if (is_deletion(&m->item[s]) && s <= purged(m))
+		return true;
 	for (uint64_t t = s + 1; t <= m->snap_end; t++)
 		if (m->item[t].key == m->item[s].key)
 			return true;
@@ -303,7 +320,7 @@ static void send_out_of_order(struct model *m)
 	uint64_t n = m->snap_end - m->sent, shift = rnd(m, (uint32_t)n);
 	for (uint64_t i = 0; i < n && m->open; i++) {
 		uint64_t s = m->sent + 1 + (i + shift) % n;
-		if (!superseded(m, s))
+		if (!left_out(m, s))
 			send_item(m, s);
 		if (rnd(m, 40) == 0)
 			return; /* stays open: the caller cuts it */
@@ -318,7 +335,8 @@ static void send_some(struct model *m)
 		uint64_t high = shown(m);
 		if (high <= m->sent)
 			return;
-		if (m->sent == m->req.start && high - m->sent > 3 && rnd(m, 4) == 0) {
+		if (m->sent == m->req.start && m->sent >= purged(m) && high - m->sent > 3 &&
+		    rnd(m, 4) == 0) {
 			uint64_t before = m->sent;
 			send_out_of_order(m);
 			if (m->sent == before) {
@@ -327,20 +345,28 @@ static void send_some(struct model *m)
 			}
 			return;
 		}
-		uint8_t x[20] = { 0 };
+		uint8_t x[52] = { 0 };
+		static const uint8_t version = 2;
 		m->snap_start = m->sent;
 		m->snap_end = m->sent + 1 + rnd(m, (uint32_t)(high - m->sent));
+		if (m->sent <
+		    purged(m)) /* read from disk, whole: what was purged says so nowhere else */
+			m->snap_end = MAX(m->snap_end, purged(m));
+		bool disk = m->sent < purged(m) || rnd(m, 2);
 		/* the first marker has the requested start, later ones often that of their first item */
 		put_be64(x, m->sent == m->req.start || rnd(m, 2) ? m->sent : m->sent + 1);
 		put_be64(x + 8, m->snap_end);
-		put_be32(x + 16, rnd(m, 2) ? SNAPSHOT_MEMORY : SNAPSHOT_DISK);
+		put_be32(x + 16, disk ? SNAPSHOT_DISK : SNAPSHOT_MEMORY);
+		put_be64(x + 36, purged(m));
+		bool newer = disk && (m->sent < purged(m) || rnd(m, 4));
 		give(m, (struct packet){ .magic = MAGIC_REQUEST,
 					 .opcode = OP_DCP_SNAPSHOT_MARKER,
-					 .extras = slice_of(x, 20) });
+					 .extras = newer ? slice_of(&version, 1) : slice_of(x, 20),
+					 .value = slice_of(x, newer ? 52 : 0) });
 	}
 	for (uint32_t n = 1 + rnd(m, 8); n > 0 && m->open && m->sent < m->snap_end; n--) {
 		uint64_t s = ++m->sent;
-		if (!superseded(m, s) && m->item[s].key < KEYS - 1)
+		if (!left_out(m, s) && m->item[s].key < KEYS - 1)
 			send_item(m, s);
 		else if (s == m->snap_end) /* the last key stands for a filtered collection */
 			send_number(m, OP_DCP_SEQNO_ADVANCED, s, 8);
@@ -355,7 +381,8 @@ static void write_some(struct model *m)
 		m->persisted += rnd(m, (uint32_t)(m->high - m->persisted) + 1);
 }
 
-static void fail_over(struct model *m)
+/* Quietly: while the client waits for the failover log, which then says more than the answer that made it ask. */
+static void fail_over(struct model *m, bool quietly)
 {
 	uint64_t at = m->persisted + rnd(m, (uint32_t)(m->high - m->persisted) + 1);
 	if ((!m->gate || m->unsafe) && rnd(m, 3) == 0)
@@ -376,9 +403,28 @@ static void fail_over(struct model *m)
 	m->log.n++;
 	m->log.entry[0] = (struct failover_entry){ m->next_uuid++, at };
 	m->behind = UINT64_MAX;
+	m->purge = MIN(m->purge, at);
 	sum.failovers++;
+	if (quietly)
+		return;
 	m->open = m->requested = m->log_asked = false;
 	vbucket_on_node(&m->v, (int)(m->next_uuid % 2), true, ++m->connection, m->now);
+}
+
+/* A stream that would miss deletions which are gone by now ends, if it is not at its very beginning. */
+static void end_what_misses(struct model *m, uint64_t purged_before)
+{
+	if (!m->open || purged(m) == purged_before || m->sent >= purged(m) || m->snap_end == 0)
+		return;
+	m->open = false;
+	send_number(m, OP_DCP_STREAM_END, STREAM_END_ROLLBACK, 4);
+}
+
+static void purge_some(struct model *m)
+{
+	uint64_t before = purged(m);
+	m->purge += rnd(m, (uint32_t)(m->high - m->purge) + 1);
+	end_what_misses(m, before);
 }
 
 /* For a while a copy answers that has less, although the branch is the same. */
@@ -472,20 +518,25 @@ static void step(struct model *m, bool calm)
 		vbucket_on_retreated(&m->v, m->now);
 	}
 	acknowledge_some(m, calm);
-	if (calm || rnd(m, 30) == 0)
+	if (calm || rnd(m, 30) == 0) {
+		uint64_t before = purged(m);
 		m->behind = UINT64_MAX;
+		end_what_misses(m, before);
+	}
 	if (calm || rnd(m, 10) == 0)
 		vbucket_resume(&m->v, m->now);
 	if (calm)
 		return;
 	if (rnd(m, 2) == 0)
 		write_some(m);
+	if (m->log_asked && m->v.state == VB_LOG && rnd(m, 8) == 0)
+		fail_over(m, true);
 	if (m->v.state == VB_REWIND && rnd(m, 8) == 0) {
 		kill_and_restart(m);
 		return;
 	}
 	switch (rnd(m, 60)) {
-	case 0: fail_over(m); break;
+	case 0: fail_over(m, false); break;
 	case 1: kill_and_restart(m); break;
 	case 2: refuse(m); break;
 	case 3:
@@ -499,6 +550,7 @@ static void step(struct model *m, bool calm)
 		break;
 	case 5: fall_behind(m); break;
 	case 6: vbucket_pause(&m->v, m->now); break;
+	case 7: purge_some(m); break;
 	}
 }
 
@@ -512,6 +564,10 @@ static void compare(const struct model *m, uint32_t seed)
 			if (m->seen[s].content && m->seen[s].key == key)
 				got = m->seen[s];
 		}
+		if (is_deletion(&want)) /* it may have been purged */
+			want.content = 0;
+		if (is_deletion(&got))
+			got.content = 0;
 		if (want.content != got.content)
 			fail_msg("seed %u: key %d is %u at the server and %u here", seed, key,
 				 want.content, got.content);

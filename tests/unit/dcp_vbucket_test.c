@@ -93,6 +93,21 @@ static void say_retreat(void *arg, struct vbucket *v, const struct dcp_position 
 	buf_add_fmt(&((struct harness *)arg)->log, "retreat to %" PRIu64 "\n", pos->seqno);
 }
 
+/* A server whose error map says so. */
+enum { AT_ONCE = 0xe1, LATER = 0xe2, ELSEWHERE = 0xe3, NEVER = 0xe4 };
+
+static enum reaction by_error_map(void *arg, struct vbucket *v, uint16_t status)
+{
+	(void)arg;
+	(void)v;
+	switch (status) {
+	case AT_ONCE: return REACT_RETRY_NOW;
+	case ELSEWHERE: return REACT_FETCH_MAP;
+	case NEVER: return REACT_REFUSED;
+	default: return error_reaction(NULL, status);
+	}
+}
+
 static const struct vbucket_ops ops = {
 	.stream_req = say_stream_req,
 	.failover_log = say_failover_log,
@@ -102,6 +117,7 @@ static const struct vbucket_ops ops = {
 	.timer = ignore_timer,
 	.wrong_node = say_wrong_node,
 	.history = ignore_history,
+	.reaction = by_error_map,
 	.retreat = say_retreat,
 };
 
@@ -519,6 +535,28 @@ static void what_was_never_handed_out_goes_back_without_a_word(void **state)
 	vbucket_on_persisted(&h->v, 'b', 11, h->now);
 	expect(h, "mut 11 [10,12] b\n");
 	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
+}
+
+/* Its checkpoint is at 0, but events above may have been handed out: whoever refuses it must not make us forget that. */
+static void a_restart_from_zero_that_is_refused_is_told_where_the_branches_part(void **state)
+{
+	struct harness *h = *state;
+	struct vbucket_start s = { .pos = AT(0, 0, 0, 'a'),
+				   .restarted = true,
+				   .high_seqno = 130,
+				   .end_seqno = VBUCKET_NO_END };
+	vbucket_start(&h->v, &s, h->now);
+	vbucket_on_node(&h->v, 0, true, 1, h->now);
+	rollback(h, 7);
+	expect(h, "req 0 [0,0] a\nlog?\n");
+	answer_log(h, "b120 a0");
+	expect(h, "rollback to 120 from -1, resume at 0\n");
+	vbucket_on_rollback_acked(&h->v, h->now);
+	expect(h, "req 0 [0,0] a\n");
+	rollback(h, 0); /* known now: tried again later, without a branch */
+	expect(h, "");
+	tick(h);
+	expect(h, "req 0 [0,0] 0\n");
 }
 
 static void a_branch_above_the_place_of_resuming_is_told_too(void **state)
@@ -940,6 +978,46 @@ static void a_purge_counts_as_seen_only_from_where_it_was_heard_of(void **state)
 	expect(h, "close 0\nreq 60 [60,60] a\n");
 }
 
+/* A request for everything is accepted whatever was purged: a document that the consumer has and whose deletion is gone
+ * would stay. */
+static void deletions_purged_before_a_full_read_make_the_consumer_forget(void **state)
+{
+	struct harness *h = *state;
+	struct vbucket_start s = { .pos = AT(0, 0, 0, 'a'),
+				   .restarted = true,
+				   .high_seqno = 60,
+				   .end_seqno = VBUCKET_NO_END };
+	vbucket_start(&h->v, &s, h->now);
+	vbucket_on_node(&h->v, 0, true, 1, h->now);
+	accept(h, "a0");
+	disk_marker(h, 0, 60, 50);
+	expect(h, "req 0 [0,0] a\nclose 0\nretreat to 0\n");
+	vbucket_on_retreated(&h->v, h->now);
+	expect(h, "rollback to 0 from 60, resume at 0\n");
+	vbucket_on_rollback_acked(&h->v, h->now);
+	accept(h, "a0");
+	disk_marker(h, 0, 60, 50);
+	mutation(h, 60);
+	reconnect(h);
+	expect(h, "req 0 [0,0] a\nmut 60 [60,60] a\nreq 60 [60,60] a purge 50\n");
+	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
+}
+
+/* The number of another branch's purge says nothing. */
+static void a_purge_is_forgotten_with_its_branch(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(0, 0, 0, 0));
+	accept(h, "a0");
+	disk_marker(h, 0, 100, 50);
+	mutation(h, 100);
+	reconnect(h);
+	expect(h, "req 0 [0,0] 0\nmut 100 [100,100] a\nreq 100 [100,100] a purge 50\n");
+	accept(h, "b100 a0");
+	reconnect(h);
+	expect(h, "req 100 [100,100] b\n");
+}
+
 /* ---- a peer that misbehaves, or goes away ---- */
 
 static void broken_streams_are_reopened_from_the_last_good_event(void **state)
@@ -1036,6 +1114,35 @@ static void missing_privileges_are_tried_again(void **state)
 		tick(h);
 	}
 	assert_int_equal(h->v.last_status, STATUS_EACCESS);
+}
+
+static void unknown_statuses_mean_what_the_error_map_says(void **state)
+{
+	struct harness *h = *state;
+	begin(h, AT(0, 0, 0, 0));
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, AT_ONCE, SLICE_NONE);
+	assert_true(h->v.timer_at == h->now); /* the first time */
+	vbucket_on_timer(&h->v, h->now);
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, AT_ONCE, SLICE_NONE);
+	tick(h); /* a server that always says so is not asked in a circle */
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, LATER, SLICE_NONE);
+	tick(h);
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, ELSEWHERE, SLICE_LIT("not a map"));
+	expect(h, "map \n");
+	tick(h);
+	for (unsigned n = 1; n < VBUCKET_FATAL_TRIES; n++) {
+		expect(h, "req 0 [0,0] 0\n");
+		reply(h, OP_DCP_STREAM_REQ, NEVER, SLICE_NONE);
+		tick(h);
+	}
+	expect(h, "req 0 [0,0] 0\n");
+	reply(h, OP_DCP_STREAM_REQ, NEVER, SLICE_NONE);
+	expect(h, "end closed -23\n");
+	assert_int_equal(h->v.state, VB_DONE);
 }
 
 static void starting_from_now_takes_the_branch_from_the_servers_log(void **state)
@@ -1152,6 +1259,7 @@ int main(void)
 		T(a_log_that_is_newer_than_the_rollback_counts),
 		T(repeated_rollbacks_are_told_and_end_at_zero),
 		T(what_was_never_handed_out_goes_back_without_a_word),
+		T(a_restart_from_zero_that_is_refused_is_told_where_the_branches_part),
 		T(a_branch_above_the_place_of_resuming_is_told_too),
 		T(b2_a_finite_stream_keeps_its_end_across_a_rollback),
 		T(a_rollback_within_a_branch_waits_for_the_checkpoint_to_go_back),
@@ -1169,11 +1277,14 @@ int main(void)
 		T(a_refusal_with_a_delay_keeps_it_whatever_happens),
 		T(a_message_without_the_streams_id_is_none_of_it),
 		T(a_purge_counts_as_seen_only_from_where_it_was_heard_of),
+		T(deletions_purged_before_a_full_read_make_the_consumer_forget),
+		T(a_purge_is_forgotten_with_its_branch),
 		T(broken_streams_are_reopened_from_the_last_good_event),
 		T(weakness_17_no_stream_end_ends_the_process_or_loses_the_place),
 		T(weakness_18_a_vbucket_that_moved_follows_the_map_without_waiting),
 		T(requests_that_can_never_succeed_end_with_a_typed_error),
 		T(missing_privileges_are_tried_again),
+		T(unknown_statuses_mean_what_the_error_map_says),
 		T(starting_from_now_takes_the_branch_from_the_servers_log),
 		T(a_nack_hands_everything_after_the_mark_out_again),
 		T(a_disk_snapshot_in_the_middle_of_another_keeps_the_older_start),

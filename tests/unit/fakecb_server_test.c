@@ -1,4 +1,4 @@
-/* The simulated cluster behaves as its options and faults say: TLS and users, the answers to stream requests, replicas,
+/* The simulated cluster behaves as its options and faults say: the answers to stream requests, replicas,
  * flow control, markers, history, out-of-order snapshots, purges, cursors. Through a bare socket, without src/dcp.
  */
 #include "tests/fakecb_wire.h"
@@ -14,128 +14,6 @@ static void fill(struct fake *f, unsigned vb, unsigned n)
 		(void)snprintf(key, sizeof(key), "k%03u", n - i);
 		(void)fake_set(f, vb, 0, key, SLICE_LIT("1"));
 	}
-}
-
-/* ---- who comes in ---- */
-
-/* A certificate of its own, made by the openssl program. */
-static bool make_certificate(const char *dir, const char *name, const char *common_name)
-{
-	char command[2000];
-	(void)snprintf(command, sizeof(command),
-		       "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
-		       "-days 2 -subj /CN=%s -addext subjectAltName=IP:127.0.0.1 "
-		       "-keyout %s/%s.key -out %s/%s.pem >/dev/null 2>&1 </dev/null",
-		       common_name, dir, name, dir, name);
-	return system(command) == 0;
-}
-
-/* A TLS session; with the client's own certificate where `own` says. NULL when it is refused. */
-static SSL_CTX *tls_context(const char *dir, const char *trusts, const char *own)
-{
-	char path[300];
-	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	(void)snprintf(path, sizeof(path), "%s/%s.pem", dir, trusts);
-	assert_int_equal(SSL_CTX_load_verify_locations(ctx, path, NULL), 1);
-	if (own) {
-		(void)snprintf(path, sizeof(path), "%s/%s.pem", dir, own);
-		assert_int_equal(SSL_CTX_use_certificate_file(ctx, path, SSL_FILETYPE_PEM), 1);
-		(void)snprintf(path, sizeof(path), "%s/%s.key", dir, own);
-		assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM), 1);
-	}
-	return ctx;
-}
-
-static bool tls_connect(struct wire *w, SSL_CTX *ctx)
-{
-	w->ssl = SSL_new(ctx);
-	SSL_set_fd(w->ssl, w->fd);
-	return SSL_connect(w->ssl) == 1;
-}
-
-static void over_tls_a_password_or_a_certificate_logs_in(void **state)
-{
-	(void)state;
-	char dir[256], cert[300], key[300], ca[300];
-	(void)snprintf(dir, sizeof(dir), "%s", test_tmpdir());
-	if (!make_certificate(dir, "server", "127.0.0.1") ||
-	    !make_certificate(dir, "client", "Administrator") ||
-	    !make_certificate(dir, "other", "Administrator")) {
-		print_message("no openssl program to make certificates with\n");
-		test_rmdir(dir);
-		skip();
-	}
-	(void)snprintf(cert, sizeof(cert), "%s/server.pem", dir);
-	(void)snprintf(key, sizeof(key), "%s/server.key", dir);
-	(void)snprintf(ca, sizeof(ca), "%s/client.pem", dir);
-	struct fake *f = fake_start(
-		&(struct fake_options){ .tls_cert = cert, .tls_key = key, .tls_ca = ca });
-	assert_non_null(f);
-	assert_true(fake_kvs_port(f, 0) && fake_https_port(f, 0));
-
-	SSL_CTX *ctx = tls_context(dir, "server", NULL);
-	struct wire w = w_connect(fake_kvs_port(f, 0));
-	assert_true(tls_connect(&w, ctx));
-	w_login_as(&w, W_ALL_FEATURES, "00 |Administrator| 00 |password|");
-	w_close(&w);
-	w = w_connect(fake_https_port(f, 0));
-	assert_true(tls_connect(&w, ctx));
-	w_write(&w, "GET /pools HTTP/1.1\r\n\r\n", 23);
-	char answer[13] = "";
-	assert_true(w_read(&w, answer, 12));
-	assert_string_equal(answer, "HTTP/1.1 401");
-	w_close(&w);
-	SSL_CTX_free(ctx);
-
-	ctx = tls_context(dir, "server", "client");
-	w = w_connect(fake_kvs_port(f, 0));
-	assert_true(tls_connect(&w, ctx));
-	w_login_as(&w, W_ALL_FEATURES, NULL);
-	w_close(&w);
-	SSL_CTX_free(ctx);
-
-	ctx = tls_context(dir, "server", "other"); /* signed by nobody the cluster trusts */
-	w = w_connect(fake_kvs_port(f, 0));
-	char byte;
-	assert_false(tls_connect(&w, ctx) && w_read(&w, &byte, 1));
-	w_close(&w);
-	SSL_CTX_free(ctx);
-
-	ctx = tls_context(dir, "client", NULL); /* trusts somebody else */
-	w = w_connect(fake_kvs_port(f, 0));
-	assert_false(tls_connect(&w, ctx));
-	w_close(&w);
-	SSL_CTX_free(ctx);
-	fake_stop(f);
-	test_rmdir(dir);
-}
-
-static void a_user_without_the_privilege_reads_but_does_not_stream(void **state)
-{
-	(void)state;
-	struct fake *f = fake_start(
-		&(struct fake_options){ .reader = "reader", .reader_password = "secret" });
-	struct wire w = w_connect(fake_kv_port(f, 0));
-	w_login_as(&w, W_ALL_FEATURES, "00|reader|00|secret|");
-	(void)fake_set(f, 3, 0, "a", SLICE_LIT("1"));
-	assert_int_equal(w_ask(&w, (struct w_request){ .opcode = W_GET, .vb = 3, .key = "00|a|" }),
-			 0);
-	struct w_request open = { .opcode = W_OPEN,
-				  .extras = "00000000 00000021",
-				  .key = "|test:two|" };
-	assert_int_equal(w_ask(&w, open), 0x24);
-	w_close(&w);
-	w = w_login(f, 0, W_ALL_FEATURES);
-	assert_int_equal(w_ask(&w, open), 0);
-	w_close(&w);
-	w = w_connect(fake_kv_port(f, 0));
-	assert_int_equal(w_ask(&w, (struct w_request){ .opcode = W_AUTH,
-						       .key = "|PLAIN|",
-						       .value = "00|reader|00|password|" }),
-			 0x20);
-	w_close(&w);
-	fake_stop(f);
 }
 
 /* ---- stream requests ---- */
@@ -602,8 +480,6 @@ static void changes_of_collections_are_events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(over_tls_a_password_or_a_certificate_logs_in),
-		cmocka_unit_test(a_user_without_the_privilege_reads_but_does_not_stream),
 		cmocka_unit_test(stream_requests_are_checked_as_documented),
 		cmocka_unit_test(a_replica_streams_where_the_client_allows_it_until_it_is_promoted),
 		cmocka_unit_test(a_purge_rolls_back_who_has_not_seen_it),

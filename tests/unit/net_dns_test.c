@@ -1,14 +1,9 @@
 /* SRV records: questions and answers as bytes, resolv.conf, and a look-up against a name server made here. */
+#include "tests/dns_server.h"
 #include "tests/test.h"
 
 #include "net/dns_lookup.h"
 #include "os/env.h"
-
-#include <arpa/inet.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 static const char NAME[] = "_couchbase._tcp.db.test";
 
@@ -167,64 +162,6 @@ static void resolv_conf_is_read(void **state)
 
 /* ---- a name server ---- */
 
-struct server {
-	int fd;
-	char address[32];
-	pthread_t thread;
-	bool silent, wrong_first;
-};
-
-static void *serve(void *arg)
-{
-	struct server *s = arg;
-	uint8_t in[512], out[1024];
-	struct sockaddr_in from;
-	socklen_t len = sizeof(from);
-	ssize_t n;
-	while ((n = recvfrom(s->fd, in, sizeof(in), 0, (struct sockaddr *)&from, &len)) > 1) {
-		static const char rr[] = RR("\x01", "\x01", "\x2b\xca", "\x0b", "\x02n1\xc0\x1c");
-		if (s->silent)
-			continue;
-		size_t question = (size_t)n - 11; /* without the options */
-		memcpy(out, in, question);
-		put_be16(out + 2, 0x8180);
-		put_be16(out + 6, 1);
-		put_be16(out + 10, 0);
-		memcpy(out + question, rr, sizeof(rr) - 1);
-		size_t total = question + sizeof(rr) - 1;
-		if (s->wrong_first) {
-			out[0] ^= 1;
-			(void)sendto(s->fd, out, total, 0, (struct sockaddr *)&from, len);
-			out[0] ^= 1;
-		}
-		(void)sendto(s->fd, out, total, 0, (struct sockaddr *)&from, len);
-	}
-	return NULL;
-}
-
-static void server_start(struct server *s)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_true(bind(s->fd, (struct sockaddr *)&a, sizeof(a)) == 0);
-	assert_true(getsockname(s->fd, (struct sockaddr *)&a, &len) == 0);
-	(void)snprintf(s->address, sizeof(s->address), "127.0.0.1:%u", ntohs(a.sin_port));
-	assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
-}
-
-static void server_stop(struct server *s)
-{
-	struct sockaddr_in a;
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_true(getsockname(s->fd, (struct sockaddr *)&a, &len) == 0);
-	assert_true(sendto(fd, "", 1, 0, (struct sockaddr *)&a, len) == 1); /* the end */
-	(void)pthread_join(s->thread, NULL);
-	(void)close(fd);
-	(void)close(s->fd);
-}
-
 struct result {
 	struct loop *loop;
 	struct dns_lookup *lookup;
@@ -260,27 +197,27 @@ static struct result look_up(const char *name, const char *server, nsec limit)
 static void a_service_is_found(void **state)
 {
 	(void)state;
-	struct server s = { .wrong_first = true };
-	server_start(&s);
+	struct dns_server s = { .target = "n1.db.test", .port = 11210, .wrong_first = true };
+	dns_server_start(&s);
 	struct result r = look_up("_couchbase._tcp.db.test", s.address, 5 * NSEC_PER_SEC);
 	assert_int_equal(r.why, 0);
 	assert_int_equal(r.n, 1);
 	assert_string_equal(r.first.target, "n1.db.test");
 	assert_int_equal(r.first.port, 11210);
-	server_stop(&s);
+	dns_server_stop(&s);
 }
 
 static void a_silent_server_is_waited_for_no_longer_than_told(void **state)
 {
 	(void)state;
-	struct server s = { .silent = true };
-	server_start(&s);
+	struct dns_server s = { .silent = true };
+	dns_server_start(&s);
 	nsec before = env_mono(env_posix());
 	struct result r = look_up("_couchbase._tcp.db.test", s.address, 150 * NSEC_PER_MS);
 	nsec took = env_mono(env_posix()) - before;
 	assert_int_equal(r.why, ERR_TIMEOUT);
 	assert_true(took >= 140 * NSEC_PER_MS && took < 3 * NSEC_PER_SEC);
-	server_stop(&s);
+	dns_server_stop(&s);
 	r = look_up("_couchbase._tcp.db.test", s.address, 150 * NSEC_PER_MS); /* nobody there */
 	assert_int_equal(r.n, 0);
 	assert_true(r.why == ERR_NET);

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ST_OK = 0, ST_EINVAL = 4, ST_EACCESS = 0x24, ST_NOT_SUPPORTED = 0x83 };
-
 void dcp_open(struct fake *f, struct conn *c, const struct packet *p)
 {
 	if (p->extras.len != 8 || !p->key.len || p->key.len > 200 ||
@@ -14,8 +12,12 @@ void dcp_open(struct fake *f, struct conn *c, const struct packet *p)
 		kv_status(f, c, p, ST_EINVAL);
 		return;
 	}
-	if (c->no_dcp_privilege) {
+	if (!(user_may(c->user, c->b) & MAY_STREAM)) {
 		kv_status(f, c, p, ST_EACCESS);
+		return;
+	}
+	if (get_be32(p->extras.p + 4) & OPEN_SKIP_DELETES && !(c->skip_deletes && c->collections)) {
+		kv_status(f, c, p, ST_EINVAL);
 		return;
 	}
 	if (get_be32(p->extras.p + 4) & 0x02 ||
@@ -27,7 +29,7 @@ void dcp_open(struct fake *f, struct conn *c, const struct packet *p)
 	char name[201];
 	snprintf(name, sizeof(name), "%.*s", (int)p->key.len, (const char *)p->key.p);
 	for (struct conn *o = c->node->conns; o; o = o->next)
-		if (o != c && o->is_dcp && strcmp(o->name, name) == 0)
+		if (o != c && o->is_dcp && o->b == c->b && strcmp(o->name, name) == 0)
 			o->dead = true;
 	memcpy(c->name, name, sizeof(name));
 	c->is_dcp = true;
@@ -115,7 +117,7 @@ uint16_t dcp_control(struct fake *f, struct conn *c, struct slice key, const cha
 		return control_value(f, c, key, value);
 	if (!yes && strcmp(value, "false") != 0)
 		return ST_EINVAL;
-	if (flag == &c->change_streams && !f->o.magma)
+	if (flag == &c->change_streams && !c->b->magma)
 		return ST_NOT_SUPPORTED;
 	if (!yes &&
 	    (flag == &c->change_streams || flag == &c->flatbuffers || flag == &c->stream_ids))

@@ -1,5 +1,5 @@
-/* sasl.c: the server's side of PLAIN and SCRAM (RFC 5802), with two users: one may do everything, one may
- * not stream. A TLS client with a certificate needs no exchange. */
+/* sasl.c: the server's side of PLAIN and SCRAM (RFC 5802). A TLS client with a certificate needs no exchange: its
+ * common name is the user. */
 #include "tests/fake/couchbase/internal.h"
 
 #include <openssl/evp.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ST_OK = 0, ST_AUTH_ERROR = 0x20, ST_AUTH_CONTINUE = 0x21, ITERATIONS = 10 };
+enum { ITERATIONS = 10 };
 
 static const char default_salt[] = "d2Vpci1mYWtlLXNhbHQh";
 
@@ -28,33 +28,20 @@ static void refuse(struct conn *c, const struct packet *p)
 {
 	static const char body[] = "{\"error\":{\"ref\":\"00000000-0000-0000-0000-000000000000\"}}";
 	c->auth = 0;
+	c->user = NULL;
 	kv_respond(c, p, ST_AUTH_ERROR, SLICE_NONE, SLICE_NONE, SLICE_LIT(body), c->json ? 1 : 0,
 		   0);
 }
 
-/* Whose name it is; false: nobody's. */
-static bool known_user(struct fake *f, struct conn *c, const char *name)
+bool sasl_certificate(struct fake *f, struct conn *c)
 {
-	bool reader = *f->reader && strcmp(name, f->reader) == 0;
-	if (!reader && strcmp(name, f->user) != 0)
-		return false;
-	c->user = reader ? f->reader : f->user;
-	c->password = reader ? f->reader_password : f->password;
-	c->no_dcp_privilege = reader;
-	return true;
-}
-
-void sasl_certificate(struct fake *f, struct conn *c)
-{
-	X509 *cert = SSL_get1_peer_certificate(c->ssl);
-	char name[64];
-	if (!cert)
-		return;
-	if (X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name,
-				      sizeof(name)) > 0 &&
-	    known_user(f, c, name))
+	bool has_one;
+	struct user *u = user_of_certificate(f, c->ssl, &has_one);
+	if (u) {
+		c->user = u;
 		c->auth = 2;
-	X509_free(cert);
+	}
+	return u || !has_one;
 }
 
 /* authorization id NUL user NUL password; the first is ignored. */
@@ -69,12 +56,25 @@ static void plain(struct fake *f, struct conn *c, const struct packet *p)
 		password =
 			user ? memchr(user + 1, 0, p->value.len - (size_t)(user + 1 - text)) : NULL;
 	}
-	if (!password || !known_user(f, c, user + 1) || strcmp(password + 1, c->password) != 0) {
+	c->user = password ? user_named(f, user + 1) : NULL;
+	if (!c->user || strcmp(password + 1, c->user->password) != 0) {
 		refuse(c, p);
 		return;
 	}
 	c->auth = 2;
 	kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE, SLICE_NONE, 0, 0);
+}
+
+/* In names "=2C" is a comma and "=3D" an equals sign. */
+static void unescape(char *name)
+{
+	char *out = name;
+	for (const char *p = name; *p; p++) {
+		bool comma = strncmp(p, "=2C", 3) == 0, equals = strncmp(p, "=3D", 3) == 0;
+		*out++ = comma ? ',' : equals ? '=' : *p;
+		p += comma || equals ? 2 : 0;
+	}
+	*out = '\0';
 }
 
 static void scram_first(struct fake *f, struct conn *c, const struct packet *p)
@@ -83,8 +83,12 @@ static void scram_first(struct fake *f, struct conn *c, const struct packet *p)
 	snprintf(first, sizeof(first), "%.*s", (int)p->value.len, (const char *)p->value.p);
 	const char *bare = strstr(first, "n="), *nonce = strstr(first, ",r=");
 	char name[100];
-	if (strncmp(first, "n,,n=", 5) != 0 || !nonce || sscanf(bare + 0, "n=%99[^,]", name) != 1 ||
-	    !known_user(f, c, name) || strlen(nonce) > 80) {
+	bool ok = strncmp(first, "n,,n=", 5) == 0 && nonce && strlen(nonce) <= 80 &&
+		  sscanf(bare, "n=%99[^,]", name) == 1;
+	if (ok)
+		unescape(name);
+	c->user = ok ? user_named(f, name) : NULL;
+	if (!c->user) {
 		refuse(c, p);
 		return;
 	}
@@ -115,7 +119,7 @@ static void scram_final(struct conn *c, const struct packet *p)
 	char *proof64 = strstr(final, ",p=");
 	char expected[200];
 	snprintf(expected, sizeof(expected), "c=biws,r=%s", c->nonce);
-	if (c->auth != 1 || !proof64 || !c->password) {
+	if (c->auth != 1 || !proof64 || !c->user) {
 		refuse(c, p);
 		return;
 	}
@@ -126,8 +130,8 @@ static void scram_final(struct conn *c, const struct packet *p)
 	size_t n = (size_t)EVP_MD_get_size(md);
 	uint8_t salted[64], client_key[64], stored[64], signature[64], server_key[64],
 		server_signature[64], got[96];
-	PKCS5_PBKDF2_HMAC(c->password, (int)strlen(c->password), c->salt, (int)c->salt_len,
-			  ITERATIONS, md, (int)n, salted);
+	PKCS5_PBKDF2_HMAC(c->user->password, (int)strlen(c->user->password), c->salt,
+			  (int)c->salt_len, ITERATIONS, md, (int)n, salted);
 	hmac(md, salted, n, "Client Key", client_key);
 	unsigned len;
 	EVP_Digest(client_key, n, stored, &len, md, NULL);

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_BLOCK = 1 << 16, OUT_FULL = 1 << 20, TICK_MS = 2 };
+enum { READ_BLOCK = 1 << 16, OUT_FULL = 1 << 20, TICK_MS = 2, STREAM_ROUNDS = 16 };
 
 static int64_t mono_ms(void)
 {
@@ -40,8 +40,10 @@ void conn_send(struct conn *c, const void *p, size_t len)
 static void watch(struct fake *f, struct conn *c)
 {
 	bool want_out = c->out.len > c->out_at;
-	uint32_t events =
-		(c->node->stalled ? 0u : (uint32_t)EPOLLIN) | (want_out ? (uint32_t)EPOLLOUT : 0u);
+	bool deaf = c->node->stalled || c->node->deaf || c->parked || c->full || c->closing;
+	uint32_t events = (deaf ? 0u : (uint32_t)EPOLLIN) | (want_out ? (uint32_t)EPOLLOUT : 0u);
+	if (c->parked)
+		events |= EPOLLRDHUP; /* or who goes while it waits would not be noticed */
 	if (c->node->stalled || c->send_after_ms > f->now_ms)
 		events &= ~(uint32_t)EPOLLOUT;
 	if (events == c->events)
@@ -113,7 +115,19 @@ static void flush_out(struct fake *f, struct conn *c)
 		c->out_at = 0;
 		if (c->closing)
 			c->dead = true;
+	} else if (c->out_at > OUT_FULL && c->out_at > c->out.len / 2) {
+		/* What was sent goes, or a client that is always a little behind makes it grow for ever. */
+		memmove(c->out.p, c->out.p + c->out_at, c->out.len - c->out_at);
+		c->out.len -= c->out_at;
+		c->out_at = 0;
 	}
+}
+
+static void take_input(struct fake *f, struct conn *c)
+{
+	bool ok = c->kind == CONN_KV ? kv_on_bytes(f, c) : http_on_bytes(f, c);
+	if (!ok)
+		c->dead = true;
 }
 
 static void on_readable(struct fake *f, struct conn *c)
@@ -122,7 +136,10 @@ static void on_readable(struct fake *f, struct conn *c)
 		int n = SSL_accept(c->ssl);
 		if (n == 1) {
 			c->tls_ready = true;
-			sasl_certificate(f, c);
+			if (!sasl_certificate(f, c)) {
+				c->dead = true;
+				return;
+			}
 		} else {
 			int why = SSL_get_error(c->ssl, n);
 			if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE)
@@ -146,6 +163,7 @@ static void on_readable(struct fake *f, struct conn *c)
 		if (cut)
 			n = (ssize_t)c->cut_input;
 		c->in.len += (size_t)n;
+		c->heard_ms = f->now_ms;
 		if (c->cut_input != UINT64_MAX)
 			c->cut_input -= (uint64_t)n;
 		if (cut) {
@@ -155,14 +173,24 @@ static void on_readable(struct fake *f, struct conn *c)
 		if (n < READ_BLOCK && !c->ssl)
 			break;
 	}
-	bool ok = c->kind == CONN_KV ? kv_on_bytes(f, c) : http_on_bytes(f, c);
-	if (!ok)
-		c->dead = true;
+	take_input(f, c);
+}
+
+/* No descriptor is left: the spare one serves to take the connection and close it, or it would wait for ever. */
+static void turn_away(struct fake *f, int listener)
+{
+	close(f->spare_fd);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	f->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static void accept_one(struct fake *f, struct node *n, int listener, enum conn_kind kind, bool tls)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		turn_away(f, listener);
 	if (fd < 0)
 		return;
 	if (n->down) {
@@ -185,6 +213,7 @@ static void accept_one(struct fake *f, struct node *n, int listener, enum conn_k
 		n->cut_input.count--;
 		c->cut_input = n->cut_input.n;
 	}
+	c->heard_ms = f->now_ms;
 	c->events = EPOLLIN;
 	if (tls) {
 		c->ssl = SSL_new(f->tls);
@@ -199,8 +228,10 @@ static void accept_one(struct fake *f, struct node *n, int listener, enum conn_k
 	(void)epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
-static void free_conn(struct conn *c)
+/* A process that is just being forked may hold the socket, too, and with it epoll would go on to tell of it. */
+static void free_conn(struct fake *f, struct conn *c)
 {
+	(void)epoll_ctl(f->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	if (c->ssl)
 		SSL_free(c->ssl);
 	close(c->fd);
@@ -217,7 +248,7 @@ static void reap(struct fake *f)
 			struct conn *c = *p;
 			if (c->dead) {
 				*p = c->next;
-				free_conn(c);
+				free_conn(f, c);
 			} else {
 				p = &c->next;
 			}
@@ -251,10 +282,27 @@ static void on_event(struct fake *f, const struct epoll_event *ev)
 		return;
 	}
 	struct conn *c = ev->data.ptr;
-	if (c->dead || c->node->stalled)
+	if (c->dead)
 		return;
-	if (ev->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+	if (c->events & EPOLLIN && ev->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		on_readable(f, c);
+	else if (ev->events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+		c->dead = true; /* gone, while nothing was to be read */
+}
+
+/* Makes and sends in turn, as long as the client takes it. True: there may be more. */
+static bool stream(struct fake *f, struct conn *c)
+{
+	for (int round = 0; round < STREAM_ROUNDS; round++) {
+		size_t before = c->out.len;
+		dcp_pump(f, c);
+		if (c->out.len == before)
+			return false;
+		flush_out(f, c);
+		if (c->out.len || c->dead)
+			return true;
+	}
+	return true;
 }
 
 static bool pump(struct fake *f)
@@ -262,12 +310,10 @@ static bool pump(struct fake *f)
 	bool busy = false;
 	for (unsigned i = 0; i < f->o.nodes; i++) {
 		for (struct conn *c = f->node[i].conns; c; c = c->next) {
+			if (!c->dead && !c->node->stalled && (c->parked || c->full))
+				take_input(f, c);
 			if (!c->dead && c->is_dcp && !c->node->stalled) {
-				if (c->out.len - c->out_at < OUT_FULL) {
-					size_t before = c->out.len;
-					dcp_pump(f, c);
-					busy |= c->out.len != before;
-				}
+				busy |= stream(f, c);
 				dcp_tick(f, c);
 			}
 			flush_out(f, c);
@@ -297,9 +343,14 @@ static void *serve(void *arg)
 		f->now_ms = mono_ms();
 		for (int i = 0; i < n; i++)
 			on_event(f, &ev[i]);
+		if (f->storm) {
+			f->storm--;
+			topology_all_changed(f);
+		}
 		engine_tick(f);
 		busy = pump(f);
 		reap(f);
+		buckets_reap(f);
 		pthread_mutex_unlock(&f->lock);
 	}
 }
@@ -315,7 +366,7 @@ static int listen_on(struct fake *f, struct node *n, uint16_t port, uint16_t *go
 				 .sin_port = htons(port),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(a);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 || listen(fd, 128) != 0 ||
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 || listen(fd, 1024) != 0 ||
 	    getsockname(fd, (struct sockaddr *)&a, &len) != 0) {
 		if (fd >= 0)
 			close(fd);
@@ -335,7 +386,12 @@ static bool start_tls(struct fake *f)
 	if (f->tls && f->o.tls_ca) {
 		if (SSL_CTX_load_verify_locations(f->tls, f->o.tls_ca, NULL) != 1)
 			return false;
-		SSL_CTX_set_verify(f->tls, SSL_VERIFY_PEER, NULL);
+		SSL_CTX_set_verify(f->tls,
+				   SSL_VERIFY_PEER |
+					   (f->o.tls_mandatory ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+							       : 0),
+				   NULL);
+		SSL_CTX_set_session_id_context(f->tls, (const uint8_t *)"fake", 4);
 	}
 	return f->tls && SSL_CTX_use_certificate_chain_file(f->tls, f->o.tls_cert) == 1 &&
 	       SSL_CTX_use_PrivateKey_file(f->tls, f->o.tls_key, SSL_FILETYPE_PEM) == 1;
@@ -363,6 +419,8 @@ static bool start_nodes(struct fake *f)
 			if (n->kvs_fd < 0 || n->https_fd < 0)
 				return false;
 		}
+		if (f->o.external)
+			fake_set_alternate_address(f, i, "127.0.0.1", true);
 	}
 	return true;
 }
@@ -384,13 +442,25 @@ static void take_options(struct fake *f, const struct fake_options *o)
 		f->o.checkpoint_items = 500;
 	if (!f->o.expiry_pager_ms)
 		f->o.expiry_pager_ms = 500;
-	f->hold = o->hold_persistence;
-	snprintf(f->bucket, sizeof(f->bucket), "%s", o->bucket ? o->bucket : "default");
-	snprintf(f->user, sizeof(f->user), "%s", o->user ? o->user : "Administrator");
-	snprintf(f->password, sizeof(f->password), "%s", o->password ? o->password : "password");
-	snprintf(f->reader, sizeof(f->reader), "%s", o->reader ? o->reader : "");
-	snprintf(f->reader_password, sizeof(f->reader_password), "%s",
-		 o->reader_password ? o->reader_password : "");
+	(void)user_set(f, o->user ? o->user : "Administrator",
+		       o->password ? o->password : "password", "admin");
+	if (o->reader)
+		(void)user_set(f, o->reader, o->reader_password ? o->reader_password : "",
+			       "data_reader[*],data_writer[*]");
+}
+
+static void first_bucket(struct fake *f, const struct fake_options *o)
+{
+	f->uuid_state = (uint64_t)time(NULL) ^ (uint64_t)(uintptr_t)f;
+	f->script =
+		bucket_create(f, &(struct fake_bucket){ .name = o->bucket ? o->bucket : "default",
+							.vbuckets = f->o.vbuckets,
+							.replicas = f->o.replicas,
+							.nodes = o->bucket_nodes,
+							.ephemeral = o->ephemeral,
+							.magma = o->magma,
+							.flush_enabled = true });
+	f->script->hold = o->hold_persistence;
 }
 
 struct fake *fake_start(const struct fake_options *o)
@@ -408,10 +478,8 @@ struct fake *fake_start(const struct fake_options *o)
 	f->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
 	(void)epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, f->wake_fd, &ev);
-	engine_init(f);
-	topology_init(f);
-	snprintf(f->bucket_uuid, sizeof(f->bucket_uuid), "%032llx",
-		 (unsigned long long)f->vb[0].log[0].uuid);
+	f->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	first_bucket(f, o);
 	if (!start_tls(f) || !start_nodes(f) || pthread_create(&f->thread, NULL, serve, f) != 0) {
 		fake_stop(f);
 		return NULL;
@@ -445,11 +513,14 @@ void fake_stop(struct fake *f)
 			close(n->https_fd);
 	}
 	reap(f);
-	engine_done(f);
+	for (unsigned i = 0; i < f->n_buckets; i++)
+		f->bucket[i]->gone = true;
+	buckets_reap(f);
 	if (f->tls)
 		SSL_CTX_free(f->tls);
 	close(f->epoll_fd);
 	close(f->wake_fd);
+	close(f->spare_fd);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }

@@ -9,10 +9,6 @@
 #include <time.h>
 
 enum {
-	ST_OK = 0,
-	ST_ENOENT = 1,
-	ST_EXISTS = 2,
-	ST_EINVAL = 4,
 	ST_PATH_ENOENT = 0xc0,
 	ST_PATH_MISMATCH = 0xc1,
 	ST_PATH_EINVAL = 0xc2,
@@ -78,19 +74,13 @@ static bool find(struct slice x, struct slice key, struct slice *value, struct s
 	return false;
 }
 
-static bool live(const struct item *it)
-{
-	return it && it->kind == ITEM_MUTATION &&
-	       !(it->expiry && it->expiry <= (uint32_t)time(NULL));
-}
-
 static void lookup(struct fake *f, struct conn *c, const struct packet *p, uint32_t cid,
 		   struct slice key)
 {
-	struct item *it = engine_find(f, p->vb, cid, key.p, key.len);
+	struct item *it = engine_live(c->b, p->vb, cid, key.p, key.len);
 	struct spec spec[SPECS_MAX];
 	int n = parse(p->value, false, spec);
-	if (!live(it) || n <= 0) {
+	if (!it || n <= 0) {
 		kv_status(f, c, p, n <= 0 ? ST_EINVAL : ST_ENOENT);
 		return;
 	}
@@ -243,8 +233,8 @@ static void mutate(struct fake *f, struct conn *c, const struct packet *p, uint3
 		   struct slice key, const struct spec *spec, int n, uint8_t doc_flags,
 		   uint32_t expiry)
 {
-	struct item *it = engine_find(f, p->vb, cid, key.p, key.len);
-	bool there = live(it);
+	struct item *it = engine_live(c->b, p->vb, cid, key.p, key.len);
+	bool there = it != NULL;
 	if (n <= 0 || (!there && !(doc_flags & (DOC_MKDOC | DOC_ADD))) ||
 	    (there && (doc_flags & DOC_ADD)) || (p->cas && (!there || it->cas != p->cas))) {
 		kv_status(f, c, p, n <= 0 ? ST_EINVAL : !there ? ST_ENOENT : ST_EXISTS);
@@ -276,13 +266,9 @@ static void mutate(struct fake *f, struct conn *c, const struct packet *p, uint3
 	buf_add(&whole, body.p, body.len);
 	uint8_t datatype = (uint8_t)((xattrs.len ? 4 : 0) |
 				     (body.len && (body.p[0] == '{' || body.p[0] == '[') ? 1 : 0));
-	it = engine_append(f, p->vb, ITEM_MUTATION, cid, key.p, key.len, buf_slice(&whole),
+	it = engine_append(c->b, p->vb, ITEM_MUTATION, cid, key.p, key.len, buf_slice(&whole),
 			   datatype, 0, expiry);
-	uint8_t token[16];
-	put_be64(token, f->vb[p->vb].log[0].uuid);
-	put_be64(token + 8, it->seqno);
-	kv_respond(c, p, ST_OK, c->mutation_seqno ? slice_of(token, 16) : SLICE_NONE, SLICE_NONE,
-		   SLICE_NONE, 0, it->cas);
+	doc_mutated(f, c, p, it, SLICE_NONE);
 done:
 	buf_done(&xattrs);
 	buf_done(&body);
@@ -308,7 +294,6 @@ void subdoc_request(struct fake *f, struct conn *c, const struct packet *p, uint
 		expiry = get_be32(p->extras.p);
 	if (x == 1 || x == 5)
 		doc_flags = p->extras.p[x - 1];
-	if (expiry && expiry <= 30 * 86400)
-		expiry += (uint32_t)time(NULL);
+	expiry = engine_expiry(c->b, cid, expiry);
 	mutate(f, c, p, cid, key, spec, parse(p->value, true, spec), doc_flags, expiry);
 }

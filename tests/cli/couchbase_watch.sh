@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# weir watch couchbase:// and weir couchbase watch: the options, what is refused, what is said when something is wrong,
+# and kills.
+. "$(dirname "$0")/tap.sh.inc"
+. "$(dirname "$0")/cluster.sh.inc"
+cluster --nodes 2 --replicas 1 --vbuckets 64 --load 40000 --reader bob:bobpw
+export COUCHBASE_PASSWORD=password
+host=127.0.0.1:$port
+to=couchbase://$host/default
+
+lines() { [ "$(wc -l <"$1")" -eq "$2" ] || { echo "# $(wc -l <"$1") lines, not $2"; cat "$dir/err"; return 1; }; }
+saved() { [ -s "$1" ] || { echo "# $1 is not there"; return 1; }; }
+
+# ---- exactly once ----
+
+killed=0
+for _ in 1 2 3 4 5; do
+	"$weir" watch "$to" -f --from oldest --token "$dir/token" --out "$dir/seen" 2>/dev/null &
+	pid=$!
+	sleep "0.$((RANDOM % 30 + 15))"
+	kill -9 $pid 2>/dev/null && killed=$((killed + 1))
+	wait $pid 2>/dev/null
+done
+"$weir" watch "$to" --token "$dir/token" --out "$dir/seen"
+t "the watch was killed $killed times" test "$killed" -gt 0
+t "no event is missing and none came twice" lines "$dir/seen" 40000
+sort -u "$dir/seen" >"$dir/unique"
+t "they are all different" lines "$dir/unique" 40000
+run "$weir" watch "$to" --token "$dir/token" --out "$dir/seen"
+t "another run adds nothing" lines "$dir/seen" 40000
+: >"$dir/short"
+run "$weir" watch "$to" --token "$dir/token" --out "$dir/short"
+t "an output file shorter than the token remembers is refused" gives 2 "shorter"
+
+# ---- where to start ----
+
+run "$weir" watch "$to" --limit 39990 --token "$dir/t2"
+run "$weir" watch "$to" --resume-after "$(head -1 "$dir/t2")"
+t "--resume-after goes on behind a token" lines "$dir/out" 10
+run "$weir" watch "$to" --resume-after nonsense
+t "a token that is none is refused" gives 2 "token"
+run "$weir" watch "$to" --since 2100-01-01
+t "--since passes over what is older" lines "$dir/out" 0
+run "$weir" watch "$to" --since 2000-01-01 --limit 5
+t "--since lets through what is newer" lines "$dir/out" 5
+run "$weir" watch "$to" --since yesterday
+t "--since takes a time" gives 2 "2026-01-31T10:00:00Z"
+run "$weir" watch "$to" --since -5m --from now
+t "two ways to start exclude each other" gives 2 "exclude"
+run "$weir" couchbase watch $host/default --token "$dir/t2" --checkpoint "$dir/cp"
+t "so do a token and checkpoints" gives 2 "exclude"
+
+# ---- how it is printed, when it ends ----
+
+run "$weir" watch "$to" --format table --limit 3
+t "--format table has a heading and a row for each" lines "$dir/out" 4
+t "with the key and the document" gives 0 '{"n":'
+run "$weir" watch "$to" --format canonical --limit 1
+t "--format canonical writes types out" gives 0 '$numberLong'
+run "$weir" watch "$to" --format pretty --limit 1
+t "--format pretty takes lines" gives 0 '  "operationType": "replace"'
+run "$weir" watch "$to" -f --from now --timeout 300ms
+t "--timeout ends a follow with its own exit code" gives 7 "no event for 300ms"
+for option in "--written" "--noops" "--full-document required"; do
+	# shellcheck disable=SC2086
+	run "$weir" watch "$to" $option
+	t "$option is refused with a reason" gives 2 "does not go with couchbase://: "
+done
+
+"$weir" couchbase watch -f --checkpoint "$dir/cp.json" $host/default >"$dir/follow" 2>"$dir/err" &
+pid=$!
+for _ in $(seq 200); do [ "$(wc -l <"$dir/follow")" -ge 40000 ] && break; sleep 0.05; done
+kill -INT $pid
+wait $pid
+code=$?
+: >"$dir/out"
+t "Ctrl-C ends in good order" gives 0
+t "and saves the checkpoints" saved "$dir/cp.json"
+run "$weir" couchbase watch --checkpoint "$dir/cp.json" $host/default
+t "so that nothing comes again" lines "$dir/out" 0
+
+# ---- what is wrong is said ----
+
+run "$weir" watch "$to" --token "$dir/nodir/token"
+t "a token file that cannot be written is noticed at the start" gives 1 "cannot save the token"
+t "before anything is printed" lines "$dir/out" 0
+: >"$dir/empty"
+run "$weir" watch "$to" --token "$dir/empty"
+t "an empty token file is an error" gives 2 "is empty"
+run "$weir" watch "$to" --out /dev/full
+t "a full disk is told" gives 1 "cannot write the events: No space left on device"
+run "$weir" couchbase watch $host/nope
+t "a bucket that is not there is told" gives 4 "there is no bucket nope"
+run env COUCHBASE_PASSWORD=bobpw "$weir" couchbase watch -u bob $host/default
+t "who may not stream is told which role is missing" gives 4 "data_dcp_reader"
+run env COUCHBASE_PASSWORD= "$weir" couchbase watch $host/default
+t "a login without a password is told how to give one" gives 4 'COUCHBASE_PASSWORD is not set'
+run "$weir" couchbase watch --scope nope $host/default
+t "a scope that is not there is told" gives 3 "no scope nope"
+
+"$weir" couchbase watch -f --from now --token "$dir/t3" --out "$dir/o3" $host/default >"$dir/out" 2>"$dir/err" &
+pid=$!
+for _ in $(seq 100); do [ -s "$dir/t3" ] && break; sleep 0.05; done # it is connected when it knows its place
+kill $fake_pid
+for _ in $(seq 100); do grep -q "trying again" "$dir/err" && break; sleep 0.05; done
+kill -INT $pid
+wait $pid
+code=$?
+t "lost nodes are told, and Ctrl-C still ends it" gives 0 "connected to 0 of 2 nodes only, trying again"
+finish
