@@ -111,7 +111,7 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "Where a vBucket without a checkpoint begins" },
 	{ "stream.skip_until", DCP_OPTION_TIME, AT(skip_until_ms),
 	  .help = "Older documents are passed over; the position moves on all the same" },
-	{ "stream.window", DCP_OPTION_SIZE, "16MiB", .min = 64 << 10, .max = 1 << 30,
+	{ "stream.window", DCP_OPTION_SIZE, "8MiB", .min = 64 << 10, .max = 1 << 30,
 	  AT(window_bytes), .help = "Flow control: what a node may have under way" },
 	{ "stream.noop", DCP_OPTION_DURATION, "5s", .min = 1000, .max = HOUR, AT(noop_ms),
 	  .help = "Liveness: a connection silent for twice as long is given up" },
