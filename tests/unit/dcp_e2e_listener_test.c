@@ -24,6 +24,7 @@ struct sink {
 	unsigned refuse_vb, refusals; /* vBucket, and how often its events are refused */
 	uint64_t last[VBS];           /* seqno handed in */
 	uint64_t offset[VBS];         /* told */
+	weir_dcp_position told[VBS];
 	uint64_t ticket[64];
 	unsigned n_tickets, stop_after;
 	bool later, disorder;
@@ -74,6 +75,7 @@ static void on_offset(void *arg, const weir_dcp_position *p)
 	struct sink *s = arg;
 	pthread_mutex_lock(&lock);
 	s->offset[p->vbucket] = p->seqno;
+	s->told[p->vbucket] = *p;
 	s->offsets++;
 	pthread_mutex_unlock(&lock);
 }
@@ -313,6 +315,15 @@ static void a_seek_is_saved(void **state)
 	s = (struct sink){ .refuse_vb = VBS };
 	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
 	assert_int_equal(s.events, 9);
+	back = s.told[4]; /* with its branch this time, as track_offset tells it: saved before seek returns */
+	assert_true(back.vbuuid != 0 && back.seqno == 10);
+	back.seqno = back.snapshot_start = back.snapshot_end = 3;
+	assert_int_equal(weir_dcp_seek(w.d, &back, 1, &e), 0);
+	assert_int_equal(weir_dcp_close(w.d, &e), 0);
+	open_all(&w);
+	s = (struct sink){ .refuse_vb = VBS };
+	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+	assert_int_equal(s.events, 7);
 	down(&w);
 	test_rmdir(folder);
 }
