@@ -328,6 +328,33 @@ static void a_seek_is_saved(void **state)
 	test_rmdir(folder);
 }
 
+static void members_without_a_share_end_too(void **state)
+{
+	(void)state;
+	struct world w;
+	weir_error e = WEIR_ERROR_INIT;
+	unsigned events = 0;
+	up(&w);
+	load(&w, "a", 80);
+	w.o.finite = true;
+	for (uint32_t n = 1; n <= VBS + 2; n++) { /* more of them than vBuckets */
+		weir_dcp_membership m = { .size = sizeof(m),
+					  .kind = WEIR_DCP_MEMBERS_STATIC,
+					  .member = n,
+					  .total = VBS + 2 };
+		w.o.membership = &m;
+		assert_int_equal(weir_dcp_open(&w.o, &w.d, &e), 0);
+		struct sink s = { .refuse_vb = VBS };
+		weir_dcp_listener l = listener(&s);
+		assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+		assert_int_equal(s.finishes, 1);
+		events += s.events;
+		assert_int_equal(weir_dcp_close(w.d, &e), 0);
+	}
+	assert_int_equal(events, 80);
+	fake_stop(w.f);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -337,6 +364,7 @@ int main(void)
 		cmocka_unit_test(a_refused_rollback_is_handed_in_again),
 		cmocka_unit_test(streams_begin_and_go_where_they_are_told),
 		cmocka_unit_test(a_seek_is_saved),
+		cmocka_unit_test(members_without_a_share_end_too),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e listener", tests, NULL, NULL);
 }
