@@ -28,6 +28,9 @@ typedef struct weir_dcp_stats {
 	uint32_t last_save_ms;       /* and how long that took */
 	uint32_t paused;             /* vBuckets */
 	bool queued; /* events wait for weir_dcp_poll; also while it has none to give, as a first checkpoint is being saved */
+	int64_t map_epoch, map_rev; /* of the cluster map; each newer one is greater */
+	bool map_over_http; /* it comes from the management service: the data service hands out none */
+	bool ephemeral;     /* the bucket is in memory only, so that mitigation is off */
 } weir_dcp_stats;
 /* INVALID, NOMEM. */
 WEIR_API int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out);
@@ -37,7 +40,7 @@ typedef struct weir_dcp_vbucket {
 	uint16_t vbucket;
 	uint16_t last_status; /* what the server answered to the last request; 0 ok */
 	int node;             /* that serves it, as in weir_dcp_node; -1 none */
-	const char *state;    /* "idle", "waiting", "opening", "streaming", "done", ...; static */
+	const char *state;    /* "idle", "waiting", "opening", "streaming", "paused", "done", ...; static */
 	weir_dcp_position received, acknowledged;
 	uint64_t
 		high; /* the server's, of the collections that are streamed; asked for every high_seqno_ms */

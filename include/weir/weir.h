@@ -5,8 +5,8 @@
  *	oplog.h   the durable log of changes
  *	change.h  watching it
  *	query.h   the document language by itself
- *	dcp.h     a Couchbase bucket's changes; dcp_run.h a listener for them, dcp_status.h where a client stands and its
- *	          metrics, dcp_config.h its options as YAML
+ *	dcp.h     a Couchbase bucket's changes (dcp_options.h: parts of its options); dcp_run.h a listener for them,
+ *	          dcp_status.h where a client stands and its metrics, dcp_config.h its options as YAML
  *
  * Conventions of all headers: handles (weir_oplog, weir_watch, ...) are opaque, made by _open or _new and given back by
  * _close or _free, which take NULL. Outputs are set only on success. What is borrowed says how long. Times are

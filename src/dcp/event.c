@@ -24,6 +24,7 @@ int event_of_packet(const struct packet *p, bool collections, struct dcp_event *
 		event_take_doc(out, &d);
 		return 1;
 	case OP_DCP_SYSTEM_EVENT:
+		event_take_doc(out, &(struct wire_doc){ 0 }); /* nothing of what was there before */
 		rc = system_event_parse(p, seqno, &out->system, &out->key, NULL);
 		out->kind = DCP_SYSTEM;
 		out->collection = out->system.collection;

@@ -306,7 +306,8 @@ static bool due(const struct instances *m, nsec last, nsec every)
 static int round_of(struct instances *m, struct err *e)
 {
 	nsec begun = env_mono(m->env);
-	if (due(m, m->beaten, m->interval)) {
+	bool beat = due(m, m->beaten, m->interval);
+	if (beat) {
 		int rc = m->layout->beat(m, e);
 		if (rc == ERR_NOTFOUND) {
 			err_clear(e);
@@ -317,7 +318,8 @@ static int round_of(struct instances *m, struct err *e)
 			m->beaten = begun;
 		}
 	}
-	int rc = due(m, m->looked, m->monitor) ? look_until_settled(m, e) : 1;
+	/* when nothing is due, somebody wants to know */
+	int rc = due(m, m->looked, m->monitor) || !beat ? look_until_settled(m, e) : 1;
 	if (rc == 1 && m->beaten < 0)
 		m->beaten = begun; /* entering was the first sign of life */
 	return rc;

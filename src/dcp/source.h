@@ -2,7 +2,7 @@
  *
  *	  consumer's thread                    I/O thread                          saver's thread
  *	 assign ───────────────────────────▶  connections, one vbucket.h each
- *	 poll ◀────────── queue of blocks ──  emit: copied into a block
+ *	 poll ◀────────── queue of blocks ──  emit: where its bytes are
  *	 (returns the last block) ─────────▶  flow control gives its bytes back
  *	 ack, nack ─▶ acknowledgement windows ───────────────────────────────▶  checkpoints, every interval
  *
@@ -19,7 +19,7 @@
 #include "dcp/event.h"
 #include "dcp/mitigation.h"
 
-#define DCP_WINDOW_DEFAULT (16u << 20)
+#define DCP_WINDOW_DEFAULT (8u << 20)
 #define DCP_VALUE_MAX      (32u << 20) /* one document, inflated */
 
 struct tls_options;
@@ -138,7 +138,7 @@ uint64_t dcp_source_nacked(struct dcp_source *s, uint16_t vb);
 #define DCP_ALL_VBUCKETS (-1)
 /* Hands out nothing of the vBucket (or of all) until it is resumed, whatever happens meanwhile: reconnecting, a rollback,
  * being assigned elsewhere and back. Its stream is closed when this returns; what was on its way to poll still comes.
- * Acknowledgements are taken and saved as ever, the others go on. Not from a hook. ERR_INVALID: no such vBucket. */
+ * Acknowledgements are taken and saved as ever, the others go on. ERR_INVALID: no such vBucket. */
 int dcp_source_pause(struct dcp_source *s, int vb, struct err *e);
 int dcp_source_resume(struct dcp_source *s, int vb, struct err *e); /* goes on where it stopped */
 /* Whether an acknowledgement would still count: not after a nack, a rollback, a hand-over. */

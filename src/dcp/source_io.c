@@ -143,7 +143,14 @@ static bool is_open(const struct slot *slot)
 	return false;
 }
 
-static void report_slot(const struct slot *slot, struct source_report *r)
+/* What came since it was asked for counts, too. Not with a filter: there it may be a seqno of somebody else's document. */
+static uint64_t high_of(const struct dcp_source *s, const struct slot *slot)
+{
+	return source_is_filtered(s) ? slot->high_now : MAX(slot->high_now, slot->v.pos.seqno);
+}
+
+static void report_slot(const struct dcp_source *s, const struct slot *slot,
+			struct source_report *r)
 {
 	const struct vbucket *v = &slot->v;
 	r->status.n_streaming += v->state == VB_STREAMING;
@@ -157,7 +164,7 @@ static void report_slot(const struct slot *slot, struct source_report *r)
 		.node = v->node,
 		.received = v->pos,
 		.acknowledged = slot->w.mark,
-		.high = MAX(slot->high_now, v->pos.seqno),
+		.high = high_of(s, slot),
 		.persisted = v->persisted,
 		.held = v->held.n,
 		.in_flight = ack_open(&slot->w),
@@ -218,7 +225,7 @@ static void fill_report(struct dcp_source *s, struct source_report *r)
 	(void)snprintf(st->last_error, sizeof(st->last_error), "%.250s", s->last_error.msg);
 	for (uint32_t i = 0; i < s->n_slots; i++)
 		if (s->slot[i].assigned)
-			report_slot(&s->slot[i], r);
+			report_slot(s, &s->slot[i], r);
 }
 
 /* Tells who waits for it. */

@@ -176,13 +176,26 @@ static void ask_in_turn(struct dcp_source *s)
 	}
 }
 
+/* One that was connected to and says nothing must not use up the time of the next one. */
+static bool waits_for_a_seed(const struct dcp_source *s)
+{
+	for (uint32_t i = 0; i < s->n_nodes; i++)
+		if (s->node[i]->dcp)
+			return s->n_nodes < s->n_seeds;
+	return s->n_nodes == 0; /* else a timer tries again */
+}
+
 void source_watch_map(void *arg)
 {
 	struct dcp_source *s = arg;
 	nsec every = s->o.mitigation.config_watch_interval;
-	if (!s->map && s->n_nodes == 0)
-		source_try_seed(s);
+	every = every ? every : CONFIG_WATCH;
+	if (!s->map) {
+		if (waits_for_a_seed(s))
+			source_try_seed(s);
+		every = MIN(every, s->o.connect_timeout / (nsec)(s->n_seeds + 1));
+	}
 	source_http_review(s);
 	ask_in_turn(s);
-	timer_set(&s->watch_timer, every ? every : CONFIG_WATCH);
+	timer_set(&s->watch_timer, every);
 }

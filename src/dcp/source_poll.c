@@ -74,6 +74,7 @@ static int lend(struct dcp_source *s, nsec deadline, struct err *e)
 		s->queue_first = b->next;
 		if (!b->next)
 			s->queue_last = NULL;
+		b->next = NULL; /* the others stay in the queue */
 		s->queued -= b->bytes;
 		s->lent = b;
 	}

@@ -21,7 +21,7 @@ static void ask_node(struct dcp_source *s, struct node *n)
 	if (n->highs_open)
 		return; /* slow: the last round is still under way */
 	n->highs_failed = false;
-	bool filtered = s->vb_config.collections && (s->o.scope || s->o.n_collections);
+	bool filtered = source_is_filtered(s);
 	mutex_lock(&s->lock);
 	for (size_t i = 0; filtered && i < s->manifest.n; i++)
 		if (source_streams(s, &s->manifest.entry[i]))

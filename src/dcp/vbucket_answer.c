@@ -240,8 +240,10 @@ static void on_opened(struct vbucket *v, const struct packet *p, nsec now)
 	switch (p->vb_status) {
 	case STATUS_OK: on_accepted(v, p, now); return;
 	case STATUS_ROLLBACK:
-		if (wire_rollback_parse(p, &seqno, NULL) < 0 || v->requested == 0) {
-			/* at the beginning there is nothing to go back to: only a foreign uuid can be refused */
+		if (wire_rollback_parse(p, &seqno, NULL) < 0 ||
+		    (v->requested == 0 && v->delivered != UINT64_MAX)) {
+			/* at the beginning there is nothing to go back to: only a foreign uuid can be refused;
+			 * after a restart the log still says what of the events before it counts */
 			v->pos.uuid = 0;
 			vb_retry(v, now);
 			return;

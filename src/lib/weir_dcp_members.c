@@ -166,6 +166,16 @@ int weir_dcp_set_membership(weir_dcp *d, uint32_t member, uint32_t total, weir_e
 	return rc;
 }
 
+int weir_dcp_rebalance(weir_dcp *d, weir_error *e)
+{
+	if (!d)
+		return lib_null(lib_err(e), "the client");
+	if (!d->run)
+		return err_set(lib_err(e), ERR_INVALID, "opened without a membership");
+	membership_run_wake(d->run);
+	return 0;
+}
+
 int weir_dcp_member_get(weir_dcp *d, weir_dcp_member *out, weir_error *e)
 {
 	struct membership_status st;

@@ -233,7 +233,8 @@ static int finish(struct listening *r)
 /* Looks up from its waiting now and then when something else than events may have to be told. */
 static nsec patience(const struct listening *r)
 {
-	bool often = r->l.track_offset || r->kept || (r->l.ready && !r->ready);
+	bool often = r->l.track_offset || r->kept || (r->l.ready && !r->ready) ||
+		     (r->d->finite && r->ended); /* perhaps only a checkpoint is being saved */
 	return often ? LOOK_EVERY_MS * NSEC_PER_MS : -1;
 }
 

@@ -50,6 +50,10 @@ int weir_dcp_stats_get(weir_dcp *d, weir_dcp_stats *out)
 	s.rebalances = st.rebalances;
 	s.last_save_vbuckets = st.last_save_vbuckets;
 	s.last_save_ms = (uint32_t)(st.last_save_took / NSEC_PER_MS);
+	s.map_epoch = st.map_epoch;
+	s.map_rev = st.map_rev;
+	s.map_over_http = st.map_over_http;
+	s.ephemeral = st.ephemeral;
 	memcpy(s.last_error, st.last_error, sizeof(s.last_error));
 	memcpy(out, &s, bytes);
 	return 0;

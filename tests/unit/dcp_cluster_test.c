@@ -167,6 +167,41 @@ static void pods_of_a_stateful_set_know_their_number(void **state)
 		assert_int_equal(cluster_member_of_host(bad[i], &member, &e), ERR_INVALID);
 }
 
+static void the_management_service_has_addresses_and_paths(void **state)
+{
+	(void)state;
+	struct cluster_map *m = parsed(terse);
+	const char *host;
+	uint16_t port;
+	assert_true(cluster_mgmt_address(m, 0, NETWORK_DEFAULT, false, &host, &port));
+	assert_string_equal(host, "10.0.0.1");
+	assert_int_equal(port, 8091);
+	assert_false(cluster_mgmt_address(m, 0, NETWORK_DEFAULT, true, &host, &port));
+	assert_false(cluster_mgmt_address(m, 1, NETWORK_EXTERNAL, false, &host, &port));
+	assert_true(cluster_mgmt_address(m, 2, NETWORK_EXTERNAL, false, &host, &port));
+	assert_string_equal(host, "n3"); /* which has no external name */
+	cluster_map_free(m);
+
+	AUTO(buf) struct buf path = BUF_INIT;
+	cluster_http_path("bs", "a-b_c.d%/ \xc3", &path);
+	assert_string_equal(buf_cstr(&path), "/pools/default/bs/a-b_c.d%25%2F%20%C3");
+	struct err e = ERR_INIT;
+	assert_int_equal(cluster_http_refusal(401, "h", 1, "u", "b", &e), ERR_AUTH);
+	assert_int_equal(cluster_http_refusal(404, "h", 1, "u", "b", &e), ERR_NOTFOUND);
+	assert_int_equal(cluster_http_refusal(503, "h", 1, "u", "b", &e), ERR_NET);
+}
+
+static void the_buckets_kind_is_told_or_not(void **state)
+{
+	(void)state;
+	bool e = false;
+	assert_true(cluster_bucket_ephemeral(slice_str("{\"bucketType\":\"ephemeral\"}"), &e) && e);
+	assert_true(cluster_bucket_ephemeral(slice_str("{\"bucketType\":\"membase\"}"), &e) && !e);
+	static const char *const nothing[] = { "", "{", "[]", "{}", "{\"bucketType\":1}" };
+	for (size_t i = 0; i < ARRAY_LEN(nothing); i++)
+		assert_false(cluster_bucket_ephemeral(slice_str(nothing[i]), &e));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -175,6 +210,8 @@ int main(void)
 		cmocka_unit_test(only_a_greater_revision_is_newer),
 		cmocka_unit_test(the_network_is_chosen_by_the_seed),
 		cmocka_unit_test(hostile_maps_are_refused),
+		cmocka_unit_test(the_management_service_has_addresses_and_paths),
+		cmocka_unit_test(the_buckets_kind_is_told_or_not),
 		cmocka_unit_test(shares_are_contiguous_and_cover_everything),
 		cmocka_unit_test(pods_of_a_stateful_set_know_their_number),
 	};

@@ -1,6 +1,7 @@
 #include "tests/test.h"
 
 #include "dcp/collections.h"
+#include "dcp/event.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +73,29 @@ static void system_events_as_flatbuffers_parse(void **state)
 	assert_true(s.kind == DCP_COLLECTION_CREATED && s.collection == 8 && s.scope == 0);
 	assert_false(s.has_ttl);
 	assert_true(slice_is(name, "orders"));
+}
+
+/* A batch's events are written over those of an earlier batch. */
+static void a_system_event_has_nothing_of_the_document_before_it(void **state)
+{
+	(void)state;
+	uint8_t value[20] = { 0 }, extras[13] = { [7] = 9 };
+	struct packet p = { .opcode = OP_DCP_SYSTEM_EVENT,
+			    .extras = slice_of(extras, 13),
+			    .key = SLICE_LIT("orders"),
+			    .value = slice_of(value, 16) };
+	struct dcp_event ev = { .kind = DCP_MUTATION,
+				.datatype = 5,
+				.rev = 3,
+				.cas = 4,
+				.expiry = 6,
+				.value = SLICE_LIT("{}"),
+				.xattrs = SLICE_LIT("x") };
+	uint64_t seqno;
+	assert_int_equal(event_of_packet(&p, true, &ev, &seqno), 1);
+	assert_true(ev.kind == DCP_SYSTEM && seqno == 9 && slice_is(ev.key, "orders"));
+	assert_true(ev.value.len == 0 && ev.xattrs.len == 0 && ev.datatype == 0);
+	assert_true(ev.rev == 0 && ev.cas == 0 && ev.expiry == 0);
 }
 
 static void damaged_flatbuffers_are_refused_at_every_byte(void **state)
@@ -170,6 +194,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(system_events_of_the_fixed_versions_parse),
 		cmocka_unit_test(system_events_as_flatbuffers_parse),
+		cmocka_unit_test(a_system_event_has_nothing_of_the_document_before_it),
 		cmocka_unit_test(damaged_flatbuffers_are_refused_at_every_byte),
 		cmocka_unit_test(events_of_newer_servers_only_count),
 		cmocka_unit_test(a_manifest_maps_names_and_ids),

@@ -295,6 +295,32 @@ static void values_that_come_compressed_are_handed_out_plain(void **state)
 	world_free(w);
 }
 
+/* The deletion of "b" is in the first read from disk, that of "c" comes later. */
+static void deletions_of_the_first_read_are_left_out_where_servers_can(void **state)
+{
+	(void)state;
+	for (unsigned version = 72; version <= 80; version += 8) {
+		struct take t = { .n = 0 };
+		struct world *w =
+			world_new(&(struct fake_options){ .vbuckets = VBS, .version = version });
+		bool can = version == 80;
+		w->o.skip_deletes = true;
+		put(w, 0, 0, "a", "1");
+		put(w, 0, 0, "b", "2");
+		(void)fake_delete(w->fake, 0, 0, "b");
+		put(w, 0, 0, "c", "4");
+		world_open(w);
+		poll_into(w, &t, can ? 2 : 3);
+		(void)fake_delete(w->fake, 0, 0, "c");
+		poll_into(w, &t, can ? 3 : 4);
+		for (size_t i = 0; i < t.n; i++)
+			assert_true(!can || t.a[i].ev.pos.seqno != 3);
+		assert_int_equal(t.a[t.n - 1].ev.kind, DCP_DELETION);
+		assert_string_equal(t.a[t.n - 1].key, "c");
+		world_free(w);
+	}
+}
+
 /* ---- a slow reader ---- */
 
 /* 64 items in snapshots of 8, a window for a few of them; the cursor is dropped in the middle of one. */
@@ -381,6 +407,7 @@ int main(void)
 		cmocka_unit_test(priorities_and_orders_are_taken_and_bad_ones_refused_at_once),
 		cmocka_unit_test(keys_come_without_values_and_with_their_datatype_if_wanted),
 		cmocka_unit_test(values_that_come_compressed_are_handed_out_plain),
+		cmocka_unit_test(deletions_of_the_first_read_are_left_out_where_servers_can),
 		cmocka_unit_test(a_dropped_cursor_comes_back_as_a_disk_snapshot_without_a_gap),
 		cmocka_unit_test(where_dropping_is_not_allowed_the_stream_ends_and_goes_on),
 		cmocka_unit_test(a_purge_that_was_seen_is_no_reason_to_go_back),

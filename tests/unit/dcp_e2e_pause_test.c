@@ -2,6 +2,8 @@
 #include "tests/dcp_memory.h"
 #include "tests/dcp_world.h"
 
+#include "weir/dcp_status.h"
+
 enum { VBS = 8 };
 
 static void put(struct world *w, unsigned vb, unsigned from, unsigned to)
@@ -26,7 +28,7 @@ static void take_status(void *arg, const struct dcp_vbucket_status *v)
 		l->st = *v;
 }
 
-static struct dcp_vbucket_status status_of(struct world *w, unsigned vb)
+static struct dcp_vbucket_status vbucket_status_of(struct world *w, unsigned vb)
 {
 	struct look l = { .vb = vb };
 	assert_int_equal(dcp_source_status(w->source, NULL, take_status, &l), 0);
@@ -77,17 +79,17 @@ static void a_paused_vbucket_stands_still_and_the_others_go_on(void **state)
 	settle(w, VBS, 10 * NSEC_PER_SEC);
 	pause_one(w, 3);
 	drain(w);
-	assert_string_equal(status_of(w, 3).state, "paused");
-	assert_string_equal(status_of(w, 4).state, "streaming");
+	assert_string_equal(vbucket_status_of(w, 3).state, "paused");
+	assert_string_equal(vbucket_status_of(w, 4).state, "streaming");
 	put(w, 3, 10, 20);
 	put(w, 4, 10, 20);
 	until_has_all(w, 4);
 	drain(w);
-	assert_true(w->seen[3].kind[11] == 0);
+	assert_true(w->seen[3].item[11].hash == 0);
 	uint64_t before = w->duplicates;
 	resume_one(w, 3);
 	settle(w, VBS, 10 * NSEC_PER_SEC);
-	assert_string_equal(status_of(w, 3).state, "streaming");
+	assert_string_equal(vbucket_status_of(w, 3).state, "streaming");
 	assert_true(w->duplicates == before);
 	struct err e = ERR_INIT;
 	assert_int_equal(dcp_source_pause(w->source, VBS, &e), ERR_INVALID);
@@ -152,7 +154,7 @@ static void a_pause_holds_across_reconnects_failovers_and_reassignments(void **s
 	assert_int_equal(dcp_source_wait_open(w->source, 10 * NSEC_PER_SEC, &e), 1);
 	drain(w);
 	assert_true(w->events == events && w->rollbacks == 0);
-	assert_string_equal(status_of(w, 3).state, "paused");
+	assert_string_equal(vbucket_status_of(w, 3).state, "paused");
 	put(w, 3, 20, 24);
 	resume_one(w, 3);
 	until_has_all(w, 3);
@@ -214,14 +216,14 @@ static void what_waits_for_copies_survives_a_pause(void **state)
 	world_open(w);
 	put(w, 3, 0, 10);
 	nsec deadline = now() + 10 * NSEC_PER_SEC;
-	while (status_of(w, 3).held < 10 && now() < deadline)
+	while (vbucket_status_of(w, 3).held < 10 && now() < deadline)
 		(void)pump_once(w, 5 * NSEC_PER_MS);
 	pause_one(w, 3);
 	fake_persist(w->fake, 3, 0, UINT64_MAX);
 	fake_persist(w->fake, 3, 1, UINT64_MAX);
 	drain(w);
 	assert_true(w->events == 0);
-	assert_int_equal(status_of(w, 3).held, 10);
+	assert_int_equal(vbucket_status_of(w, 3).held, 10);
 	resume_one(w, 3);
 	settle(w, VBS, 10 * NSEC_PER_SEC);
 	assert_true(w->events == 10 && w->duplicates == 0);
@@ -255,6 +257,51 @@ static void a_consumer_that_always_refuses_leaves_the_server_alone(void **state)
 	world_free(w);
 }
 
+static void pause_all(void *arg, weir_dcp *d, enum weir_dcp_hook what, const uint16_t *vbuckets,
+		      size_t n)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	(void)arg;
+	(void)vbuckets;
+	(void)n;
+	if (what == WEIR_DCP_BEFORE_STREAM_START)
+		assert_int_equal(weir_dcp_pause(d, WEIR_DCP_ALL, &e), 0);
+}
+
+/* The same through the door that programs use. */
+static void the_api_pauses_resumes_and_counts(void **state)
+{
+	(void)state;
+	struct world *w = world_new(&(struct fake_options){ .vbuckets = VBS });
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp_options o = { .size = sizeof(o),
+			       .hosts = w->seed,
+			       .user = "Administrator",
+			       .password = "password",
+			       .bucket = "default",
+			       .group = "g",
+			       .hook = pause_all };
+	weir_dcp_stats st = { .size = sizeof(st) };
+	const weir_dcp_event *events;
+	weir_dcp *d;
+	size_t n;
+	assert_int_equal(weir_dcp_open(&o, &d, &e), 0);
+	assert_int_equal(weir_dcp_assign_share(d, 1, 1, &e), 0);
+	put(w, 3, 0, 1);
+	assert_int_equal(weir_dcp_wait_ready(d, 10000, &e), 1);
+	assert_int_equal(weir_dcp_poll(d, 50, &events, &n, &e), 0);
+	assert_int_equal(weir_dcp_stats_get(d, &st), 0);
+	assert_int_equal(st.paused, VBS);
+	assert_int_equal(weir_dcp_resume(d, 3, &e), 0);
+	assert_int_equal(weir_dcp_poll(d, 10000, &events, &n, &e), 1);
+	assert_int_equal(n, 1);
+	assert_int_equal(weir_dcp_ack(d, events, n), 0);
+	assert_int_equal(weir_dcp_pause(d, VBS, &e), WEIR_ERR_INVALID);
+	assert_int_equal(weir_dcp_resume(NULL, 0, &e), WEIR_ERR_INVALID);
+	assert_int_equal(weir_dcp_close(d, &e), 0);
+	world_free(w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -265,6 +312,7 @@ int main(void)
 		cmocka_unit_test(all_are_paused_at_once_and_one_may_be_resumed_alone),
 		cmocka_unit_test(what_waits_for_copies_survives_a_pause),
 		cmocka_unit_test(a_consumer_that_always_refuses_leaves_the_server_alone),
+		cmocka_unit_test(the_api_pauses_resumes_and_counts),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e_pause", tests, NULL, NULL);
 }

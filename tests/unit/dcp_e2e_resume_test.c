@@ -78,60 +78,6 @@ static void a_closed_source_resumes_without_repeating(void **state)
 	world_free(w);
 }
 
-/* Acknowledges in random order, leaves some open, is killed (the store is what it was at the last commit), and the
- * cluster fails over meanwhile: in the end everything is there. */
-static void b3_kills_and_failovers_with_acks_in_random_order_lose_nothing(void **state)
-{
-	(void)state;
-	unsigned counter = 0;
-	for (unsigned seed = 1; seed <= (unsigned)test_count(6, 500); seed++) {
-		struct kept k, at_commit;
-		world_seed = seed;
-		srand(seed);
-		struct world *w = world_kept(&k, 2);
-		w->ack = false;
-		for (int life = 0; life < 6; life++) {
-			struct err e = ERR_INIT;
-			struct dcp_batch b;
-			world_open(w);
-			write_some(w, VBS, 60, &counter);
-			for (int i = 0; i < 12; i++) {
-				if (dcp_source_poll(w->source, &b, 10 * NSEC_PER_MS, &e) <= 0)
-					continue;
-				for (size_t j = 0; j < b.n; j++)
-					apply(w, &b.ev[j]);
-				for (size_t j = 0; j < b.n; j++)
-					if (rand() % 3)
-						(void)dcp_source_ack(w->source,
-								     &b.ev[(size_t)rand() % b.n]);
-				if (rand() % 4 == 0)
-					assert_ok(dcp_source_commit(w->source, &e), &e);
-				if (rand() % 4 == 0)
-					dcp_source_nack(w->source, (uint16_t)(rand() % VBS), 0);
-			}
-			at_commit = k;
-			k.broken = true; /* the kill: what close would save never gets there */
-			(void)dcp_source_close(w->source, &e);
-			w->source = NULL;
-			memcpy(k.cp, at_commit.cp, sizeof(k.cp));
-			k.broken = false;
-			for (unsigned vb = 0; vb < VBS; vb++) {
-				if (!k.cp[vb].found) /* no checkpoint: everything anew, for the consumer too */
-					memset(&w->seen[vb], 0, sizeof(w->seen[vb]));
-				if (rand() % 3 == 0)
-					fake_replicate(w->fake, vb, 1,
-						       fake_high_seqno(w->fake, vb) * 3 / 4);
-				if (rand() % 4 == 0)
-					fake_failover_vb(w->fake, vb, 1);
-			}
-		}
-		w->ack = true;
-		world_open(w);
-		settle(w, VBS, 10 * NSEC_PER_SEC);
-		world_free(w);
-	}
-}
-
 static void weakness_9_handing_over_saves_first_and_disturbs_nobody_else(void **state)
 {
 	(void)state;
@@ -370,7 +316,8 @@ static void b8_a_bucket_that_was_flushed_is_noticed(void **state)
 	assert_true(refused == with_checkpoint && refused > 0);
 	world_close(w);
 	w->o.policies.foreign = w->o.policies.ahead = CHECKPOINT_RESTART;
-	memset(w->seen, 0, VBS_MAX * sizeof(*w->seen));
+	for (unsigned vb = 0; vb < VBS; vb++)
+		forget(w, vb);
 	write_some(w, VBS, 100, &counter);
 	world_open(w);
 	settle(w, VBS, 5 * NSEC_PER_SEC);
@@ -462,7 +409,6 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_closed_source_resumes_without_repeating),
-		cmocka_unit_test(b3_kills_and_failovers_with_acks_in_random_order_lose_nothing),
 		cmocka_unit_test(weakness_9_handing_over_saves_first_and_disturbs_nobody_else),
 		cmocka_unit_test(late_acks_of_a_vbucket_that_left_are_refused),
 		cmocka_unit_test(a_nack_brings_everything_unacknowledged_again),

@@ -36,7 +36,7 @@ static void a_consumer_killed_between_undoing_and_acknowledging_gets_everything_
 	while (w->rollbacks == 0 && now() < deadline)
 		(void)pump_once(w, 20 * NSEC_PER_MS);
 	assert_true(w->rollbacks == 1);
-	assert_true(w->seen[0].kind[11] == 0);
+	assert_true(w->seen[0].item[11].hash == 0);
 	struct memory left = m; /* killed: nothing is saved any more */
 	assert_true(left.cp[0].pos.seqno <= 10);
 	world_close(w);

@@ -537,6 +537,28 @@ static void what_was_never_handed_out_goes_back_without_a_word(void **state)
 	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
 }
 
+/* Its checkpoint is at 0, but events above may have been handed out: whoever refuses it must not make us forget that. */
+static void a_restart_from_zero_that_is_refused_is_told_where_the_branches_part(void **state)
+{
+	struct harness *h = *state;
+	struct vbucket_start s = { .pos = AT(0, 0, 0, 'a'),
+				   .restarted = true,
+				   .high_seqno = 130,
+				   .end_seqno = VBUCKET_NO_END };
+	vbucket_start(&h->v, &s, h->now);
+	vbucket_on_node(&h->v, 0, true, 1, h->now);
+	rollback(h, 7);
+	expect(h, "req 0 [0,0] a\nlog?\n");
+	answer_log(h, "b120 a0");
+	expect(h, "rollback to 120 from -1, resume at 0\n");
+	vbucket_on_rollback_acked(&h->v, h->now);
+	expect(h, "req 0 [0,0] a\n");
+	rollback(h, 0); /* known now: tried again later, without a branch */
+	expect(h, "");
+	tick(h);
+	expect(h, "req 0 [0,0] 0\n");
+}
+
 static void a_branch_above_the_place_of_resuming_is_told_too(void **state)
 {
 	struct harness *h = *state;
@@ -1237,6 +1259,7 @@ int main(void)
 		T(a_log_that_is_newer_than_the_rollback_counts),
 		T(repeated_rollbacks_are_told_and_end_at_zero),
 		T(what_was_never_handed_out_goes_back_without_a_word),
+		T(a_restart_from_zero_that_is_refused_is_told_where_the_branches_part),
 		T(a_branch_above_the_place_of_resuming_is_told_too),
 		T(b2_a_finite_stream_keeps_its_end_across_a_rollback),
 		T(a_rollback_within_a_branch_waits_for_the_checkpoint_to_go_back),

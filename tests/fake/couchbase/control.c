@@ -91,8 +91,14 @@ bool fake_remove_user(struct fake *f, const char *name)
 
 uint64_t fake_set(struct fake *f, unsigned vb, uint32_t cid, const char *key, struct slice value)
 {
-	lock(f);
 	uint8_t datatype = value.len && (value.p[0] == '{' || value.p[0] == '[');
+	return fake_put(f, vb, cid, key, value, datatype);
+}
+
+uint64_t fake_put(struct fake *f, unsigned vb, uint32_t cid, const char *key, struct slice value,
+		  uint8_t datatype)
+{
+	lock(f);
 	uint64_t seqno = engine_append(f->script, vb, ITEM_MUTATION, cid, key, strlen(key), value,
 				       datatype, 0x02000000, engine_expiry(f->script, cid, 0))
 				 ->seqno;

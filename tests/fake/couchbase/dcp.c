@@ -178,7 +178,7 @@ static void stream_request(struct fake *f, struct conn *c, const struct packet *
 		return;
 	}
 	t.open = true;
-	t.start = t.at = t.snap_end = t.last_sent = r.start;
+	t.start = t.at = t.snap_from = t.snap_end = t.last_sent = r.start;
 	t.end = r.end;
 	*free_slot(c) = t;
 	uint8_t log[16 * FAKE_FAILOVER_MAX];

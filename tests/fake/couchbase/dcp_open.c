@@ -16,6 +16,10 @@ void dcp_open(struct fake *f, struct conn *c, const struct packet *p)
 		kv_status(f, c, p, ST_EACCESS);
 		return;
 	}
+	if (get_be32(p->extras.p + 4) & OPEN_SKIP_DELETES && !(c->skip_deletes && c->collections)) {
+		kv_status(f, c, p, ST_EINVAL);
+		return;
+	}
 	if (get_be32(p->extras.p + 4) & 0x02 ||
 	    ((get_be32(p->extras.p + 4) & OPEN_NO_VALUE) &&
 	     (get_be32(p->extras.p + 4) & OPEN_NO_VALUE_DATATYPE))) {

@@ -73,7 +73,10 @@ static bool visible(const struct conn *c, const struct vb *v, const struct strea
 		return false; /* deduplicated */
 	if (it->flushed || it->compacted)
 		return false;
-	if (it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM && it->seqno <= v->purge_seqno)
+	bool deleted = it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM;
+	if (deleted && it->seqno <= v->purge_seqno)
+		return false;
+	if (deleted && s->initial && (c->dcp_flags & OPEN_SKIP_DELETES))
 		return false;
 	return dcp_wanted(c, s, it);
 }
@@ -140,9 +143,12 @@ static bool cut_oso(struct fake *f, struct conn *c, struct stream *s)
 		return false;
 	s->oso = malloc(s->snap_end * sizeof(*s->oso));
 	s->n_oso = s->oso_at = 0;
-	for (uint64_t i = 0; i < s->snap_end; i++)
-		if (visible(c, v, s, &v->item[i]))
-			s->oso[s->n_oso++] = i + 1;
+	for (uint64_t i = 0; i < s->snap_end; i++) {
+		if (!visible(c, v, s, &v->item[i]))
+			continue;
+		follow_scope(s, &v->item[i]);
+		s->oso[s->n_oso++] = i + 1;
+	}
 	if (s->n_oso < f->o.oso_items) {
 		drop_oso(s);
 		return false;
@@ -165,7 +171,9 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 	uint64_t on_disk = disk_high(c, s), first = s->at + 1, from = s->at;
 	bool backfill = !s->backfilled && on_disk > s->at;
 	bool first_marker = !s->backfilled;
+	s->initial = backfill && s->at == 0;
 	s->backfilled = true;
+	s->snap_from = from;
 	if (backfill) {
 		s->snap_end = on_disk < high ? on_disk : high;
 		s->disk = true;
@@ -376,6 +384,21 @@ static void drop_one(struct fake *f, struct conn *c, struct stream *s, void *arg
 void dcp_drop_cursor(struct bucket *b, int vb)
 {
 	each_stream(b, vb, drop_one, NULL);
+}
+
+/* No server should, but some did: what the client has comes once more. */
+static void repeat_one(struct fake *f, struct conn *c, struct stream *s, void *arg)
+{
+	(void)f;
+	(void)c;
+	(void)arg;
+	if (!s->oso)
+		s->at = s->snap_end = s->snap_from;
+}
+
+void dcp_repeat(struct bucket *b, int vb)
+{
+	each_stream(b, vb, repeat_one, NULL);
 }
 
 void dcp_free(struct conn *c)

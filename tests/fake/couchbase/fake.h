@@ -95,6 +95,8 @@ bool fake_remove_user(struct fake *f, const char *name);
 
 /* Writes as a client would; collection id 0 is the default one. Returns the seqno. */
 uint64_t fake_set(struct fake *f, unsigned vb, uint32_t cid, const char *key, struct slice value);
+/* The same with the value as it is to lie there: compressed (datatype 2), with extended attributes before it (4). */
+uint64_t fake_put(struct fake *f, unsigned vb, uint32_t cid, const char *key, struct slice value, uint8_t datatype);
 uint64_t fake_delete(struct fake *f, unsigned vb, uint32_t cid, const char *key);
 uint64_t fake_expire(struct fake *f, unsigned vb, uint32_t cid, const char *key);
 /* The next change has this CAS and, if it deletes, this time: for golden vectors. */
@@ -164,6 +166,7 @@ enum fake_fault_kind {
 	FAKE_DROP_CURSOR,    /* the streams of `vb` are too slow: back to the disk, or ended with reason 4 where the client
 	                      * did not allow that */
 	FAKE_DOWN,           /* while `count` != 0 the node has no connections: they are closed, new ones at once */
+	FAKE_REPEAT,         /* the streams of `vb` send their last snapshot once more, marker and all */
 	FAKE_DEAF,           /* while `count` != 0 the node reads nothing; it still writes */
 	FAKE_CUT_NEXT,       /* the next `count` connections to the node are closed after `n` bytes were sent to them */
 	FAKE_CUT_INPUT,      /* the same after `n` bytes came from them: the rest is never looked at */

@@ -38,6 +38,8 @@ void fake_fault(struct fake *f, const struct fake_fault *x)
 		dcp_end_streams(f->script, x->vb, x->status);
 	else if (x->kind == FAKE_UNKNOWN)
 		dcp_unknown(f->script, x);
+	else if (x->kind == FAKE_REPEAT)
+		dcp_repeat(f->script, x->vb);
 	else if (x->kind == FAKE_DROP_CURSOR)
 		dcp_drop_cursor(f->script, x->vb);
 	else if (x->kind == FAKE_STATUS || x->kind == FAKE_ROLLBACK) {

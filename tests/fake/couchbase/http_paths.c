@@ -439,8 +439,21 @@ static bool closed_way(const struct fake *f, const struct request *r)
 	       (f->o.http_ways >= 2 && strcmp(last, "bucketsStreaming") == 0);
 }
 
+/* A browser's page, which clients take for a sign of life; nobody logs in for it. */
+static bool front_page(struct conn *c, const struct request *r)
+{
+	bool page = r->n_segments == 2 && strcmp(r->segment[0], "ui") == 0;
+	if (strcmp(r->method, "GET") != 0 || (r->n_segments && !page))
+		return false;
+	http_respond(c, 200, "text/html",
+		     SLICE_LIT("<title>A simulated Couchbase cluster</title>"));
+	return true;
+}
+
 void http_route(struct fake *f, struct conn *c, struct request *r)
 {
+	if (front_page(c, r))
+		return;
 	if (!r->user) {
 		http_respond(c, 401, "text/plain", SLICE_LIT("login please"));
 		return;

@@ -239,9 +239,11 @@ struct stream {
 	uint32_t opaque, flags;
 	uint64_t start, end;          /* requested */
 	uint64_t at;                  /* last seqno looked at */
+	uint64_t snap_from;           /* where the last snapshot was cut */
 	uint64_t snap_end;            /* of the snapshot being sent; at == snap_end: none */
 	bool backfilled;              /* the first snapshot was cut */
 	bool disk;
+	bool initial;                 /* the snapshot is the first backfill of a stream from 0 */
 	bool filtered;                /* a collections or scope filter */
 	bool all;                     /* everything, with system events */
 	uint32_t cid[64];
@@ -272,7 +274,7 @@ struct conn {
 	bool parked;                  /* its next request waits for a pending vBucket */
 	bool full;                    /* its next request waits until the answers before are read */
 	/* HELLO */
-	bool snappy, json, xattr, xerror, collections, duplex, map_push, map_brief, mutation_seqno, known_version, alt, tracing, dedupe_maps;
+	bool snappy, json, xattr, xerror, collections, duplex, map_push, map_brief, mutation_seqno, known_version, alt, tracing, dedupe_maps, skip_deletes;
 	bool sync_writes;
 	int64_t map_rev;              /* the newest map that this connection was told */
 	/* session */
@@ -382,7 +384,8 @@ void admin_request(struct fake *f, struct conn *c, const struct packet *p);
 
 /* ---- dcp_open.c ---- */
 
-enum { OPEN_XATTR = 0x04, OPEN_NO_VALUE = 0x08, OPEN_DELETE_TIMES = 0x20, OPEN_NO_VALUE_DATATYPE = 0x40 };
+enum { OPEN_XATTR = 0x04, OPEN_NO_VALUE = 0x08, OPEN_DELETE_TIMES = 0x20, OPEN_NO_VALUE_DATATYPE = 0x40,
+       OPEN_SKIP_DELETES = 0x200 };
 
 void dcp_open(struct fake *f, struct conn *c, const struct packet *p);
 uint16_t dcp_control(struct fake *f, struct conn *c, struct slice key, const char *value); /* the status */
@@ -441,6 +444,7 @@ void dcp_free(struct conn *c);
 void dcp_unknown(struct bucket *b, const struct fake_fault *x);
 size_t dcp_failover_log(const struct bucket *b, unsigned vb, uint8_t out[16 * FAKE_FAILOVER_MAX]); /* the length */
 void dcp_drop_cursor(struct bucket *b, int vb);
+void dcp_repeat(struct bucket *b, int vb);
 void dcp_end_streams(struct bucket *b, int vb, uint32_t reason); /* vb -1: of every one */
 void dcp_end_all(struct fake *f, struct conn *c, uint32_t reason); /* of one connection */
 

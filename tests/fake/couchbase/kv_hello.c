@@ -13,6 +13,7 @@ static bool knows(const struct fake *f, uint16_t code)
 	case 0x1d:
 	case 0x1e:
 	case 0x1f: return version >= 76;
+	case 0x26: return version >= 80;
 	default: return true;
 	}
 }
@@ -39,6 +40,7 @@ static bool *feature(struct conn *c, uint16_t code, bool *plain)
 	case 0x1d: return &c->known_version;
 	case 0x1e: return &c->dedupe_maps;
 	case 0x1f: return &c->map_brief;
+	case 0x26: return &c->skip_deletes;
 	default: return NULL;
 	}
 }

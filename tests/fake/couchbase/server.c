@@ -42,6 +42,8 @@ static void watch(struct fake *f, struct conn *c)
 	bool want_out = c->out.len > c->out_at;
 	bool deaf = c->node->stalled || c->node->deaf || c->parked || c->full || c->closing;
 	uint32_t events = (deaf ? 0u : (uint32_t)EPOLLIN) | (want_out ? (uint32_t)EPOLLOUT : 0u);
+	if (c->parked)
+		events |= EPOLLRDHUP; /* or who goes while it waits would not be noticed */
 	if (c->node->stalled || c->send_after_ms > f->now_ms)
 		events &= ~(uint32_t)EPOLLOUT;
 	if (events == c->events)
@@ -284,7 +286,7 @@ static void on_event(struct fake *f, const struct epoll_event *ev)
 		return;
 	if (c->events & EPOLLIN && ev->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		on_readable(f, c);
-	else if (ev->events & (EPOLLHUP | EPOLLERR))
+	else if (ev->events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
 		c->dead = true; /* gone, while nothing was to be read */
 }
 

@@ -1,0 +1,282 @@
+/* Hooks, spans, metrics and lag: what a program sees of a client through the public interface. */
+#include "tests/dcp_api_world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Takes every event, but for some of vBucket 3 and what comes behind the last one wanted. */
+struct taker {
+	unsigned events, refusals, stop_after;
+};
+
+static int on_event(void *arg, weir_dcp *d, const weir_dcp_event *ev)
+{
+	struct taker *s = arg;
+	weir_dcp_info i = { .size = sizeof(i) };
+	weir_dcp_event_info(d, ev, &i);
+	if (i.kind == WEIR_DCP_END)
+		return WEIR_DCP_DONE;
+	if (s->stop_after && s->events == s->stop_after)
+		return WEIR_DCP_STOP;
+	if (i.vbucket == 3 && s->refusals) {
+		s->refusals--;
+		return WEIR_DCP_RETRY;
+	}
+	s->events++;
+	return WEIR_DCP_DONE;
+}
+
+static weir_dcp_listener listener(struct taker *s)
+{
+	return (weir_dcp_listener){ .size = sizeof(weir_dcp_listener),
+				    .arg = s,
+				    .consume_event = on_event,
+				    .retry_min_ms = 1 };
+}
+
+/* ---- hooks ---- */
+
+struct hooks {
+	char text[2000];
+	int commit;
+};
+
+static void on_hook(void *arg, weir_dcp *d, enum weir_dcp_hook what, const uint16_t *vb, size_t n)
+{
+	static const char *const names[] = { "start<", "start>", "stop<", "stop>",
+					     "leave<", "leave>", "come<", "come>" };
+	struct hooks *h = arg;
+	weir_error e = WEIR_ERROR_INIT;
+	size_t at = strlen(h->text);
+	at += (size_t)snprintf(h->text + at, sizeof(h->text) - at, "%s", names[what]);
+	for (size_t i = 0; i < n; i++)
+		at += (size_t)snprintf(h->text + at, sizeof(h->text) - at, "%u", vb[i]);
+	(void)snprintf(h->text + at, sizeof(h->text) - at, " ");
+	if (what == WEIR_DCP_BEFORE_STREAM_STOP)
+		h->commit = weir_dcp_commit(d, &e); /* what a sink does before its vBuckets leave */
+}
+
+static void hooks_come_in_order_and_may_commit(void **state)
+{
+	(void)state;
+	struct world w;
+	weir_error e = WEIR_ERROR_INIT;
+	struct hooks h = { .commit = 1 };
+	char folder[256], path[300];
+	up(&w);
+	(void)snprintf(folder, sizeof(folder), "%s", test_tmpdir());
+	(void)snprintf(path, sizeof(path), "%s/cp.json", folder);
+	w.o.checkpoint_file = path;
+	w.o.hook = on_hook;
+	w.o.hook_arg = &h;
+	assert_int_equal(weir_dcp_open(&w.o, &w.d, &e), 0);
+	uint16_t a[3] = { 0, 1, 2 }, b[3] = { 3, 2, 1 };
+	assert_int_equal(weir_dcp_assign(w.d, a, 3, &e), 0);
+	assert_string_equal(h.text, "start<012 start>012 ");
+	h.text[0] = '\0';
+	assert_int_equal(weir_dcp_assign(w.d, b, 3, &e), 0);
+	assert_string_equal(h.text, "leave<0 stop<0 stop>0 leave>0 come<3 start<3 start>3 come>3 ");
+	assert_int_equal(h.commit, 0);
+	h.text[0] = '\0';
+	assert_int_equal(weir_dcp_assign(w.d, b, 3, &e), 0); /* nothing changes */
+	assert_string_equal(h.text, "");
+	assert_int_equal(weir_dcp_assign(w.d, b, 2, &e), 0);
+	assert_string_equal(h.text, "leave<1 stop<1 stop>1 leave>1 come< come> ");
+	h.text[0] = '\0';
+	down(&w);
+	assert_string_equal(h.text, "stop<23 stop>23 ");
+	test_rmdir(folder);
+}
+
+/* ---- spans ---- */
+
+struct spans {
+	unsigned started, ended[4];
+	bool skip;
+};
+
+static void *on_start(void *arg, weir_dcp *d, const weir_dcp_event *ev)
+{
+	struct spans *s = arg;
+	weir_dcp_info i = { .size = sizeof(i) };
+	weir_dcp_event_info(d, ev, &i);
+	assert_true(i.vbucket < VBS);
+	s->started++;
+	return s->skip ? NULL : malloc(1); /* so that one that is ended twice, or never, is found */
+}
+
+static void on_span_end(void *arg, void *span, enum weir_dcp_outcome outcome)
+{
+	struct spans *s = arg;
+	free(span);
+	s->ended[outcome]++;
+}
+
+static void every_span_ends_once(void **state)
+{
+	(void)state;
+	struct world w;
+	weir_error e = WEIR_ERROR_INIT;
+	struct spans p = { 0 };
+	weir_dcp_tracer tracer = {
+		.size = sizeof(tracer), .arg = &p, .start = on_start, .end = on_span_end
+	};
+	up(&w);
+	load(&w, "a", 80);
+	w.o.finite = true;
+	w.o.tracer = &tracer;
+	open_all(&w);
+	struct taker s = { .refusals = 2, .stop_after = 60 };
+	weir_dcp_listener l = listener(&s);
+	assert_int_equal(weir_dcp_run(w.d, &l, &e), 0);
+	assert_int_equal(p.ended[WEIR_DCP_SPAN_ACKED], 60);
+	assert_true(p.ended[WEIR_DCP_SPAN_NACKED] >= 2);
+	down(&w);
+	assert_int_equal(p.ended[0] + p.ended[1] + p.ended[2] + p.ended[3], p.started);
+	assert_true(p.started >= 62);
+}
+
+/* ---- metrics ---- */
+
+static bool has(const weir_buffer *b, const char *line)
+{
+	return strstr((const char *)b->data, line) != NULL;
+}
+
+struct nodes {
+	unsigned n, vbuckets, connected;
+};
+
+static int on_node(void *arg, const weir_dcp_node *n)
+{
+	struct nodes *s = arg;
+	s->n++;
+	s->vbuckets += n->vbuckets;
+	s->connected += n->connected;
+	assert_true(n->window > 0);
+	return 0;
+}
+
+static int on_vbucket(void *arg, const weir_dcp_vbucket *v)
+{
+	unsigned *n = arg;
+	assert_int_equal(v->vbucket, *n);
+	assert_true(v->node >= 0 && v->received.seqno == v->high);
+	return ++*n == 5 ? 42 : 0;
+}
+
+static void metrics_have_both_names(void **state)
+{
+	(void)state;
+	struct world w;
+	weir_error e = WEIR_ERROR_INIT;
+	weir_buffer b = WEIR_BUFFER_INIT;
+	up(&w);
+	load(&w, "a", 80);
+	(void)fake_delete(w.f, 0, 0, "a0");
+	w.o.finite = true;
+	open_all(&w);
+	struct taker s = { 0 };
+	weir_dcp_listener l = listener(&s);
+	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+	assert_int_equal(weir_dcp_metrics(w.d, WEIR_DCP_METRICS_WEIR, &b, &e), 0);
+	assert_true(has(&b, "# TYPE weir_dcp_mutations_total counter\n"));
+	assert_true(has(&b, "\nweir_dcp_mutations_total{vbucket=\"1\"} 10\n"));
+	assert_true(has(&b, "\nweir_dcp_deletions_total{vbucket=\"0\"} 1\n"));
+	assert_true(has(&b, "\nweir_dcp_acknowledged_seqno{vbucket=\"7\"} 10\n"));
+	assert_true(has(&b, "\nweir_dcp_total_lag_seqnos 0\n"));
+	assert_true(has(&b, "\nweir_dcp_process_seconds_bucket{le=\"+Inf\"} "));
+	assert_true(has(&b, "\nweir_dcp_delivery_seconds_count "));
+	assert_false(has(&b, "cbgo_"));
+	weir_buffer_clear(&b);
+	assert_int_equal(weir_dcp_metrics(w.d, WEIR_DCP_METRICS_GODCP, &b, &e), 0);
+	static const char *const godcp[] = {
+		"mutation_total{vbId=\"1\"} 10",
+		"deletion_total{vbId=\"0\"} 1",
+		"expiration_total{vbId=\"0\"} 0",
+		"agent_queue_current{address=\"127.0.0.1:",
+		"agent_queue_max{address=\"127.0.0.1:",
+		"seq_no_current{vbId=\"7\"} 10",
+		"start_seq_no_current{vbId=\"7\"} ",
+		"end_seq_no_current{vbId=\"7\"} ",
+		"persist_seq_no_current{vbId=\"7\"} 0",
+		"lag_current{vbId=\"7\"} 0",
+		"total_lag_current 0",
+		"process_latency_ms_current ",
+		"dcp_latency_ms_current ",
+		"rebalance_current 0",
+		"active_stream_current 0",
+		"vbucket_count_current 8",
+		"vbucket_range_start_current 0",
+		"vbucket_range_end_current 7",
+		"offset_write_current ",
+		"offset_write_latency_ms_current ",
+	};
+	for (size_t i = 0; i < sizeof(godcp) / sizeof(*godcp); i++) {
+		char line[100];
+		(void)snprintf(line, sizeof(line), "\ncbgo_%s", godcp[i]);
+		if (!has(&b, line))
+			fail_msg("no %s", line + 1);
+	}
+	assert_false(has(&b, "weir_dcp_"));
+	weir_buffer_free(&b);
+	struct nodes n = { 0 };
+	assert_int_equal(weir_dcp_node_each(w.d, on_node, &n, &e), 0);
+	assert_true(n.n == 2 && n.vbuckets == VBS && n.connected == 2);
+	unsigned seen = 0;
+	assert_int_equal(weir_dcp_vbucket_each(w.d, on_vbucket, &seen, &e), 42);
+	assert_int_equal(seen, 5);
+	down(&w);
+}
+
+/* Lag is of what is streamed, and is told while nothing comes. */
+static void lag_is_of_the_streamed_collection(void **state)
+{
+	(void)state;
+	struct world w;
+	up(&w);
+	uint32_t cid = fake_create_collection(w.f, "_default", "c");
+	w.o.collections = "c";
+	w.o.high_seqno_ms = 20;
+	for (unsigned i = 0; i < 6; i++) {
+		char key[8];
+		(void)snprintf(key, sizeof(key), "k%u", i);
+		(void)fake_set(w.f, 0, cid, key, SLICE_LIT("{}"));
+	}
+	open_all(&w);
+	const weir_dcp_event *ev;
+	size_t n, got = 0;
+	weir_error e = WEIR_ERROR_INIT;
+	while (got < 6 && weir_dcp_poll(w.d, 3000, &ev, &n, &e) == 1) {
+		assert_int_equal(weir_dcp_ack(w.d, ev, n), 0);
+		got += n;
+	}
+	for (unsigned i = 0; i < 50; i++) /* of another collection: nobody's business */
+		(void)fake_set(w.f, 0, 0, "x", SLICE_LIT("{}"));
+	for (unsigned vb = 0; vb < VBS; vb++)
+		(void)fake_set(w.f, vb, cid, "new", SLICE_LIT("{}"));
+	UNTIL(lag_of(w.d) > 0); /* nobody polls */
+	got = 0;
+	while (got < VBS && weir_dcp_poll(w.d, 3000, &ev, &n, &e) == 1) {
+		assert_int_equal(weir_dcp_ack(w.d, ev, n), 0);
+		got += n;
+	}
+	UNTIL(lag_of(w.d) == 0);
+	for (unsigned i = 0; i < 50; i++)
+		(void)fake_set(w.f, 0, 0, "x", SLICE_LIT("{}"));
+	/* five rounds of asking: it must not rise for a consumer that waits */
+	assert_int_equal(weir_dcp_poll(w.d, 100, &ev, &n, &e), 0);
+	assert_int_equal(lag_of(w.d), 0);
+	down(&w);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hooks_come_in_order_and_may_commit),
+		cmocka_unit_test(every_span_ends_once),
+		cmocka_unit_test(metrics_have_both_names),
+		cmocka_unit_test(lag_is_of_the_streamed_collection),
+	};
+	return cmocka_run_group_tests_name("dcp/e2e insight", tests, NULL, NULL);
+}
