@@ -52,7 +52,7 @@ static void on_kv_closed(void *arg, struct conn *c, const struct err *why)
 	source_observe_lost(n->s, n);
 	n->kv_tries++;
 	if (n->in_map)
-		timer_set(&n->kv_retry, MIN(n->kv_tries, 20) * 100 * NSEC_PER_MS);
+		timer_set(&n->kv_retry, source_jittered(n->s, n->kv_tries));
 }
 
 static const struct conn_ops kv_ops = {
@@ -179,6 +179,19 @@ void source_observe_soon(struct dcp_source *s)
 		ask_all(s);
 }
 
+/* Without the answers nothing is handed out: who looks at the status should see why. */
+static void note_refusal(struct dcp_source *s, const struct node *n, uint16_t status)
+{
+	struct err e = ERR_INIT;
+	const char *name = status_name(status);
+	if (status == STATUS_OK || status == STATUS_KEY_ENOENT || status == STATUS_NOT_MY_VBUCKET)
+		return;
+	(void)err_set(&e, status == STATUS_EACCESS ? ERR_AUTH : ERR_NET,
+		      "%s:%u: asking what is persisted: %s (status 0x%02x)", n->host, n->port,
+		      name ? name : "refused", status);
+	source_note_error(s, &e);
+}
+
 void source_observe_reply(struct dcp_source *s, struct node *n, const struct packet *p)
 {
 	uint32_t copy = (p->opaque >> 16) - 1;
@@ -194,6 +207,7 @@ void source_observe_reply(struct dcp_source *s, struct node *n, const struct pac
 		return;
 	uint64_t uuid = slot->asked_uuid;
 	nsec now = source_now(s);
+	note_refusal(s, n, p->vb_status);
 	bool changed = mitigation_answer(&slot->m, copy, uuid, p->vb_status, &r);
 	uint64_t safe = mitigation_safe(&slot->m, s->o.mitigation.policy, copies_of(s, vb), uuid);
 	if (v->persisted_uuid != uuid || safe != v->persisted) {

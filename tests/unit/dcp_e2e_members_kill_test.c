@@ -509,5 +509,7 @@ int main(int argc, char **argv)
 	};
 	if (argc == A_COUNT && strcmp(argv[A_WORD], "--member") == 0)
 		return member_main(argv);
+	if (argc == 2) /* only those that match */
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests_name("dcp/e2e_members_kill", tests, NULL, NULL);
 }
