@@ -412,7 +412,7 @@ static inline void write_some(struct world *w, unsigned vbs, unsigned n, unsigne
 	}
 }
 
-static inline struct dcp_status status_of(struct world *w)
+static inline struct dcp_status world_status(struct world *w)
 {
 	struct dcp_status s;
 	assert_int_equal(dcp_source_status(w->source, &s, NULL, NULL), 0);
@@ -420,7 +420,7 @@ static inline struct dcp_status status_of(struct world *w)
 }
 
 /* Found by way of the management service. */
-static inline struct world *http_world(const struct fake_options *fo)
+static inline struct world *world_http(const struct fake_options *fo)
 {
 	struct world *w = world_new(fo);
 	(void)snprintf(w->seed, sizeof(w->seed), "http://127.0.0.1:%u", fake_http_port(w->fake, 0));

@@ -73,7 +73,7 @@ typedef struct weir_dcp_options {
 	bool ignore_purged_tombstones; /* resume over a purge: deletions may be missed */
 	bool deliver_metadata;         /* documents of connectors and transactions, too */
 	int64_t skip_until_ms;         /* ms since 1970: older documents are passed over */
-	uint32_t window_bytes;         /* of flow control per node; 0: 16 MiB */
+	uint32_t window_bytes;         /* of flow control per node; 0: 8 MiB */
 	uint32_t noop_ms;              /* liveness; 0: 5000 */
 	uint32_t connect_timeout_ms;   /* 0: 10000 */
 	enum weir_dcp_mitigation mitigation;

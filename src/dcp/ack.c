@@ -28,33 +28,52 @@ static int class_of(uint32_t cap)
 	return c;
 }
 
-/* Of a free ring the first bytes point to the next one. */
-static struct ack_entry *take_ring(struct ack_window *w, uint32_t cap)
+/* Of a free ring the first bytes point to the next one. A larger one does, too: then the number of rings settles at
+ * the number of windows that are open at once. */
+static struct ack_entry *take_ring(struct ack_window *w, uint32_t *cap)
 {
-	int class = class_of(cap);
-	if (w->rings && class < ACK_RING_CLASSES && w->rings->free[class]) {
+	for (int class = class_of(*cap); w->rings && class < ACK_RING_CLASSES; class ++) {
 		void *ring = w->rings->free[class];
+		if (!ring)
+			continue;
 		memcpy(&w->rings->free[class], ring, sizeof(void *));
-		w->rings->bytes -= cap * sizeof(struct ack_entry);
+		*cap = (uint32_t)RING_MIN << class;
+		w->rings->bytes -= *cap * sizeof(struct ack_entry);
 		return ring;
 	}
-	return mem_try_array(cap, sizeof(struct ack_entry));
+	return mem_try_array(*cap, sizeof(struct ack_entry));
+}
+
+static bool put_ring(struct ack_rings *r, struct ack_entry *ring, uint32_t cap)
+{
+	size_t bytes = cap * sizeof(*ring);
+	int class = class_of(cap);
+	if (class >= ACK_RING_CLASSES || r->bytes + bytes > ACK_RINGS_KEEP)
+		return false;
+	memcpy(ring, &r->free[class], sizeof(void *));
+	r->free[class] = ring;
+	r->bytes += bytes;
+	return true;
 }
 
 static void leave_ring(struct ack_window *w)
 {
-	size_t bytes = w->cap * sizeof(struct ack_entry);
-	int class = class_of(w->cap);
-	if (w->ring && w->rings && class < ACK_RING_CLASSES &&
-	    w->rings->bytes + bytes <= ACK_RINGS_KEEP) {
-		memcpy(w->ring, &w->rings->free[class], sizeof(void *));
-		w->rings->free[class] = w->ring;
-		w->rings->bytes += bytes;
-	} else {
+	if (w->ring && !(w->rings && put_ring(w->rings, w->ring, w->cap)))
 		mem_free(w->ring);
-	}
 	w->ring = NULL;
 	w->cap = 0;
+}
+
+int ack_rings_init(struct ack_rings *r, uint32_t n, uint32_t entries)
+{
+	*r = (struct ack_rings){ 0 };
+	for (uint32_t i = 0; i < n; i++) {
+		struct ack_entry *ring = mem_try_array(entries, sizeof(*ring));
+		if (!ring)
+			return ERR_NOMEM;
+		ASSERT(put_ring(r, ring, entries));
+	}
+	return 0;
 }
 
 void ack_rings_done(struct ack_rings *r)
@@ -86,7 +105,7 @@ static int grow(struct ack_window *w, struct err *e)
 	if (cap > ACK_IN_FLIGHT_MAX)
 		return err_set(e, ERR_LIMIT, "more than %u unacknowledged events in a vBucket",
 			       ACK_IN_FLIGHT_MAX);
-	struct ack_entry *ring = take_ring(w, cap);
+	struct ack_entry *ring = take_ring(w, &cap);
 	if (!ring)
 		return err_nomem(e);
 	for (uint64_t t = w->head; t != w->tail; t++)

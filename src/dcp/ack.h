@@ -42,6 +42,7 @@ struct ack_rings {
 	void *free[ACK_RING_CLASSES];
 	size_t bytes; /* of the free ones */
 };
+int ack_rings_init(struct ack_rings *r, uint32_t n, uint32_t entries); /* n of them to begin with */
 void ack_rings_done(struct ack_rings *r);
 
 struct ack_window {

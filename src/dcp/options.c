@@ -17,9 +17,10 @@ const struct dcp_option dcp_options_table[] = {
 	{ "hosts", DCP_OPTION_NAMES, .required = true, AT(hosts),
 	  .help = "Nodes to begin with, `host[:port]`: the data service (11210, with TLS 11207) or "
 		  "the management service (8091, with TLS 18091, or `http://host:port`)" },
-	{ "user", DCP_OPTION_TEXT, .required = true, AT(user), .help = "Who logs in" },
+	{ "user", DCP_OPTION_TEXT, .required = true, AT(user),
+	  .help = "Who logs in; not needed with `tls.cert`" },
 	{ "password", DCP_OPTION_TEXT, .required = true, AT(password),
-	  .help = "Best from a variable: `${COUCHBASE_PASSWORD}`" },
+	  .help = "Best from a variable: `${COUCHBASE_PASSWORD}`; not needed with `tls.cert`" },
 	{ "bucket", DCP_OPTION_TEXT, .required = true, AT(bucket), .help = "Whose changes" },
 	{ "scope", DCP_OPTION_TEXT, AT(scope),
 	  .help = "Of the collections; alone: everything in it; neither: the whole bucket" },
@@ -110,7 +111,7 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "Where a vBucket without a checkpoint begins" },
 	{ "stream.skip_until", DCP_OPTION_TIME, AT(skip_until_ms),
 	  .help = "Older documents are passed over; the position moves on all the same" },
-	{ "stream.window", DCP_OPTION_SIZE, "16MiB", .min = 64 << 10, .max = 1 << 30,
+	{ "stream.window", DCP_OPTION_SIZE, "8MiB", .min = 64 << 10, .max = 1 << 30,
 	  AT(window_bytes), .help = "Flow control: what a node may have under way" },
 	{ "stream.noop", DCP_OPTION_DURATION, "5s", .min = 1000, .max = HOUR, AT(noop_ms),
 	  .help = "Liveness: a connection silent for twice as long is given up" },
@@ -517,7 +518,8 @@ int dcp_config_check(const struct dcp_config *c, struct err *e)
 {
 	for (const struct dcp_option *o = dcp_options_table; o->key; o++) {
 		const char *const *at = (const void *)((const char *)c + o->offset);
-		if (o->required && !*at)
+		bool login = at == &c->user || at == &c->password;
+		if (o->required && !*at && !(login && c->tls_cert)) /* which is a login itself */
 			return err_set(e, ERR_INVALID, "%s is missing: %s", o->key, o->help);
 	}
 	int rc = check_members(c, e);

@@ -152,10 +152,6 @@ void source_free(struct dcp_source *s)
 	if (s->loop)
 		source_io_done(s);
 	source_blocks_free(s);
-	ack_rings_done(&s->rings);
-	slab_pool_done(&s->slabs);
-	buf_done(&s->inflated);
-	mem_free(s->batch);
 	manifest_done(&s->manifest);
 	buf_done(&s->stream_json);
 	mem_free(s->seed);
@@ -189,10 +185,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
 	cond_init(&s->arrived);
-	slab_pool_init(&s->slabs, READ_SLAB, SLABS_KEEP);
-	s->batch = mem_try_array(BLOCK_EVENTS, sizeof(*s->batch));
-	if (!s->batch)
-		rc = err_nomem(e);
+	rc = source_blocks_init(s, e);
 	if (rc == 0 && (o->tls || seeds_want_tls(o)))
 		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
 	fill_defaults(s);

@@ -2,7 +2,7 @@
  *
  *	  consumer's thread                    I/O thread                          saver's thread
  *	 assign ───────────────────────────▶  connections, one vbucket.h each
- *	 poll ◀────────── queue of blocks ──  emit: copied into a block
+ *	 poll ◀────────── queue of blocks ──  emit: where its bytes are
  *	 (returns the last block) ─────────▶  flow control gives its bytes back
  *	 ack, nack ─▶ acknowledgement windows ───────────────────────────────▶  checkpoints, every interval
  *
@@ -19,7 +19,7 @@
 #include "dcp/event.h"
 #include "dcp/mitigation.h"
 
-#define DCP_WINDOW_DEFAULT (16u << 20)
+#define DCP_WINDOW_DEFAULT (8u << 20)
 #define DCP_VALUE_MAX      (32u << 20) /* one document, inflated */
 
 struct tls_options;

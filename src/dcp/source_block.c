@@ -48,6 +48,29 @@ void source_blocks_free(struct dcp_source *s)
 	s->queue_first = s->returned = s->free_list = s->lent = s->fill = NULL;
 	slab_unref(s->side);
 	s->side = NULL;
+	ack_rings_done(&s->rings);
+	slab_pool_done(&s->slabs);
+	buf_done(&s->inflated);
+	mem_free(s->batch);
+}
+
+int source_blocks_init(struct dcp_source *s, struct err *e)
+{
+	slab_pool_init(&s->slabs, READ_SLAB, SLABS_KEEP);
+	s->batch = mem_try_array(BLOCK_EVENTS, sizeof(*s->batch));
+	if (!s->batch || slab_pool_fill(&s->slabs) < 0 ||
+	    ack_rings_init(&s->rings, RINGS_BEGIN, BLOCK_EVENTS) < 0)
+		return err_nomem(e);
+	while (s->n_free < BLOCKS_BEGIN) {
+		struct block *b = mem_try(sizeof(*b));
+		if (!b)
+			return err_nomem(e);
+		b->next = s->free_list;
+		s->free_list = b;
+		s->n_free++;
+		s->n_blocks++;
+	}
+	return 0;
 }
 
 static struct block *take_block(struct dcp_source *s)

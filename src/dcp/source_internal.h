@@ -29,12 +29,15 @@
 #define READ_SLAB (256u << 10)
 #define READ_AHEAD \
 	(1u << 20) /* waiting for the consumer; beyond it the sockets are read now and then only */
-#define READ_PAUSE (10 * NSEC_PER_MS)
+#define READ_PAUSE (100 * NSEC_PER_MS)
 
 enum {
+	/* What READ_AHEAD needs is there from the beginning. */
 	SLABS_KEEP = 8,
+	BLOCKS_BEGIN = 32,
+	RINGS_BEGIN = 8,
 	BLOCK_EVENTS = 256,
-	BLOCK_CELLS = 512,
+	BLOCK_CELLS = 352,
 	BLOCK_SLABS = 8,
 	BLOCK_CONNECTIONS = 8,
 	BLOCKS_KEEP = 64,
@@ -129,6 +132,8 @@ struct slot { /* one vBucket */
 	uint64_t high;
 	uint64_t high_now, high_next; /* source_seqnos.c: of what is streamed */
 	struct mitigation m;
+	uint64_t stuck_at; /* the first seqno held back, and since when */
+	nsec stuck_since;
 	uint64_t asked_uuid; /* of the observations in flight */
 	bool moved;          /* one of them did */
 };
@@ -355,6 +360,7 @@ void source_give_back(void *arg, struct vbucket *v, uint32_t connection, uint32_
 void source_flush(struct dcp_source *s);     /* the block being filled goes to the consumer */
 void source_take_back(struct dcp_source *s); /* what the consumer returned */
 void source_pause_over(void *source);        /* of pause_timer */
+int source_blocks_init(struct dcp_source *s, struct err *e);
 void source_blocks_free(struct dcp_source *s);
 void source_block_empty(struct block *b); /* any thread; drops its slabs */
 

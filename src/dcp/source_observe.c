@@ -8,6 +8,7 @@
  * come. A copy that does not answer within a second is asked again; one that is gone holds back only what needs it. */
 #include "dcp/source_internal.h"
 
+#define STUCK         (200 * NSEC_PER_MS)
 #define ANSWER_WITHIN (NSEC_PER_SEC)
 
 static void connect_kv(struct node *n);
@@ -51,7 +52,7 @@ static void on_kv_closed(void *arg, struct conn *c, const struct err *why)
 	source_observe_lost(n->s, n);
 	n->kv_tries++;
 	if (n->in_map)
-		timer_set(&n->kv_retry, MIN(n->kv_tries, 20) * 100 * NSEC_PER_MS);
+		timer_set(&n->kv_retry, source_jittered(n->s, n->kv_tries));
 }
 
 static const struct conn_ops kv_ops = {
@@ -127,6 +128,20 @@ static void ask(struct dcp_source *s, struct slot *slot, nsec now)
 		mitigation_schedule(&slot->m, &s->o.mitigation, false, now);
 }
 
+/* A vBucket whose copies persist nothing for a while must not keep the window from the others. */
+static void relieve(struct dcp_source *s, struct slot *slot, nsec now)
+{
+	uint64_t first = vbucket_first_held(&slot->v);
+	if (slot->stuck_at != first) {
+		slot->stuck_at = first;
+		slot->stuck_since = now;
+	}
+	struct node *n = source_node_of(s, &slot->v);
+	if (now - slot->stuck_since >= STUCK && n && n->dcp &&
+	    conn_unacked(n->dcp) >= s->o.window_bytes / 4 * 3)
+		vbucket_relieve(&slot->v, now);
+}
+
 static void ask_all(void *arg)
 {
 	struct dcp_source *s = arg;
@@ -143,6 +158,7 @@ static void ask_all(void *arg)
 		}
 		if (slot->m.next_at <= now)
 			ask(s, slot, now);
+		relieve(s, slot, now);
 		if (next == 0 || slot->m.next_at < next)
 			next = slot->m.next_at;
 	}
@@ -163,6 +179,19 @@ void source_observe_soon(struct dcp_source *s)
 		ask_all(s);
 }
 
+/* Without the answers nothing is handed out: who looks at the status should see why. */
+static void note_refusal(struct dcp_source *s, const struct node *n, uint16_t status)
+{
+	struct err e = ERR_INIT;
+	const char *name = status_name(status);
+	if (status == STATUS_OK || status == STATUS_KEY_ENOENT || status == STATUS_NOT_MY_VBUCKET)
+		return;
+	(void)err_set(&e, status == STATUS_EACCESS ? ERR_AUTH : ERR_NET,
+		      "%s:%u: asking what is persisted: %s (status 0x%02x)", n->host, n->port,
+		      name ? name : "refused", status);
+	source_note_error(s, &e);
+}
+
 void source_observe_reply(struct dcp_source *s, struct node *n, const struct packet *p)
 {
 	uint32_t copy = (p->opaque >> 16) - 1;
@@ -178,6 +207,7 @@ void source_observe_reply(struct dcp_source *s, struct node *n, const struct pac
 		return;
 	uint64_t uuid = slot->asked_uuid;
 	nsec now = source_now(s);
+	note_refusal(s, n, p->vb_status);
 	bool changed = mitigation_answer(&slot->m, copy, uuid, p->vb_status, &r);
 	uint64_t safe = mitigation_safe(&slot->m, s->o.mitigation.policy, copies_of(s, vb), uuid);
 	if (v->persisted_uuid != uuid || safe != v->persisted) {

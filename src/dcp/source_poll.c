@@ -74,9 +74,8 @@ static int lend(struct dcp_source *s, nsec deadline, struct err *e)
 		s->queue_first = b->next;
 		if (!b->next)
 			s->queue_last = NULL;
-		b->next = NULL;
-		s->queued -= b->bytes;
 		b->next = NULL; /* the others stay in the queue */
+		s->queued -= b->bytes;
 		s->lent = b;
 	}
 	bool ended = s->ended;

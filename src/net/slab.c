@@ -25,6 +25,30 @@ void slab_pool_done(struct slab_pool *pool)
 	mutex_done(&pool->lock);
 }
 
+static struct slab *make_slab(struct slab_pool *pool, size_t bytes)
+{
+	struct slab *s = mem_retry(NULL, sizeof(*s) + bytes); /* not zeroed: it is read into */
+	if (!s)
+		return NULL;
+	s->pool = pool;
+	s->cap = bytes;
+	(void)atomic_fetch_add(&pool->bytes, bytes);
+	return s;
+}
+
+int slab_pool_fill(struct slab_pool *pool)
+{
+	while (pool->n_free < pool->keep) {
+		struct slab *s = make_slab(pool, pool->slab_bytes);
+		if (!s)
+			return ERR_NOMEM;
+		s->next = pool->free;
+		pool->free = s;
+		pool->n_free++;
+	}
+	return 0;
+}
+
 struct slab *slab_get(struct slab_pool *pool, size_t bytes)
 {
 	struct slab *s = NULL;
@@ -38,14 +62,10 @@ struct slab *slab_get(struct slab_pool *pool, size_t bytes)
 		}
 		mutex_unlock(&pool->lock);
 	}
-	if (!s) {
-		s = mem_retry(NULL, sizeof(*s) + bytes); /* not zeroed: it is read into */
-		if (!s)
-			return NULL;
-		s->pool = pool;
-		s->cap = bytes;
-		(void)atomic_fetch_add(&pool->bytes, bytes);
-	}
+	if (!s)
+		s = make_slab(pool, bytes);
+	if (!s)
+		return NULL;
 	s->next = NULL;
 	atomic_init(&s->refs, 1);
 	return s;

@@ -12,7 +12,7 @@
 #ifndef NET_SLAB_H
 #define NET_SLAB_H
 
-#include "base/base.h"
+#include "base/err.h"
 #include "os/thread.h"
 
 #include <stdatomic.h>
@@ -34,6 +34,8 @@ struct slab_pool {
 };
 
 void slab_pool_init(struct slab_pool *pool, size_t slab_bytes, uint32_t keep);
+/* Has as many as it keeps from now on; they take address space until they are used. ERR_NOMEM. */
+int slab_pool_fill(struct slab_pool *pool);
 void slab_pool_done(struct slab_pool *pool); /* all slabs have come back */
 
 /* At least `bytes`, uninitialised, with one reference; NULL when out of memory. */

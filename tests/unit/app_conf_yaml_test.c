@@ -51,6 +51,22 @@ static void refused(const char *text, int code, const char *message)
 			 err_name(code), message);
 }
 
+static void a_certificate_needs_no_user(void **state)
+{
+	(void)state;
+	struct dcp_config c;
+	struct err e = ERR_INIT;
+	assert_ok(read_text("hosts: [couchbases://a]\nbucket: o\nnetwork: external\n"
+			    "tls: {cert: c.pem, key: k.pem}\n",
+			    &c, &e),
+		  &e);
+	assert_true(c.tls && !c.user && !c.password && c.network == 2);
+	dcp_config_done(&c);
+	assert_int_equal(read_text("hosts: [a]\nbucket: o\ntls: {ca: c.pem}\n", &c, &e),
+			 ERR_INVALID);
+	assert_non_null(strstr(e.msg, "user is missing"));
+}
+
 static void a_whole_file_sets_what_it_says_and_leaves_the_defaults(void **state)
 {
 	(void)state;
@@ -497,6 +513,7 @@ static void running_out_of_memory_is_an_error_at_every_allocation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_certificate_needs_no_user),
 		cmocka_unit_test(a_whole_file_sets_what_it_says_and_leaves_the_defaults),
 		cmocka_unit_test(variables_are_filled_into_values_once),
 		cmocka_unit_test(scalars_of_many_parts_are_joined_as_yaml_says),

@@ -116,7 +116,7 @@ static void documents_of_every_size_come_whole(void **state)
 static void a_trickle_that_nobody_takes_shares_its_blocks(void **state)
 {
 	(void)state;
-	enum { VBS = 4, DOCS = 1000 };
+	enum { VBS = 4, DOCS = 2000 };
 	struct world *w = world_new(&(struct fake_options){ .vbuckets = VBS });
 	world_open(w);
 	for (unsigned i = 0; i < DOCS; i++) {
@@ -127,7 +127,7 @@ static void a_trickle_that_nobody_takes_shares_its_blocks(void **state)
 	}
 	struct dcp_status st;
 	assert_int_equal(dcp_source_status(w->source, &st, NULL, NULL), 0);
-	assert_true(st.blocks <= DOCS / 64);
+	assert_true(st.blocks <= DOCS / 40);
 	settle(w, VBS, 5 * NSEC_PER_SEC);
 	assert_true(w->events == DOCS && w->duplicates == 0);
 	world_free(w);

@@ -9,10 +9,11 @@
 static void wait_for_map(struct world *w, int64_t rev, nsec limit)
 {
 	nsec deadline = now() + limit;
-	while (status_of(w).map_rev < rev) {
+	while (world_status(w).map_rev < rev) {
 		if (now() > deadline)
 			fail_msg("the map is at revision %d, not at %d: %s",
-				 (int)status_of(w).map_rev, (int)rev, status_of(w).last_error);
+				 (int)world_status(w).map_rev, (int)rev,
+				 world_status(w).last_error);
 		(void)pump_once(w, 5 * NSEC_PER_MS);
 	}
 }
@@ -33,7 +34,7 @@ static void without_maps_of_the_data_service_http_is_the_watch(void **state)
 	(void)state;
 	for (unsigned ways = 0; ways < 3; ways++) {
 		unsigned counter = 0;
-		struct world *w = http_world(
+		struct world *w = world_http(
 			&(struct fake_options){ .nodes = 2, .vbuckets = 16, .http_ways = ways });
 		w->o.mitigation.config_watch_interval = 20 * NSEC_PER_MS; /* of a one-shot map */
 		refuse_maps(w, UINT32_MAX);
@@ -41,7 +42,7 @@ static void without_maps_of_the_data_service_http_is_the_watch(void **state)
 		world_open(w);
 		settle(w, 16, 10 * NSEC_PER_SEC);
 		/* nothing but the stream tells of this one: nobody is asked for a vBucket that moved */
-		int64_t rev = status_of(w).map_rev;
+		int64_t rev = world_status(w).map_rev;
 		fake_push_map(w->fake);
 		wait_for_map(w, rev + 1, 2 * NSEC_PER_SEC);
 		for (unsigned vb = 0; vb < 8; vb++)
@@ -62,10 +63,55 @@ static void a_notified_map_is_fetched_at_once(void **state)
 	world_open(w);
 	settle(w, 8, 5 * NSEC_PER_SEC);
 	for (int i = 0; i < 20; i++) { /* nothing moves, so that nothing else tells */
-		int64_t rev = status_of(w).map_rev;
+		int64_t rev = world_status(w).map_rev;
 		fake_push_map(w->fake);
 		wait_for_map(w, rev + 1, 2 * NSEC_PER_SEC); /* the watch would take 10 s */
 	}
+	world_free(w);
+}
+
+static void a_map_that_is_known_is_not_sent_again(void **state)
+{
+	(void)state;
+	struct fake_stats before, after;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 128 });
+	w->o.mitigation.config_watch_interval = 10 * NSEC_PER_MS;
+	world_open(w);
+	settle(w, 128, 5 * NSEC_PER_SEC);
+	fake_stats(w->fake, &before);
+	do { /* at least ten answers of a header */
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+		fake_stats(w->fake, &after);
+	} while (after.bytes_sent - before.bytes_sent < 10u * 24);
+	nsec until = now() + 100 * NSEC_PER_MS;
+	while (now() < until)
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+	fake_stats(w->fake, &after);
+	assert_true(after.bytes_sent - before.bytes_sent < 1500); /* less than one map */
+	world_free(w);
+}
+
+static void refused_questions_about_persistence_are_told(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
+	w->o.mitigation.policy = MITIGATE_ALL;
+	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
+						  .node = -1,
+						  .vb = -1,
+						  .opcode = 0x91,
+						  .status = 0x24,
+						  .count = UINT32_MAX });
+	world_open(w);
+	write_some(w, 4, 20, &counter);
+	nsec deadline = now() + 5 * NSEC_PER_SEC;
+	while (!strstr(world_status(w).last_error, "persisted") && now() < deadline)
+		(void)pump_once(w, 10 * NSEC_PER_MS);
+	assert_non_null(strstr(world_status(w).last_error, "eaccess"));
+	assert_int_equal(w->events, 0);
+	fake_clear_faults(w->fake); /* the privilege is back */
+	settle(w, 4, 10 * NSEC_PER_SEC);
 	world_free(w);
 }
 
@@ -82,7 +128,7 @@ static void when_every_node_is_gone_the_seeds_are_asked_again(void **state)
 	for (int node = 1; node < 3; node++)
 		fake_fault(w->fake,
 			   &(struct fake_fault){ .kind = FAKE_DOWN, .node = node, .count = 1 });
-	int64_t rev = status_of(w).map_rev;
+	int64_t rev = world_status(w).map_rev;
 	fake_push_map(w->fake); /* which nobody else can tell */
 	wait_for_map(w, rev + 1, 5 * NSEC_PER_SEC);
 	fake_clear_faults(w->fake);
@@ -91,9 +137,9 @@ static void when_every_node_is_gone_the_seeds_are_asked_again(void **state)
 	write_some(w, 8, 100, &counter);
 	settle(w, 8, 10 * NSEC_PER_SEC);
 	nsec deadline = now() + 5 * NSEC_PER_SEC;
-	while (status_of(w).n_connected != 2 && now() < deadline) /* the seed is let go */
+	while (world_status(w).n_connected != 2 && now() < deadline) /* the seed is let go */
 		(void)pump_once(w, 10 * NSEC_PER_MS);
-	assert_int_equal(status_of(w).n_connected, 2);
+	assert_int_equal(world_status(w).n_connected, 2);
 	world_free(w);
 }
 
@@ -104,7 +150,7 @@ static void config_watch_interval_finds_what_no_notification_told(void **state)
 	w->o.mitigation.config_watch_interval = 30 * NSEC_PER_MS;
 	world_open(w);
 	settle(w, 8, 5 * NSEC_PER_SEC);
-	int64_t rev = status_of(w).map_rev;
+	int64_t rev = world_status(w).map_rev;
 	refuse_maps(w, 2); /* both nodes' notifications lead to nothing */
 	fake_push_map(w->fake);
 	wait_for_map(w, rev + 1, 2 * NSEC_PER_SEC);
@@ -149,7 +195,7 @@ static void a_stale_login_is_made_anew(void **state)
 						  .count = 2 });
 	world_open(w);
 	settle(w, 8, 10 * NSEC_PER_SEC);
-	assert_true(status_of(w).reconnects >= 2);
+	assert_true(world_status(w).reconnects >= 2);
 	assert_int_equal(w->ends, 0);
 	/* and while setting up */
 	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
@@ -182,7 +228,7 @@ static void busy_servers_are_asked_again(void **state)
 	world_open(w);
 	settle(w, 8, 10 * NSEC_PER_SEC);
 	assert_int_equal(w->ends, 0);
-	assert_int_equal(status_of(w).reconnects, 0);
+	assert_int_equal(world_status(w).reconnects, 0);
 	world_free(w);
 }
 
@@ -231,14 +277,14 @@ static void nothing_is_held_back_on_an_ephemeral_bucket(void **state)
 		write_some(w, 8, 200, &counter);
 		world_open(w);
 		settle(w, 8, 10 * NSEC_PER_SEC);
-		assert_true(status_of(w).ephemeral);
+		assert_true(world_status(w).ephemeral);
 		world_free(w);
 	}
 	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 8 });
 	w->o.mitigation.policy = MITIGATE_ALL;
 	world_open(w);
 	settle(w, 8, 5 * NSEC_PER_SEC);
-	assert_false(status_of(w).ephemeral);
+	assert_false(world_status(w).ephemeral);
 	world_free(w);
 }
 
@@ -249,7 +295,7 @@ static void programs_see_how_the_cluster_is_watched(void **state)
 		weir_error e = { 0 };
 		weir_dcp *d;
 		weir_dcp_stats st = { .size = sizeof(st) };
-		struct world *w = http_world(&(struct fake_options){
+		struct world *w = world_http(&(struct fake_options){
 			.nodes = 1, .vbuckets = 4, .ephemeral = ephemeral });
 		refuse_maps(w, UINT32_MAX);
 		weir_dcp_options o = { .size = sizeof(o),
@@ -279,6 +325,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_maps_of_the_data_service_http_is_the_watch),
 		cmocka_unit_test(a_notified_map_is_fetched_at_once),
+		cmocka_unit_test(a_map_that_is_known_is_not_sent_again),
+		cmocka_unit_test(refused_questions_about_persistence_are_told),
 		cmocka_unit_test(when_every_node_is_gone_the_seeds_are_asked_again),
 		cmocka_unit_test(config_watch_interval_finds_what_no_notification_told),
 		cmocka_unit_test(a_new_map_makes_mitigation_look_at_other_copies),

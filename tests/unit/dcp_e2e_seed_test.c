@@ -9,14 +9,14 @@ static void a_seed_of_the_management_service_is_enough(void **state)
 	(void)state;
 	unsigned counter = 0;
 	struct world *w =
-		http_world(&(struct fake_options){ .nodes = 3, .vbuckets = 16, .replicas = 1 });
+		world_http(&(struct fake_options){ .nodes = 3, .vbuckets = 16, .replicas = 1 });
 	write_some(w, 16, 300, &counter);
 	world_open(w);
 	settle(w, 16, 10 * NSEC_PER_SEC);
 	fake_failover_node(w->fake, 0); /* the seed is gone for good */
 	write_some(w, 16, 100, &counter);
 	settle(w, 16, 10 * NSEC_PER_SEC);
-	assert_false(status_of(w).map_over_http); /* the data service does it now */
+	assert_false(world_status(w).map_over_http); /* the data service does it now */
 	world_free(w);
 }
 
@@ -33,7 +33,7 @@ static void what_the_management_service_refuses_is_said_at_once(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = ERR_INIT;
 		struct dcp_source *s;
-		struct world *w = http_world(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
+		struct world *w = world_http(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
 		w->o.password = rows[i].password;
 		w->o.bucket = rows[i].bucket;
 		nsec before = now();
@@ -63,7 +63,7 @@ static void a_silent_management_service_delays_nobody(void **state)
 	int fd = silent_listener(&port);
 	struct err e = ERR_INIT;
 	struct dcp_source *s;
-	struct world *w = http_world(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
+	struct world *w = world_http(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
 	(void)snprintf(w->seed, sizeof(w->seed), "http://127.0.0.1:%u", port);
 	w->o.connect_timeout = 300 * NSEC_PER_MS;
 	nsec before = now();
@@ -164,7 +164,7 @@ static void documents_are_reached_by_the_same_hosts(void **state)
 {
 	(void)state;
 	struct err e = ERR_INIT;
-	struct world *w = http_world(&(struct fake_options){ .nodes = 2, .vbuckets = 8 });
+	struct world *w = world_http(&(struct fake_options){ .nodes = 2, .vbuckets = 8 });
 	struct dns_server d = { .target = "127.0.0.1", .port = fake_kv_port(w->fake, 1) };
 	dns_server_start(&d);
 	assert_ok(write_and_read(w, NULL, "password", &e), &e);
@@ -177,7 +177,7 @@ static void documents_are_reached_by_the_same_hosts(void **state)
 	dns_server_stop(&d);
 	world_free(w);
 
-	w = http_world(&(struct fake_options){ .nodes = 2, .vbuckets = 8, .external = true });
+	w = world_http(&(struct fake_options){ .nodes = 2, .vbuckets = 8, .external = true });
 	assert_ok(write_and_read(w, NULL, "password", &e), &e);
 	world_free(w);
 }
@@ -196,7 +196,7 @@ static void the_external_network_is_used_where_only_it_leads_anywhere(void **sta
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		unsigned counter = 0;
-		struct world *w = http_world(&(struct fake_options){
+		struct world *w = world_http(&(struct fake_options){
 			.nodes = 2, .vbuckets = 8, .replicas = 1, .external = true });
 		if (!rows[i].http)
 			(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u",
@@ -211,9 +211,9 @@ static void the_external_network_is_used_where_only_it_leads_anywhere(void **sta
 			settle(w, 8, 10 * NSEC_PER_SEC);
 		} else {
 			nsec deadline = now() + 5 * NSEC_PER_SEC;
-			while (!strstr(status_of(w).last_error, "node-") && now() < deadline)
+			while (!strstr(world_status(w).last_error, "node-") && now() < deadline)
 				(void)pump_once(w, 10 * NSEC_PER_MS);
-			assert_non_null(strstr(status_of(w).last_error, "node-"));
+			assert_non_null(strstr(world_status(w).last_error, "node-"));
 			assert_int_equal(w->events, 0);
 		}
 		world_free(w);
