@@ -176,6 +176,8 @@ static int decode(struct slice doc, struct checkpoint *c, struct err *e)
 int checkpoint_decode(struct slice json, struct checkpoint *c, struct err *e)
 {
 	AUTO(buf) struct buf text = BUF_INIT, doc = BUF_INIT;
+	if (json.len == 0)
+		return err_set(e, ERR_FORMAT, "an empty text is no checkpoint");
 	if (json.len > CHECKPOINT_TEXT_MAX)
 		return err_set(e, ERR_LIMIT, "a checkpoint of %zu bytes", json.len);
 	quote_big_integers(json, &text);
@@ -259,6 +261,8 @@ static bool take_object(struct cursor *c, struct slice *out)
 int checkpoint_split(struct slice json, int (*each)(void *arg, uint16_t vb, struct slice document),
 		     void *arg, struct err *e)
 {
+	if (json.len == 0)
+		return err_set(e, ERR_FORMAT, "an empty text is no list of checkpoints");
 	struct cursor c = { json.p, json.p + json.len };
 	bool ok = take(&c, '{'), first = true;
 	int rc = 0;

@@ -134,6 +134,8 @@ struct slot { /* one vBucket */
 	uint64_t high;
 	uint64_t high_now, high_next; /* source_seqnos.c: of what is streamed */
 	struct mitigation m;
+	uint64_t stuck_at; /* the first seqno held back, and since when */
+	nsec stuck_since;
 	uint64_t asked_uuid; /* of the observations in flight */
 	bool moved;          /* one of them did */
 };

@@ -195,7 +195,7 @@ static int look_at(void *arg, const struct checkpoint *c)
 	return 0;
 }
 
-/* What was in the consumer's hands is gone. Without a checkpoint everything comes anew. */
+/* What was in the consumer's hands is gone. Before the first checkpoint nothing was. */
 static void bury(struct world *w, const char *path)
 {
 	struct err e = ERR_INIT;
@@ -203,8 +203,9 @@ static void bury(struct world *w, const char *path)
 	assert_ok(checkpoint_file_each(env_posix(), path, look_at, &l, &e), &e);
 	for (unsigned vb = 0; vb < VBS; vb++) {
 		struct seen *s = &w->seen[vb];
-		if (!l.found[vb])
-			forget(w, vb);
+		if (!l.found[vb] && s->high)
+			fail_msg("seed %u, vBucket %u: events before its first checkpoint",
+				 seeds_current(), vb);
 		for (uint64_t i = 1; i <= s->high; i++)
 			if (!s->item[i].acked)
 				s->item[i].hash = 0;
