@@ -10,6 +10,17 @@ t "version prints the version" says 0 "weir 0." "$weir" version
 t "--version is the same" says 0 "weir 0." "$weir" --version
 t "help of a group" says 0 "oplog trim" "$weir" oplog --help
 t "help of a command" says 0 "--pipeline JSON" "$weir" watch --help
+# What begins with a space stands as it was written: examples and the lines under options, which have to fit by themselves.
+fits() {
+	local c long=
+	for c in watch query 'oplog append' 'oplog import' 'oplog repair' 'oplog trim' 'couchbase watch' 'couchbase status' \
+		'couchbase options' 'couchbase import-config'; do
+		# shellcheck disable=SC2086
+		long+=$("$weir" help $c | sed '/^examples:/,$d' | awk 'length > 80 && !/^usage:/ && !/^  [{]/ { print "# " $0 }')
+	done
+	[ -z "$long" ] || { echo "$long"; return 1; }
+}
+t "help is at most 80 columns wide" fits
 t "help COMMAND is the same" says 0 "--pipeline JSON" "$weir" help watch
 t "a misspelt command suggests the right one" says 2 "did you mean 'watch'?" "$weir" wach
 t "a misspelt subcommand suggests the right one" says 2 "did you mean 'oplog import'?" "$weir" oplog imprt
