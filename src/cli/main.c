@@ -4,9 +4,11 @@
 
 #include "base/suggest.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 /* clang-format off: one row a command */
 const struct command *const commands[] = {
@@ -99,8 +101,19 @@ int show_help(const char *first, const char *second)
 	return out_finish();
 }
 
+/* A descriptor below 3 that the caller closed would be given to the next file that is opened, a log's or a token's, and
+ * what is printed would land in it. Reading from standard input then gives nothing, writing to standard output fails. */
+static void fill_standard_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) != fd)
+			_exit(EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
+	fill_standard_streams();
 	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		help_overview(stderr);
