@@ -105,14 +105,18 @@ static int share_of(const struct args *a, weir_dcp_membership *m)
 {
 	const char *text = args_text(a, "member");
 	bool automatic = strncmp(text, "auto/", 5) == 0;
+	unsigned long long member = 1, total = 0; /* as wide as what is typed: 2^32 + 1 is not 1 */
 	char rest;
 	*m = (weir_dcp_membership){ .size = sizeof(*m),
 				    .kind = automatic ? WEIR_DCP_MEMBERS_STATEFULSET
 						      : WEIR_DCP_MEMBERS_STATIC };
-	if (automatic ? sscanf(text + 5, "%u%c", &m->total, &rest) != 1 || m->total < 1
-		      : sscanf(text, "%u/%u%c", &m->member, &m->total, &rest) != 2 ||
-				m->member < 1 || m->member > m->total)
+	if (automatic ? sscanf(text + 5, "%llu%c", &total, &rest) != 1
+		      : sscanf(text, "%llu/%llu%c", &member, &total, &rest) != 2)
+		total = 0;
+	if (member < 1 || member > total || total > UINT32_MAX)
 		return usage_error(a->command, "--member is N/TOTAL, such as 1/3, or auto/TOTAL");
+	m->member = automatic ? 0 : (uint32_t)member;
+	m->total = (uint32_t)total;
 	return EXIT_OK;
 }
 
@@ -231,9 +235,8 @@ const struct command couchbase_watch_command = {
 		"second; "
 		"with --out as well, "
 		"not even a kill makes an event come twice.\n\n"
-		"Exit codes: 3 no such bucket or collection, 4 wrong login or not allowed to "
-		"stream, "
-		"7 no answer in time. "
+		"Exit codes: 3 no such scope or collection, 4 wrong login, no such bucket, or not "
+		"allowed to stream, 7 no answer in time. "
 		"Ctrl-C ends a --follow in good order: what was printed is saved (exit code 0).",
 	.examples =
 		"weir couchbase watch 10.0.0.1/orders\tPrint what is there, and end\n"

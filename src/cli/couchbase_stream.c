@@ -44,7 +44,7 @@ int couchbase_password(const char *path, char out[COUCHBASE_PASSWORD_MAX])
 	FILE *f = fopen(path, "r");
 	if (!f || !fgets(out, COUCHBASE_PASSWORD_MAX, f)) {
 		say("cannot read a password from %s: %s", path,
-		    f ? "it is empty" : strerror(errno));
+		    f && !ferror(f) ? "it is empty" : strerror(errno));
 		if (f)
 			fclose(f);
 		return EXIT_FAILED;

@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static int cannot_write(void)
+static int cannot_write(const struct watch_sink *s)
 {
-	say("cannot write the events: %s", strerror(errno));
+	say("cannot write the events to %s: %s", s->out_path ? s->out_path : "standard output",
+	    strerror(errno));
 	return EXIT_FAILED;
 }
 
@@ -47,6 +49,13 @@ static int cut_back(struct watch_sink *s, const char *path)
 	return EXIT_OK;
 }
 
+/* A device or a pipe can neither be cut back nor synced. */
+static bool regular(FILE *f)
+{
+	struct stat st;
+	return fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode);
+}
+
 int watch_sink_open_out(struct watch_sink *s, const struct args *a)
 {
 	const char *path = args_text(a, "out");
@@ -59,8 +68,16 @@ int watch_sink_open_out(struct watch_sink *s, const struct args *a)
 		}
 		s->out = out;
 		s->out_is_file = true;
+		s->out_path = path;
+		if (s->token.path && !regular(out)) {
+			say("--out %s with --token: it is not a regular file, which the token "
+			    "could cut back",
+			    path);
+			code = EXIT_USAGE;
+		}
 		fseeko(out, 0, SEEK_END);
-		code = cut_back(s, path);
+		if (code == EXIT_OK)
+			code = cut_back(s, path);
 	}
 	event_printer_init(&s->printer, args_text(a, "format"), s->out);
 	return code;
@@ -69,8 +86,8 @@ int watch_sink_open_out(struct watch_sink *s, const struct args *a)
 int watch_sink_flush(struct watch_sink *s, bool sync)
 {
 	if (fflush(s->out) != 0 || ferror(s->out))
-		return cannot_write();
-	return sync && s->out_is_file && fdatasync(fileno(s->out)) != 0 ? cannot_write() : EXIT_OK;
+		return cannot_write(s);
+	return sync && s->out_is_file && fdatasync(fileno(s->out)) != 0 ? cannot_write(s) : EXIT_OK;
 }
 
 int watch_sink_save(struct watch_sink *s, const char *token)
@@ -82,7 +99,7 @@ int watch_sink_save(struct watch_sink *s, const char *token)
 	s->saved_ms = mono_ms();
 	long long bytes = s->out_is_file ? (long long)ftello(s->out) : -1;
 	if (s->out_is_file && bytes < 0)
-		return cannot_write();
+		return cannot_write(s);
 	return token_file_save(&s->token, token, bytes);
 }
 
@@ -90,7 +107,7 @@ int watch_sink_close(struct watch_sink *s, int code)
 {
 	event_printer_done(&s->printer);
 	if (s->out_is_file && fclose(s->out) != 0 && code == EXIT_OK)
-		code = cannot_write();
+		code = cannot_write(s);
 	token_file_done(&s->token);
 	return code;
 }

@@ -18,6 +18,7 @@ struct watch_sink {
 	struct token_file token; /* path NULL: none */
 	FILE *out;
 	bool out_is_file;
+	const char *out_path; /* NULL: standard output */
 	int64_t saved_ms; /* when the token was saved last */
 };
 

@@ -49,6 +49,15 @@ run "$weir" watch "$to" --since -5m --from now
 t "two ways to start exclude each other" gives 2 "exclude"
 run "$weir" couchbase watch $host/default --token "$dir/t2" --checkpoint "$dir/cp"
 t "so do a token and checkpoints" gives 2 "exclude"
+run "$weir" couchbase watch $host/default --member 4294967297/4294967298
+t "a member number that no 32 bits hold is refused" gives 2 "N/TOTAL"
+run "$weir" couchbase watch $host/default --password-file "$dir"
+t "a password file that is a directory is told as one" gives 1 "directory"
+closed() { run bash -c 'exec >&-; exec "$@"' closed "$@"; }
+closed "$weir" couchbase watch $host/default
+t "a standard output that is closed is told, and no file takes its place" gives 1 "standard output: Bad file"
+run "$weir" couchbase watch $host/default --token "$dir/t3" --out /dev/full
+t "an output that cannot be cut back takes no token" gives 2 "not a regular file"
 
 # ---- how it is printed, when it ends ----
 
@@ -88,7 +97,7 @@ t "before anything is printed" lines "$dir/out" 0
 run "$weir" watch "$to" --token "$dir/empty"
 t "an empty token file is an error" gives 2 "is empty"
 run "$weir" watch "$to" --out /dev/full
-t "a full disk is told" gives 1 "cannot write the events: No space left on device"
+t "a full disk is told" gives 1 "cannot write the events to /dev/full: No space left on device"
 run "$weir" couchbase watch $host/nope
 t "a bucket that is not there is told" gives 4 "there is no bucket nope"
 run env COUCHBASE_PASSWORD=bobpw "$weir" couchbase watch -u bob $host/default
