@@ -84,6 +84,26 @@ static int take_positions(weir_dcp *d, const weir_dcp_options *o, struct err *e)
 	return rc;
 }
 
+/* A number that stands for nothing: a mitigation of 77 would hold everything back for ever. */
+static int check_choices(const weir_dcp_options *o, struct err *e)
+{
+	const struct {
+		const char *name;
+		int value, last;
+	} choice[] = {
+		{ "mitigation", (int)o->mitigation, WEIR_DCP_MITIGATE_ACTIVE },
+		{ "foreign", (int)o->foreign, WEIR_DCP_POLICY_REWIND },
+		{ "ahead", (int)o->ahead, WEIR_DCP_POLICY_REWIND },
+		{ "damaged", (int)o->damaged, WEIR_DCP_POLICY_REWIND },
+		{ "network", (int)o->network, WEIR_DCP_NETWORK_EXTERNAL },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(choice); i++)
+		if (choice[i].value < 0 || choice[i].value > choice[i].last)
+			return err_set(e, ERR_INVALID, "%s is %d, which is none of its choices",
+				       choice[i].name, choice[i].value);
+	return 0;
+}
+
 /* What the client keeps for itself. */
 static int take_options(weir_dcp *d, const weir_dcp_options *o, struct err *e)
 {
@@ -194,6 +214,8 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	if (rc == 0)
 		rc = lib_dcp_split(o.collections, "collections", &d->collections, d->collection,
 				   &n_collections, e);
+	if (rc == 0)
+		rc = check_choices(&o, e);
 	if (rc == 0)
 		rc = take_options(d, &o, e);
 	if (rc == 0)

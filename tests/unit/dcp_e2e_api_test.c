@@ -145,6 +145,14 @@ static void arguments_that_make_no_sense_are_refused(void **state)
 	weir_dcp_options o = { .size = sizeof(o), .hosts = "a,,b", .bucket = "b", .group = "g" };
 	assert_int_equal(weir_dcp_open(NULL, &d, &e), WEIR_ERR_INVALID);
 	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
+	o.hosts = "127.0.0.1:1";
+	o.mitigation = (enum weir_dcp_mitigation)77;
+	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
+	assert_string_equal(e.message, "mitigation is 77, which is none of its choices");
+	o.mitigation = WEIR_DCP_MITIGATE_NONE;
+	o.network = (enum weir_dcp_network)3;
+	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
+	o.network = WEIR_DCP_NETWORK_AUTO;
 	o.hosts = NULL;
 	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
 	o.size = 0;
