@@ -1,6 +1,7 @@
 /* cmd_couchbase_status.c: how far a group is behind its bucket: checkpoints beside the server's high seqnos. */
 #include "cli/commands.h"
 #include "cli/couchbase_config.h"
+#include "cli/couchbase_stream.h"
 
 #include "base/buf.h"
 
@@ -265,7 +266,7 @@ static int run(const struct args *a)
 	learn_members(weir_dcp_config_options(c), &m);
 	if (weir_dcp_places(weir_dcp_config_options(c), args_duration_ms(a, "timeout"), show, &t,
 			    &e) < 0) {
-		code = fail(NULL, &e);
+		code = fail_stream(&e);
 	} else {
 		show_totals(&t, &m);
 		code = out_finish();

@@ -26,6 +26,9 @@ struct run {
 	int64_t event_ms;   /* of the last event shown */
 	int64_t lost_ms;    /* since when some node is not connected; 0: all are */
 	bool lost_told;
+	uint64_t save_failures; /* as they were when the last one was told, */
+	uint64_t saves;         /* and the successes then */
+	bool unsaved_told;
 	weir_buffer token;
 };
 
@@ -72,8 +75,7 @@ static int save(struct run *r)
 
 /* ---- events ---- */
 
-/* The hints of fail() are about logs. */
-static int fail_stream(const weir_error *e)
+int fail_stream(const weir_error *e)
 {
 	say("%s", e->message[0] ? e->message : weir_error_text(e->code));
 	return exit_code_of(e->code);
@@ -153,6 +155,21 @@ static void tell_lost(struct run *r, const weir_dcp_stats *st)
 	    st->last_error);
 }
 
+/* Without its first checkpoint a vBucket hands out nothing: a full disk would look like a bucket in which nothing happens. */
+static void tell_unsaved(struct run *r, const weir_dcp_stats *st)
+{
+	if (r->unsaved_told && st->saves > r->saves) {
+		say("the checkpoints are saved again");
+		r->unsaved_told = false;
+	}
+	if (!r->unsaved_told && st->save_failures > r->save_failures) {
+		say("the checkpoints cannot be saved, trying again: %s", st->last_error);
+		r->unsaved_told = true;
+	}
+	r->save_failures = st->save_failures;
+	r->saves = st->saves;
+}
+
 /* Whatever is this member's has ended. 1, 0, or an exit code negated. */
 static int at_end(struct run *r)
 {
@@ -161,12 +178,13 @@ static int at_end(struct run *r)
 	weir_dcp_member m = { .size = sizeof(m) };
 	r->ended = false;
 	if (weir_dcp_stats_get(r->d, &st) < 0 || weir_dcp_member_get(r->d, &m, &e) < 0)
-		return -fail(NULL, &e);
+		return -fail_stream(&e);
 	if (m.over) {
 		say("membership: %s", m.message);
 		return -EXIT_FAILED;
 	}
 	tell_lost(r, &st);
+	tell_unsaved(r, &st);
 	return m.settled && !st.queued && st.ended == st.assigned && (st.assigned || !r->follow);
 }
 
@@ -188,7 +206,7 @@ static int save_start(struct run *r)
 	while (!r->ready && !stop_requested()) {
 		int rc = weir_dcp_wait_ready(r->d, POLL_MS, &e);
 		if (rc < 0)
-			return fail(NULL, &e);
+			return fail_stream(&e);
 		r->ready = rc == 1;
 	}
 	return r->ready ? save(r) : EXIT_OK;

@@ -12,6 +12,9 @@
  * An exit code. */
 int couchbase_stream(const struct args *a, weir_dcp_options *o);
 
+/* As fail(), without its hints, which are about logs. */
+int fail_stream(const weir_error *e);
+
 /* The first line of the file, or $COUCHBASE_PASSWORD without one. EXIT_OK, or an exit code after telling why. */
 int couchbase_password(const char *path, char out[COUCHBASE_PASSWORD_MAX]);
 

@@ -59,6 +59,25 @@ t "a standard output that is closed is told, and no file takes its place" gives 
 run "$weir" couchbase watch $host/default --token "$dir/t3" --out /dev/full
 t "an output that cannot be cut back takes no token" gives 2 "not a regular file"
 
+# ---- a place for checkpoints that cannot be written ----
+
+# Its saves go through unsaved.new, where a directory is in the way.
+mkdir "$dir/unsaved.new"
+"$weir" couchbase watch $host/default --checkpoint "$dir/unsaved" >"$dir/held" 2>"$dir/why" &
+pid=$!
+for _ in $(seq 200); do grep -q 'cannot be saved' "$dir/why" && break; sleep 0.05; done
+t "checkpoints that cannot be saved are told, with the reason" grep -q 'cannot be saved, trying again: .*unsaved.new' "$dir/why"
+t "and nothing is handed out before they can" lines "$dir/held" 0
+rmdir "$dir/unsaved.new"
+wait $pid
+t "then all comes" lines "$dir/held" 40000
+printf 'hosts: [%s]\nuser: Administrator\npassword: "%s"\nbucket: default\ncheckpoint: {file: %s}\n' $host password "$dir/unsaved" >"$dir/c.yml"
+echo nonsense >"$dir/unsaved"
+run "$weir" couchbase status -c "$dir/c.yml"
+t "damaged checkpoints are told" gives 6 "no list of checkpoints"
+hints() { grep 'oplog repair' "$dir/err"; }
+t "without advice about logs" eval '! hints'
+
 # ---- how it is printed, when it ends ----
 
 run "$weir" watch "$to" --format table --limit 3
