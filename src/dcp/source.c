@@ -132,7 +132,10 @@ static int wait_ready(struct dcp_source *s, struct err *e)
 			rc = err_set(e, ERR_TIMEOUT, "no cluster answered in time: %s",
 				     s->last_error.msg);
 		else
-			rc = err_set(e, ERR_TIMEOUT, "no cluster answered in time");
+			rc = err_set(e, ERR_TIMEOUT,
+				     "no cluster answered in time: nothing came from %s%s; is a "
+				     "data service there?",
+				     s->o.seeds[0], s->o.n_seeds > 1 ? " and the others" : "");
 	}
 	mutex_unlock(&s->lock);
 	return rc;

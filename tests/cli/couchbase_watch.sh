@@ -59,6 +59,12 @@ t "a standard output that is closed is told, and no file takes its place" gives 
 run "$weir" couchbase watch $host/default --token "$dir/t3" --out /dev/full
 t "an output that cannot be cut back takes no token" gives 2 "not a regular file"
 
+# A management port that is taken for the data service's: it waits for a line that never comes.
+http_port=$(sed -n 's/^node 0: kv [0-9]*, http \([0-9]*\),.*/\1/p' "$dir/fake")
+printf 'hosts: [127.0.0.1:%s]\nuser: Administrator\npassword: "%s"\nbucket: default\nconnect_timeout: 300ms\n' "$http_port" password >"$dir/http.yml"
+run "$weir" couchbase watch -c "$dir/http.yml"
+t "a host that says nothing is named" gives 7 "nothing came from 127.0.0.1:$http_port"
+
 # ---- a place for checkpoints that cannot be written ----
 
 # Its saves go through unsaved.new, where a directory is in the way.
