@@ -122,7 +122,7 @@ int membership_dynamic_set(struct membership *m, uint32_t member, uint32_t total
 {
 	if (m->ops != &told_ops)
 		return err_set(e, ERR_INVALID, "the membership is not a dynamic one");
-	int rc = member ? check_numbers(member, total, e) : 0;
+	int rc = member || total ? check_numbers(member, total, e) : 0;
 	if (rc < 0)
 		return rc;
 	struct told *t = container_of(m, struct told, base);

@@ -142,6 +142,7 @@ static void members_hand_vbuckets_over_and_a_stale_one_cannot_save(void **state)
 	load(&g, 160);
 	settle(&g, d, (unsigned[]){ VBS / 2, VBS }, 2);
 	assert_int_equal(weir_dcp_commit(d[0], &e), WEIR_ERR_FENCED);
+	assert_int_equal(weir_dcp_set_membership(d[0], 0, 2, &e), WEIR_ERR_INVALID);
 	assert_int_equal(weir_dcp_set_membership(d[0], 0, 0, &e), 0);
 	assert_int_equal(weir_dcp_commit(d[1], &e), 0);
 	settle(&g, d, (unsigned[]){ 0, VBS }, 2);
