@@ -145,11 +145,13 @@ static void relieve(struct dcp_source *s, struct slot *slot, nsec now)
 	struct node *n = source_node_of(s, v);
 	if (v->state != VB_STREAMING || v->held.n < 2)
 		return;
-	if (now - slot->stuck_since < STUCK << MIN(slot->reliefs, RELIEFS_MAX) || !n || !n->dcp ||
+	/* of what it was relieved of before, nothing has gone: at once */
+	nsec wait = v->relieved ? 0 : STUCK << MIN(slot->reliefs, RELIEFS_MAX);
+	if (now - slot->stuck_since < wait || !n || !n->dcp ||
 	    conn_unacked(n->dcp) < s->o.window_bytes / 4 * 3)
 		return;
 	slot->relieved_at = now;
-	slot->reliefs++;
+	slot->reliefs += !v->relieved;
 	vbucket_relieve(v, now);
 }
 
