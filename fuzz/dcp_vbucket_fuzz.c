@@ -264,7 +264,12 @@ static void step(struct run *run, struct slice *in)
 		break;
 	case 4: vbucket_on_persisted(v, 1 + take(in) % 6, number(in), run->now); break;
 	case 5: vbucket_set_gate(v, take(in) & 1 ? GATE_ON : GATE_OFF, run->now); break;
-	case 6: vbucket_on_history_changed(v, run->now); break;
+	case 6:
+		if (take(in) & 1)
+			vbucket_on_history_changed(v, run->now);
+		else
+			vbucket_relieve(v, run->now);
+		break;
 	case 7: {
 		uint64_t before = run->w.rollbacks_acked;
 		ack_rewind(&run->w);

@@ -56,6 +56,7 @@ struct world {
 	unsigned vbs;
 	struct seen *seen; /* by vBucket */
 	int seen_fd;
+	_Atomic uint64_t *taken; /* behind them: events taken by consumers of other processes */
 	uint64_t events, rollbacks, ends, duplicates;
 	bool ack;
 	bool complete;  /* every version is delivered */
@@ -104,11 +105,17 @@ static uint32_t content_hash(char kind, uint64_t key, struct slice xattrs, struc
 
 /* ---- opening and closing ---- */
 
-static inline struct seen *map_seen(int fd, unsigned vbs)
+static inline size_t seen_size(unsigned vbs)
 {
-	void *p = mmap(NULL, vbs * sizeof(struct seen), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_true(p != MAP_FAILED);
-	return p;
+	return vbs * sizeof(struct seen) + sizeof(_Atomic uint64_t);
+}
+
+static inline void map_seen(struct world *w, int fd)
+{
+	w->seen_fd = fd;
+	w->seen = mmap(NULL, seen_size(w->vbs), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(w->seen != MAP_FAILED);
+	w->taken = (_Atomic uint64_t *)(w->seen + w->vbs);
 }
 
 static inline void world_options(struct world *w)
@@ -132,9 +139,9 @@ static inline struct world *world_new(const struct fake_options *fo)
 	w->seeds[0] = w->seed;
 	w->ephemeral = fo->ephemeral;
 	w->vbs = fo->vbuckets ? fo->vbuckets : 64;
-	w->seen_fd = memfd_create("seen", 0);
-	assert_int_equal(ftruncate(w->seen_fd, (off_t)(w->vbs * sizeof(*w->seen))), 0);
-	w->seen = map_seen(w->seen_fd, w->vbs);
+	int fd = memfd_create("seen", 0);
+	assert_int_equal(ftruncate(fd, (off_t)seen_size(w->vbs)), 0);
+	map_seen(w, fd);
 	w->ack = true;
 	world_options(w);
 	return w;
@@ -159,7 +166,7 @@ static inline void world_free(struct world *w)
 	if (w->source)
 		world_close(w);
 	fake_stop(w->fake);
-	munmap(w->seen, w->vbs * sizeof(*w->seen));
+	munmap(w->seen, seen_size(w->vbs));
 	close(w->seen_fd);
 	free(w);
 }

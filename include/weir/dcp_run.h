@@ -51,9 +51,10 @@ typedef struct weir_dcp_listener {
 	uint32_t retry_min_ms, retry_max_ms; /* 0: 100 and 30000 */
 } weir_dcp_listener;
 
-/* 1 finished (finite mode), 0 stopped, negative an error: the listener's, or INVALID, NET, AUTH, ... as of
- * weir_dcp_poll. Something has to be assigned before or meanwhile. It does not close; what is acknowledged is saved as
- * the options say, and by weir_dcp_commit and weir_dcp_close. It may be called again.
+/* 1 finished (finite mode), 0 stopped, negative an error: the listener's, or INVALID, NET, AUTH, ... as of weir_dcp_poll;
+ * with a membership also that of a group that can give this member no number any more. Something has to be assigned
+ * before or meanwhile. It does not close; what is acknowledged is saved as the options say, and by weir_dcp_commit and
+ * weir_dcp_close. It may be called again, and goes on where it was stopped.
  * Thread: the caller's, which does the polling. */
 WEIR_API int weir_dcp_run(weir_dcp *d, const weir_dcp_listener *l, weir_error *e);
 

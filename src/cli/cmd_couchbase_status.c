@@ -220,7 +220,8 @@ static void totals_table(const struct totals *t, const struct members *m)
 	if (t->damaged)
 		printf(", %u that cannot be read", t->damaged);
 	putchar('\n');
-	fwrite(m->text.p, 1, m->text.len, stdout);
+	if (m->text.len)
+		fwrite(m->text.p, 1, m->text.len, stdout);
 }
 
 static void show_totals(struct totals *t, const struct members *m)

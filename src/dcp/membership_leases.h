@@ -15,7 +15,7 @@ enum {
 	VERSION_MAX = 63,
 	TOKEN_MAX = 16384,
 	NAME_MAX_ = 253,
-	SWEEP_AFTER = 20 /* durations */
+	SWEEP_AFTER = 3 /* durations; whose Lease was removed makes it anew */
 };
 
 struct peer {

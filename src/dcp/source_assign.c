@@ -199,19 +199,26 @@ static int all_held(struct dcp_source *s, const struct checkpoint *cp, size_t n,
 	return rc;
 }
 
-/* A place without a branch is saved once the stream has told which one it is. */
+/* In one save. A place without a branch is saved once the stream has told which one it is. */
 static int save_places(struct dcp_source *s, struct checkpoint *cp, size_t n, struct err *e)
 {
-	int rc = 0;
+	size_t n_known = 0;
 	if (!s->o.store)
 		return 0;
-	mutex_lock(&s->api);
-	for (size_t i = 0; i < n && rc == 0; i++) {
+	struct checkpoint *known = mem_try_array(n + 1, sizeof(*known));
+	if (!known)
+		return err_nomem(e);
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < n; i++) {
 		(void)snprintf(cp[i].bucket_uuid, sizeof(cp[i].bucket_uuid), "%s", s->map->uuid);
 		if (!cp[i].any_branch)
-			rc = checkpoint_save(s->o.store, &cp[i], 1, e);
+			known[n_known++] = cp[i];
 	}
+	mutex_unlock(&s->lock);
+	mutex_lock(&s->api);
+	int rc = checkpoint_save(s->o.store, known, n_known, e);
 	mutex_unlock(&s->api);
+	mem_free(known);
 	return rc;
 }
 

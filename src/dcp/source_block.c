@@ -12,8 +12,9 @@
  * copied into a slab at the side. Seqnos without an event travel in the block, too, so that they get their place behind
  * the events before them; poll takes them out.
  *
- * A backlog costs what it has on the wire and eight bytes an event. It grows up to the flow-control window, but not as
- * fast as a server can send: beyond READ_AHEAD a socket is read only every READ_PAUSE, often enough to answer noops. */
+ * A backlog costs what it has on the wire and some ten bytes an event. It grows up to the flow-control window, but not at
+ * once: beyond READ_AHEAD the sockets are left alone, until the consumer has taken half of it or READ_PAUSE is over. Then
+ * they are read a slab at a time, so that noops and answers behind the documents come through. */
 #include "dcp/source_internal.h"
 
 #include "base/mem.h"
@@ -174,6 +175,7 @@ void source_pause_over(void *arg)
 	mutex_lock(&s->hand);
 	s->paused = false;
 	mutex_unlock(&s->hand);
+	s->stalled = true;
 	pause_all(s, false);
 }
 
@@ -198,6 +200,7 @@ void source_take_back(struct dcp_source *s)
 	recycle(s, list);
 	if (resume) {
 		timer_clear(&s->pause_timer);
+		s->stalled = false;
 		pause_all(s, false);
 	}
 }
@@ -430,7 +433,8 @@ static void hand_over(struct dcp_source *s, bool end_of_round)
 	if (pause)
 		pause_all(s, true);
 	if (pause && !was_paused)
-		timer_set(&s->pause_timer, READ_PAUSE);
+		timer_set(&s->pause_timer, s->stalled ? READ_PAUSE_AGAIN : READ_PAUSE);
+	s->stalled &= pause;
 	s->unwoken = !end_of_round;
 }
 

@@ -29,7 +29,9 @@
 #define READ_SLAB (256u << 10)
 #define READ_AHEAD \
 	(1u << 20) /* waiting for the consumer; beyond it the sockets are read now and then only */
-#define READ_PAUSE (100 * NSEC_PER_MS)
+#define READ_PAUSE \
+	(100 * NSEC_PER_MS) /* then a slab at a time, with shorter pauses, up to the window */
+#define READ_PAUSE_AGAIN (10 * NSEC_PER_MS)
 
 enum {
 	/* What READ_AHEAD needs is there from the beginning. */
@@ -132,6 +134,8 @@ struct slot { /* one vBucket */
 	uint64_t high;
 	uint64_t high_now, high_next; /* source_seqnos.c: of what is streamed */
 	struct mitigation m;
+	uint64_t stuck_at; /* the first seqno held back, and since when */
+	nsec stuck_since;
 	uint64_t asked_uuid; /* of the observations in flight */
 	bool moved;          /* one of them did */
 };
@@ -190,6 +194,7 @@ struct dcp_source {
 	struct slab *side;  /* for bytes that lie in no connection's slab */
 	size_t side_used;
 	struct timer pause_timer;
+	bool stalled; /* a pause passed, and the consumer took nothing */
 	struct timer vb_timer, observe_timer, watch_timer, seqno_timer, highs_timer;
 	nsec vb_timer_at;
 	uint64_t reconnects;

@@ -8,6 +8,7 @@
  * come. A copy that does not answer within a second is asked again; one that is gone holds back only what needs it. */
 #include "dcp/source_internal.h"
 
+#define STUCK         (200 * NSEC_PER_MS)
 #define ANSWER_WITHIN (NSEC_PER_SEC)
 
 static void connect_kv(struct node *n);
@@ -127,6 +128,20 @@ static void ask(struct dcp_source *s, struct slot *slot, nsec now)
 		mitigation_schedule(&slot->m, &s->o.mitigation, false, now);
 }
 
+/* A vBucket whose copies persist nothing for a while must not keep the window from the others. */
+static void relieve(struct dcp_source *s, struct slot *slot, nsec now)
+{
+	uint64_t first = vbucket_first_held(&slot->v);
+	if (slot->stuck_at != first) {
+		slot->stuck_at = first;
+		slot->stuck_since = now;
+	}
+	struct node *n = source_node_of(s, &slot->v);
+	if (now - slot->stuck_since >= STUCK && n && n->dcp &&
+	    conn_unacked(n->dcp) >= s->o.window_bytes / 4 * 3)
+		vbucket_relieve(&slot->v, now);
+}
+
 static void ask_all(void *arg)
 {
 	struct dcp_source *s = arg;
@@ -143,6 +158,7 @@ static void ask_all(void *arg)
 		}
 		if (slot->m.next_at <= now)
 			ask(s, slot, now);
+		relieve(s, slot, now);
 		if (next == 0 || slot->m.next_at < next)
 			next = slot->m.next_at;
 	}

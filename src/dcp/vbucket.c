@@ -215,6 +215,7 @@ void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now)
 	v->end_seqno = s->end_seqno;
 	v->delivered = s->restarted ? UINT64_MAX : s->pos.seqno;
 	v->seen_limit = s->high_seqno;
+	v->relieved = false;
 	v->untold = v->retreating = v->knows_purge = false;
 	v->persisted_uuid = v->persisted = 0;
 	v->tries = v->refusals = v->nacks = 0;
@@ -346,14 +347,36 @@ void vbucket_resume(struct vbucket *v, nsec now)
 
 /* ---- facts ---- */
 
+static void release(struct vbucket *v, nsec now)
+{
+	if (vb_release_held(v) < 0 && vb_may_run(v))
+		vb_violation(v, now);
+	if (!v->relieved || v->held.n)
+		return;
+	v->relieved = false;
+	v->tries = 0;
+	if (v->state != VB_WAIT)
+		return;
+	vb_set_timer(v, 0);
+	try_open(v, now);
+}
+
 void vbucket_on_persisted(struct vbucket *v, uint64_t uuid, uint64_t seqno, nsec now)
 {
 	if (v->state == VB_IDLE)
 		return;
 	v->persisted_uuid = uuid;
 	v->persisted = seqno;
-	if (vb_release_held(v) < 0 && vb_may_run(v))
-		vb_violation(v, now);
+	release(v, now);
+}
+
+void vbucket_relieve(struct vbucket *v, nsec now)
+{
+	if (v->state != VB_STREAMING || !vb_keep_first_held(v))
+		return;
+	v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
+	v->relieved = true;
+	vb_retry(v, now);
 }
 
 void vbucket_on_history_changed(struct vbucket *v, nsec now)
@@ -367,6 +390,5 @@ void vbucket_on_history_changed(struct vbucket *v, nsec now)
 void vbucket_set_gate(struct vbucket *v, enum vbucket_gate gate, nsec now)
 {
 	v->gate = (uint8_t)gate;
-	if (vb_release_held(v) < 0 && vb_may_run(v))
-		vb_violation(v, now);
+	release(v, now);
 }

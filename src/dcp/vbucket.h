@@ -128,6 +128,7 @@ struct vbucket {
 	/* hold-back */
 	uint64_t persisted_uuid, persisted; /* by enough copies */
 	struct vbucket_held held;
+	bool relieved; /* of what it held, but for the first: opened again when that has gone */
 
 	/* counters */
 	uint64_t n_mutations, n_deletions, n_expirations, n_reopens, n_rollbacks, n_violations;
@@ -161,6 +162,10 @@ void vbucket_on_response(struct vbucket *v, const struct packet *p,
 			 nsec now);                 /* to STREAM_REQ, failover log, close */
 void vbucket_on_timer(struct vbucket *v, nsec now); /* timer_at has come */
 void vbucket_on_persisted(struct vbucket *v, uint64_t uuid, uint64_t seqno, nsec now);
+/* What it holds back fills the window, and has for a while: the stream is closed, all but the first event forgotten, and
+ * asked for again when that has been handed out (or by and by, since the branch may have changed). */
+void vbucket_relieve(struct vbucket *v, nsec now);
+uint64_t vbucket_first_held(const struct vbucket *v);         /* its seqno; held.n is not 0 */
 void vbucket_on_history_changed(struct vbucket *v, nsec now); /* a copy reports another branch */
 void vbucket_on_rollback_acked(struct vbucket *v, nsec now);  /* no other is open */
 void vbucket_on_retreated(struct vbucket *v, nsec now);

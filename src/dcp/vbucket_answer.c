@@ -87,7 +87,7 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 	/* the log is newer than the answer: it may have gone back further since */
 	limit = MIN(limit, to);
 	if (v->held.n) /* all of it comes again: nothing may come before the rollback */
-		limit = MIN(limit, vb_first_held(v) ? vb_first_held(v) - 1 : 0);
+		limit = MIN(limit, vbucket_first_held(v) ? vbucket_first_held(v) - 1 : 0);
 	vb_drop_all_held(v);
 	uint64_t point = points_floor(&v->points, limit);
 	v->pos = (struct dcp_position){ point, point, point, vb_branch_of(v, point) };

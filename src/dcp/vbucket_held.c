@@ -135,7 +135,7 @@ int vb_release_held(struct vbucket *v)
 	return 0;
 }
 
-uint64_t vb_first_held(const struct vbucket *v)
+uint64_t vbucket_first_held(const struct vbucket *v)
 {
 	return held_first(&v->held).pos.seqno;
 }
@@ -194,6 +194,20 @@ void vb_drop_all_held(struct vbucket *v)
 		v->config->ops->dropped(v->config->arg, v, item.connection, item.wire_bytes);
 		held_pop(&v->held, item.total);
 	}
+}
+
+bool vb_keep_first_held(struct vbucket *v)
+{
+	struct held_item first;
+	if (v->held.n < 2 || v->oso || vb_held_rollback(v) != UINT64_MAX)
+		return false;
+	first = held_first(&v->held);
+	if (first.out_of_order || first.made_up)
+		return false;
+	vb_drop_held(v, &first.pos);
+	v->pos = first.pos;
+	points_cut(&v->points, first.pos.seqno);
+	return true;
 }
 
 void vb_disown_held(struct vbucket *v)

@@ -107,9 +107,9 @@ static int clear(struct checkpoint_store *base, const uint16_t *vb, size_t n, st
 static void free_(struct checkpoint_store *base)
 {
 	struct own_store *s = container_of(base, struct own_store, base);
-	void (*done)(void *arg) = s->owned ? s->user.free : NULL;
-	if (done)
-		done(s->user.arg);
+	void (*let_go)(void *arg) = s->user.free;
+	if (s->owned && let_go)
+		let_go(s->user.arg);
 	mem_free(s);
 }
 

@@ -213,13 +213,30 @@ static void look_if_ready(struct listening *r, nsec now)
 	r->l.ready(r->l.arg, r->d);
 }
 
-/* Everything has ended and nothing is to come again; what was handed on before is in the queue by now. */
-static bool all_ended(const struct listening *r)
+/* A group that has nobody's number for us any more. */
+static int look_at_group(const struct listening *r, bool *settled, struct err *e)
+{
+	struct membership_status st;
+	*settled = true;
+	if (!r->d->run)
+		return 0;
+	membership_run_status(r->d->run, &st);
+	*settled = st.settled;
+	if (!st.over)
+		return 0;
+	if (e)
+		*e = st.error;
+	return st.error.code;
+}
+
+/* Everything has ended and nothing is to come again; what was handed on before is in the queue by now. A member of a
+ * group may have nothing to do at all. */
+static bool all_ended(const struct listening *r, bool settled)
 {
 	struct dcp_status st;
-	return r->d->finite && r->ended && !r->waiting && !r->kept &&
-	       dcp_source_status(r->d->source, &st, NULL, NULL) == 0 && st.n_assigned > 0 &&
-	       st.n_done == st.n_assigned && !st.queued;
+	return r->d->finite && settled && !r->waiting && !r->kept &&
+	       dcp_source_status(r->d->source, &st, NULL, NULL) == 0 &&
+	       (st.n_assigned > 0 || r->d->run) && st.n_done == st.n_assigned && !st.queued;
 }
 
 static int finish(struct listening *r)
@@ -233,25 +250,32 @@ static int finish(struct listening *r)
 /* Looks up from its waiting now and then when something else than events may have to be told. */
 static nsec patience(const struct listening *r)
 {
-	bool often = r->l.track_offset || r->kept || (r->l.ready && !r->ready) ||
+	bool often = r->l.track_offset || r->kept || (r->l.ready && !r->ready) || r->d->run ||
 		     (r->d->finite && r->ended); /* perhaps only a checkpoint is being saved */
 	return often ? LOOK_EVERY_MS * NSEC_PER_MS : -1;
 }
 
 static int loop(struct listening *r, struct err *e)
 {
+	bool idle = false;
 	for (;;) {
 		struct dcp_batch b = { 0 };
+		bool settled = false, over = false;
 		if (stop_asked(r->d))
 			return 0;
 		look_if_ready(r, env_mono(env_posix()));
 		int rc = hand_in_kept(r, e);
+		if (rc == GO_ON && (idle || r->ended)) {
+			int gone = look_at_group(r, &settled, e);
+			rc = gone < 0 ? gone : GO_ON;
+			over = (r->ended || r->d->run) && all_ended(r, settled);
+		}
 		if (rc != GO_ON)
 			return rc;
-		bool over = all_ended(r);
 		rc = lib_dcp_poll(r->d, &b, over ? 0 : patience(r), e);
 		if (rc == 0 && over)
 			return finish(r);
+		idle = rc == 0;
 		if (rc > 0) {
 			r->ended = false; /* until the next end is handed in */
 			rc = hand_in_batch(r, b.ev, b.n, e);

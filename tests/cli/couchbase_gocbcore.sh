@@ -88,6 +88,29 @@ for test in "${suite[@]}"; do
 	one_of_theirs "$test" "$url"
 done
 
+# Of its standard suite, what is about documents and connections; one cluster, one after the other.
+standard=(TestBasicOps TestCasMismatch TestBasicReplace TestBasicRemove TestBasicInsert TestBasicSetGet TestBasicCounters
+	TestBasicAdjoins TestExpiry TestTouch TestGetAndTouch TestObserveSeqNo TestStats TestPing TestDiagnostics
+	TestFlagsRoundTrip TestMetaOps TestGetReplica TestDurableWriteGetReplica TestAddDurableWriteGetReplica
+	TestReplaceDurableWriteGetReplica TestDeleteDurableWriteGetReplica TestPreserveExpirySet TestPreserveExpiryReplace
+	TestPreserveExpiryAppend TestPreserveExpiryIncrement TestPreserveExpiryMutateIn TestCidRetries
+	TestCollectionsRefreshUnknownMultipleOps TestEnhancedErrors TestAgentWaitUntilReadyBucket
+	TestConnectMemdOnlyNonDefaultPort TestSubdocXattrs TestSubdocXattrsReorder TestSubdocCasMismatch TestMutateInNoOps
+	TestMutateInInsertString TestMutateInRemove TestMutateInInsertStringExists TestMutateInReplaceString
+	TestMutateInReplaceFullDoc TestMutateInReplaceStringDoesntExist TestMutateInSetString
+	TestMutateInSetStringDoesNotExist TestMutateInArrayAppend TestMutateInArrayAddUnique
+	TestMutateInArrayAddUniqueAlreadyExists TestMutateInCounterIncrement TestMutateInCounterDecrement
+	TestMutateInRemoveXattr TestMutateInRemoveXattrDoesNotExist TestMutateInInsertXattrExists
+	TestMutateInReplaceXattr TestMutateInReplaceXattrNotExist TestMutateInSetXattr TestMutateInSetXattrNotExist
+	TestMutateInArrayAppendXattr TestMutateInArrayAddUniqueXattr TestMutateInArrayAddUniqueAlreadyExistsXattr
+	TestMutateInCounterIncrementXattr TestMutateInExpandMacroCas TestMutateInExpandMacroSeqNo
+	TestMutateInExpandMacroCRC32)
+cluster standard --nodes 2 --replicas 1 --vbuckets 64
+(cd "$theirs" && GCBCTESTSUITE=1 GCBCONNSTR=$url GCBUSER=Administrator GCBPASS=password GCBCVER=7.2.0 timeout 120 \
+	./dcp.test -test.v -test.run "TestStandardSuite/($(IFS='|' && echo "${standard[*]}"))\$") \
+	>"$dir/standard.out" 2>&1 </dev/null &
+standard_pid=$!
+
 # This one insists on the usual ports and on TLS.
 run openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 \
 	-keyout "$dir/key.pem" -out "$dir/cert.pem"
@@ -105,5 +128,14 @@ for test in "${suite[@]}" $ns; do
 	wait "${pids[$i]}"
 	t "gocbcore's $test" passed "$test" $?
 	i=$((i + 1))
+done
+wait $standard_pid
+standard_passed() {
+	grep -qF -- "--- PASS: TestStandardSuite/$1 " "$dir/standard.out" && return 0
+	grep -F -A20 -- "=== RUN   TestStandardSuite/$1" "$dir/standard.out" | grep -v '^GOCB' | head -30
+	return 1
+}
+for test in "${standard[@]}"; do
+	t "gocbcore's $test" standard_passed "$test"
 done
 finish

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LEASES_MAX = 64, REQUEST_MAX = 65536 };
+enum { LEASES_MAX = 256, REQUEST_MAX = 65536 };
 
 struct lease {
 	char name[256];

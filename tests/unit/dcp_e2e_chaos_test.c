@@ -4,14 +4,14 @@
  * filter, attributes) and the plan: what happens when. Only the threads' timing is not the seed's. */
 #include "tests/dcp_world.h"
 
-enum { STEPS = 30, KEYS = 12, COLLS_MAX = 12 };
+enum { STEPS = 30, COLLS_MAX = 12 };
 
 struct plan {
 	struct world *w;
 	struct fake_options fo;
 	unsigned vbs, nodes;
 	bool node_lost;
-	unsigned counter, named;
+	unsigned counter, named, keys;
 	struct {
 		uint32_t id;
 		char scope[16], name[16];
@@ -74,7 +74,7 @@ static void write_one(struct plan *p)
 {
 	char key[24];
 	unsigned vb = upto(p->vbs), what = upto(12), c = upto(p->n_colls);
-	(void)snprintf(key, sizeof(key), "k%u", upto(KEYS));
+	(void)snprintf(key, sizeof(key), "k%u", upto(p->keys));
 	if (what == 0)
 		(void)fake_delete(p->w->fake, vb, p->coll[c].id, key);
 	else if (what == 1)
@@ -350,6 +350,7 @@ static void run_chaos(unsigned seed)
 {
 	struct plan p = { .n_colls = 1, .poll_seed = seed };
 	srand(seed);
+	p.keys = 2 + upto(11);
 	draw_cluster(&p);
 	p.w = world_new(&p.fo);
 	p.w->encoded = true;

@@ -270,6 +270,41 @@ static void lag_is_of_the_streamed_collection(void **state)
 	down(&w);
 }
 
+/* Questions that are refused or cut off say nothing: lag stays what it was, it does not fall to 0. */
+static void weakness_15_a_failed_question_is_not_seqno_0(void **state)
+{
+	(void)state;
+	struct world w;
+	struct fake_stats before, after;
+	up(&w);
+	w.o.scope = "_default"; /* with a filter only the answers count */
+	w.o.high_seqno_ms = 20;
+	load(&w, "a", 80);
+	open_all(&w);
+	UNTIL(lag_of(w.d) == 80); /* nobody polls */
+	fake_fault(w.f, &(struct fake_fault){ .kind = FAKE_STATUS,
+					      .node = -1,
+					      .vb = -1,
+					      .opcode = 0x48,
+					      .status = 0x86,
+					      .count = 1000000 });
+	for (unsigned i = 0; i < 20; i++) { /* a good many rounds */
+		usleep(10000);
+		assert_int_equal(lag_of(w.d), 80);
+	}
+	fake_clear_faults(w.f);
+	load(&w, "b", 8);
+	UNTIL(lag_of(w.d) == 88);
+	fake_stats(w.f, &before);
+	fake_drop_connections(w.f, -1);
+	for (unsigned i = 0; i < 20; i++) {
+		usleep(10000);
+		assert_true(lag_of(w.d) >= 88);
+	}
+	UNTIL((fake_stats(w.f, &after), after.connections > before.connections));
+	down(&w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -277,6 +312,7 @@ int main(void)
 		cmocka_unit_test(every_span_ends_once),
 		cmocka_unit_test(metrics_have_both_names),
 		cmocka_unit_test(lag_is_of_the_streamed_collection),
+		cmocka_unit_test(weakness_15_a_failed_question_is_not_seqno_0),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e insight", tests, NULL, NULL);
 }

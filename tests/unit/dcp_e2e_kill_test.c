@@ -69,7 +69,9 @@ static void consume(struct world *w, struct in_hand *h, const struct orders *o)
 		while (h->n > o->window)
 			process_one(w, h, upto(h->n));
 	}
-	for (unsigned i = upto(o->window + 1); i > 0 && h->n; i--)
+	if (rc > 0)
+		*w->taken += b.n;
+	for (unsigned i = upto(upto(4) ? 3 : o->window + 1); i > 0 && h->n; i--)
 		process_one(w, h, upto(h->n));
 	if (upto(6) == 0 && dcp_source_commit(w->source, &e) < 0)
 		fail_msg("seed %u, commit: %s", o->seed, e.msg);
@@ -91,7 +93,8 @@ static _Noreturn void be_consumer(char **argv)
 			    .seed = (unsigned)strtoul(argv[5], NULL, 10),
 			    .policy = (unsigned)atoi(argv[6]),
 			    .nacks = (unsigned)atoi(argv[7]) };
-	struct world w = { .vbs = VBS, .seen = map_seen(o.fd, VBS) };
+	struct world w = { .vbs = VBS };
+	map_seen(&w, o.fd);
 	(void)snprintf(w.seed, sizeof(w.seed), "127.0.0.1:%u", o.port);
 	w.seeds[0] = w.seed;
 	world_options(&w);
@@ -195,7 +198,7 @@ static int look_at(void *arg, const struct checkpoint *c)
 	return 0;
 }
 
-/* What was in the consumer's hands is gone. Without a checkpoint everything comes anew. */
+/* What was in the consumer's hands is gone. Before the first checkpoint nothing was. */
 static void bury(struct world *w, const char *path)
 {
 	struct err e = ERR_INIT;
@@ -203,11 +206,23 @@ static void bury(struct world *w, const char *path)
 	assert_ok(checkpoint_file_each(env_posix(), path, look_at, &l, &e), &e);
 	for (unsigned vb = 0; vb < VBS; vb++) {
 		struct seen *s = &w->seen[vb];
-		if (!l.found[vb])
-			forget(w, vb);
+		if (!l.found[vb] && s->high)
+			fail_msg("seed %u, vBucket %u: events before its first checkpoint",
+				 seeds_current(), vb);
 		for (uint64_t i = 1; i <= s->high; i++)
 			if (!s->item[i].acked)
 				s->item[i].hash = 0;
+	}
+}
+
+/* So that kills come at every moment of its work, not only of its start. */
+static void let_it_take(struct world *w, unsigned n)
+{
+	uint64_t enough = *w->taken + n;
+	for (nsec limit = now() + (upto(4) ? 40 : upto(10)) * NSEC_PER_MS; now() < limit;) {
+		if (*w->taken >= enough)
+			return;
+		usleep(100);
 	}
 }
 
@@ -216,7 +231,7 @@ static void live_and_die(struct world *w, const struct orders *o, unsigned *coun
 	int status;
 	pid_t pid = start_consumer(o);
 	for (unsigned i = 1 + upto(6); i > 0; i--) {
-		usleep(upto(4000)); /* the moment of the kill is what the test draws */
+		let_it_take(w, upto(40));
 		if (upto(2))
 			trouble(w);
 		write_many(w, upto(30), counter);

@@ -24,6 +24,7 @@ struct sink {
 	unsigned refuse_vb, refusals; /* vBucket, and how often its events are refused */
 	uint64_t last[VBS];           /* seqno handed in */
 	uint64_t offset[VBS];         /* told */
+	weir_dcp_position told[VBS];
 	uint64_t ticket[64];
 	unsigned n_tickets, stop_after;
 	bool later, disorder;
@@ -74,6 +75,7 @@ static void on_offset(void *arg, const weir_dcp_position *p)
 	struct sink *s = arg;
 	pthread_mutex_lock(&lock);
 	s->offset[p->vbucket] = p->seqno;
+	s->told[p->vbucket] = *p;
 	s->offsets++;
 	pthread_mutex_unlock(&lock);
 }
@@ -313,8 +315,44 @@ static void a_seek_is_saved(void **state)
 	s = (struct sink){ .refuse_vb = VBS };
 	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
 	assert_int_equal(s.events, 9);
+	back = s.told[4]; /* with its branch this time, as track_offset tells it: saved before seek returns */
+	assert_true(back.vbuuid != 0 && back.seqno == 10);
+	back.seqno = back.snapshot_start = back.snapshot_end = 3;
+	assert_int_equal(weir_dcp_seek(w.d, &back, 1, &e), 0);
+	assert_int_equal(weir_dcp_close(w.d, &e), 0);
+	open_all(&w);
+	s = (struct sink){ .refuse_vb = VBS };
+	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+	assert_int_equal(s.events, 7);
 	down(&w);
 	test_rmdir(folder);
+}
+
+static void members_without_a_share_end_too(void **state)
+{
+	(void)state;
+	struct world w;
+	weir_error e = WEIR_ERROR_INIT;
+	unsigned events = 0;
+	up(&w);
+	load(&w, "a", 80);
+	w.o.finite = true;
+	for (uint32_t n = 1; n <= VBS + 2; n++) { /* more of them than vBuckets */
+		weir_dcp_membership m = { .size = sizeof(m),
+					  .kind = WEIR_DCP_MEMBERS_STATIC,
+					  .member = n,
+					  .total = VBS + 2 };
+		w.o.membership = &m;
+		assert_int_equal(weir_dcp_open(&w.o, &w.d, &e), 0);
+		struct sink s = { .refuse_vb = VBS };
+		weir_dcp_listener l = listener(&s);
+		assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+		assert_int_equal(s.finishes, 1);
+		events += s.events;
+		assert_int_equal(weir_dcp_close(w.d, &e), 0);
+	}
+	assert_int_equal(events, 80);
+	fake_stop(w.f);
 }
 
 int main(void)
@@ -326,6 +364,7 @@ int main(void)
 		cmocka_unit_test(a_refused_rollback_is_handed_in_again),
 		cmocka_unit_test(streams_begin_and_go_where_they_are_told),
 		cmocka_unit_test(a_seek_is_saved),
+		cmocka_unit_test(members_without_a_share_end_too),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e listener", tests, NULL, NULL);
 }

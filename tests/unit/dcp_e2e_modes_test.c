@@ -2,6 +2,8 @@
  * them, against the simulated cluster. */
 #include "tests/dcp_world.h"
 
+#include "weir/dcp_config.h"
+
 enum { VBS = 4 };
 
 static void put(struct world *w, unsigned vb, uint32_t cid, const char *key, const char *value)
@@ -395,6 +397,39 @@ static void a_purge_that_was_seen_is_no_reason_to_go_back(void **state)
 	world_free(w);
 }
 
+/* ---- the keys of configuration files ---- */
+
+static void files_say_how_to_stream(void **state)
+{
+	(void)state;
+	static const char head[] = "hosts: h\nuser: u\npassword: p\nbucket: b\n"
+				   "collections: [shop.orders, users]\nstream:\n";
+	static const char *const bad[] = { "  id: 0\n", "  id: 65536\n", "  backfill_order: any\n",
+					   "  priority: urgent\n", "  compress: 3\n" };
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp_config *c;
+	char text[400];
+	(void)snprintf(text, sizeof(text), "%s%s", head,
+		       "  id: 65535\n  backfill_order: sequential\n  cursor_dropping: true\n"
+		       "  compress: true\n  no_value_datatype: true\n  skip_initial_deletes: true\n"
+		       "  priority: medium\n  change_history: true\n");
+	assert_int_equal(weir_dcp_config_parse(text, strlen(text), "f.yml", &c, &e), 0);
+	const weir_dcp_options *o = weir_dcp_config_options(c);
+	assert_int_equal(o->stream_id, 65535);
+	assert_string_equal(o->backfill_order, "sequential");
+	assert_string_equal(o->collections, "shop.orders,users");
+	assert_string_equal(o->priority, "medium");
+	assert_true(o->cursor_dropping && o->force_compression && o->no_value_datatype);
+	assert_true(o->skip_initial_deletes && o->change_history && !o->no_value);
+	weir_dcp_config_free(c);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		(void)snprintf(text, sizeof(text), "%s%s", head, bad[i]);
+		assert_int_equal(weir_dcp_config_parse(text, strlen(text), "f.yml", &c, &e),
+				 WEIR_ERR_INVALID);
+		assert_non_null(strstr(e.message, "f.yml:7:"));
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -411,6 +446,7 @@ int main(void)
 		cmocka_unit_test(a_dropped_cursor_comes_back_as_a_disk_snapshot_without_a_gap),
 		cmocka_unit_test(where_dropping_is_not_allowed_the_stream_ends_and_goes_on),
 		cmocka_unit_test(a_purge_that_was_seen_is_no_reason_to_go_back),
+		cmocka_unit_test(files_say_how_to_stream),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e_modes", tests, NULL, NULL);
 }

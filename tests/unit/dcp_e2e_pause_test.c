@@ -28,7 +28,7 @@ static void take_status(void *arg, const struct dcp_vbucket_status *v)
 		l->st = *v;
 }
 
-static struct dcp_vbucket_status vbucket_status_of(struct world *w, unsigned vb)
+static struct dcp_vbucket_status vb_status(struct world *w, unsigned vb)
 {
 	struct look l = { .vb = vb };
 	assert_int_equal(dcp_source_status(w->source, NULL, take_status, &l), 0);
@@ -79,8 +79,8 @@ static void a_paused_vbucket_stands_still_and_the_others_go_on(void **state)
 	settle(w, VBS, 10 * NSEC_PER_SEC);
 	pause_one(w, 3);
 	drain(w);
-	assert_string_equal(vbucket_status_of(w, 3).state, "paused");
-	assert_string_equal(vbucket_status_of(w, 4).state, "streaming");
+	assert_string_equal(vb_status(w, 3).state, "paused");
+	assert_string_equal(vb_status(w, 4).state, "streaming");
 	put(w, 3, 10, 20);
 	put(w, 4, 10, 20);
 	until_has_all(w, 4);
@@ -89,7 +89,7 @@ static void a_paused_vbucket_stands_still_and_the_others_go_on(void **state)
 	uint64_t before = w->duplicates;
 	resume_one(w, 3);
 	settle(w, VBS, 10 * NSEC_PER_SEC);
-	assert_string_equal(vbucket_status_of(w, 3).state, "streaming");
+	assert_string_equal(vb_status(w, 3).state, "streaming");
 	assert_true(w->duplicates == before);
 	struct err e = ERR_INIT;
 	assert_int_equal(dcp_source_pause(w->source, VBS, &e), ERR_INVALID);
@@ -154,7 +154,7 @@ static void a_pause_holds_across_reconnects_failovers_and_reassignments(void **s
 	assert_int_equal(dcp_source_wait_open(w->source, 10 * NSEC_PER_SEC, &e), 1);
 	drain(w);
 	assert_true(w->events == events && w->rollbacks == 0);
-	assert_string_equal(vbucket_status_of(w, 3).state, "paused");
+	assert_string_equal(vb_status(w, 3).state, "paused");
 	put(w, 3, 20, 24);
 	resume_one(w, 3);
 	until_has_all(w, 3);
@@ -216,14 +216,14 @@ static void what_waits_for_copies_survives_a_pause(void **state)
 	world_open(w);
 	put(w, 3, 0, 10);
 	nsec deadline = now() + 10 * NSEC_PER_SEC;
-	while (vbucket_status_of(w, 3).held < 10 && now() < deadline)
+	while (vb_status(w, 3).held < 10 && now() < deadline)
 		(void)pump_once(w, 5 * NSEC_PER_MS);
 	pause_one(w, 3);
 	fake_persist(w->fake, 3, 0, UINT64_MAX);
 	fake_persist(w->fake, 3, 1, UINT64_MAX);
 	drain(w);
 	assert_true(w->events == 0);
-	assert_int_equal(vbucket_status_of(w, 3).held, 10);
+	assert_int_equal(vb_status(w, 3).held, 10);
 	resume_one(w, 3);
 	settle(w, VBS, 10 * NSEC_PER_SEC);
 	assert_true(w->events == 10 && w->duplicates == 0);

@@ -1,8 +1,6 @@
 /* Stopping, killing and resuming, handing over, and beginning in the middle, against the simulated cluster. */
 #include "tests/dcp_world.h"
 
-#include <unistd.h>
-
 enum { VBS = 16 };
 
 struct kept { /* a store in memory that can be told to fail, and that counts */
@@ -324,67 +322,6 @@ static void b8_a_bucket_that_was_flushed_is_noticed(void **state)
 	world_free(w);
 }
 
-static void b6_a_stalled_consumer_stays_within_the_window_and_loses_nothing(void **state)
-{
-	(void)state;
-	struct err e = ERR_INIT;
-	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
-	w->o.window_bytes = 64 << 10;
-	w->o.noop = NSEC_PER_SEC;
-	static char big[1000];
-	memset(big, 'x', sizeof(big));
-	for (unsigned i = 0; i < 2000; i++) {
-		char key[16];
-		(void)snprintf(key, sizeof(key), "k%u", i);
-		(void)fake_set(w->fake, i % 4, 0, key, slice_of(big, sizeof(big)));
-	}
-	world_open(w);
-	nsec until = now() + 1500 * NSEC_PER_MS;
-	while (now() < until)
-		usleep(10000); /* nobody polls; noops are answered all the same */
-	struct fake_stats st;
-	fake_stats(w->fake, &st);
-	assert_true(st.unacked_max <= (64 << 10) + 1200);
-	unsigned got = 0;
-	nsec deadline = now() + 5 * NSEC_PER_SEC;
-	while (got < 2000 && now() < deadline) {
-		struct dcp_batch b;
-		if (dcp_source_poll(w->source, &b, 20 * NSEC_PER_MS, &e) <= 0)
-			continue;
-		got += (unsigned)b.n;
-		(void)dcp_source_ack_batch(w->source, b.ev, b.n);
-	}
-	assert_int_equal(got, 2000);
-	fake_stats(w->fake, &st);
-	assert_int_equal(st.connections, 1);
-	world_free(w);
-}
-
-static void b7_a_node_that_falls_silent_is_noticed_and_left(void **state)
-{
-	(void)state;
-	unsigned counter = 0;
-	struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = VBS });
-	w->o.noop = 200 * NSEC_PER_MS;
-	world_open(w);
-	write_some(w, VBS, 100, &counter);
-	settle(w, VBS, 5 * NSEC_PER_SEC);
-	fake_fault(w->fake,
-		   &(struct fake_fault){ .kind = FAKE_STALL, .node = 1, .vb = -1, .count = 1 });
-	nsec start = now();
-	struct dcp_status st = { 0 };
-	while (st.reconnects == 0 && now() - start < 5 * NSEC_PER_SEC) {
-		(void)pump_once(w, 10 * NSEC_PER_MS);
-		(void)dcp_source_status(w->source, &st, NULL, NULL);
-	}
-	assert_true(st.reconnects > 0);
-	assert_true(now() - start < NSEC_PER_SEC);
-	fake_clear_faults(w->fake);
-	write_some(w, VBS, 100, &counter);
-	settle(w, VBS, 5 * NSEC_PER_SEC);
-	world_free(w);
-}
-
 static void warm_up_is_waited_for(void **state)
 {
 	(void)state;
@@ -417,8 +354,6 @@ int main(void)
 		cmocka_unit_test(what_cannot_work_is_a_typed_error_at_once),
 		cmocka_unit_test(weakness_16_collections_filter_and_system_events_tell_about_them),
 		cmocka_unit_test(b8_a_bucket_that_was_flushed_is_noticed),
-		cmocka_unit_test(b6_a_stalled_consumer_stays_within_the_window_and_loses_nothing),
-		cmocka_unit_test(b7_a_node_that_falls_silent_is_noticed_and_left),
 		cmocka_unit_test(warm_up_is_waited_for),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e resume", tests, NULL, NULL);

@@ -551,6 +551,7 @@ static void step(struct model *m, bool calm)
 	case 5: fall_behind(m); break;
 	case 6: vbucket_pause(&m->v, m->now); break;
 	case 7: purge_some(m); break;
+	case 8: vbucket_relieve(&m->v, m->now); break;
 	}
 }
 

@@ -537,6 +537,44 @@ static void what_was_never_handed_out_goes_back_without_a_word(void **state)
 	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
 }
 
+/* One whose copies stand still must not keep the window from the others. */
+static void b6_what_is_held_is_asked_for_again_when_its_first_event_has_gone(void **state)
+{
+	struct harness *h = *state;
+	vbucket_set_gate(&h->v, GATE_ON, h->now);
+	begin(h, AT(10, 10, 10, 'a'));
+	accept(h, "a0");
+	marker(h, 10, 14);
+	for (uint64_t s = 11; s <= 13; s++)
+		mutation(h, s);
+	buf_reset(&h->log);
+	uint64_t before = h->dropped_bytes;
+	vbucket_relieve(&h->v, h->now);
+	expect(h, "close 0\n");
+	assert_true(h->v.held.n == 1 && h->dropped_bytes > before);
+	assert_true(h->v.timer_at >
+		    h->now); /* by and by it looks whether the branch is still there */
+	vbucket_relieve(&h->v, h->now);
+	vbucket_on_persisted(&h->v, 'a', 10, h->now);
+	expect(h, "");
+	vbucket_on_persisted(&h->v, 'a', 12, h->now);
+	expect(h, "mut 11 [10,14] a\nreq 11 [10,14] a\n");
+	accept(h, "a0");
+	marker(h, 11, 14);
+	for (uint64_t s = 12; s <= 14; s++)
+		mutation(h, s);
+	expect(h, "mut 12 [10,14] a\n");
+	vbucket_relieve(&h->v, h->now); /* 13 stays */
+	expect(h, "close 0\n");
+	tick(h);
+	expect(h, "req 13 [10,14] a\n");
+	rollback(h, 12);
+	answer_log(h, "b12 a0"); /* what is held was never seen */
+	expect(h, "log?\nreq 10 [10,10] a\n");
+	assert_true(h->v.held.n == 0);
+	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
+}
+
 /* Its checkpoint is at 0, but events above may have been handed out: whoever refuses it must not make us forget that. */
 static void a_restart_from_zero_that_is_refused_is_told_where_the_branches_part(void **state)
 {
@@ -1259,6 +1297,7 @@ int main(void)
 		T(a_log_that_is_newer_than_the_rollback_counts),
 		T(repeated_rollbacks_are_told_and_end_at_zero),
 		T(what_was_never_handed_out_goes_back_without_a_word),
+		T(b6_what_is_held_is_asked_for_again_when_its_first_event_has_gone),
 		T(a_restart_from_zero_that_is_refused_is_told_where_the_branches_part),
 		T(a_branch_above_the_place_of_resuming_is_told_too),
 		T(b2_a_finite_stream_keeps_its_end_across_a_rollback),

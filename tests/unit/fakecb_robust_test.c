@@ -100,7 +100,7 @@ static void random_frame(struct wire *w)
 	size_t body = framing + extras + key + value;
 	put_be32(p + 8, (uint32_t)body);
 	for (size_t i = 0; i < body; i++)
-		p[24 + i] = rnd(3) ? (uint8_t)"\0\1{}[]\":,0a.`sid"[rnd(16)] : (uint8_t)rnd(256);
+		p[24 + i] = rnd(3) ? (uint8_t) "\0\1{}[]\":,0a.`sid"[rnd(16)] : (uint8_t)rnd(256);
 	(void)send(w->fd, p, 24 + body, MSG_NOSIGNAL);
 }
 
