@@ -1,7 +1,7 @@
 /* Checkpoint stores with 1,024 vBuckets on three nodes: until the first event of a group that has none yet (its branches
  * are saved first), until the first event when it has them, and one save of all.
  *
- *	build/release/bench/dcp_store [DIR]        DIR: where file and log are kept; default: a new one in /tmp
+ *	build/release/bench/dcp_store [--quick] [DIR]        DIR: where file and log are kept; default: a new one in /tmp
  */
 #include "base/err.h"
 #include "dcp/kv.h"
@@ -14,7 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ALL = 1024, ROUNDS = 9 };
+enum { ALL = 1024, ROUNDS = 9, ROUNDS_QUICK = 1 };
+
+static unsigned rounds = ROUNDS;
 
 static char folder[200];
 static char seed[32];
@@ -42,8 +44,8 @@ static int by_size(const void *a, const void *b)
 
 static double median(double *t)
 {
-	qsort(t, ROUNDS, sizeof(*t), by_size);
-	return t[ROUNDS / 2];
+	qsort(t, rounds, sizeof(*t), by_size);
+	return t[rounds / 2];
 }
 
 enum place { NOWHERE, FILE_, LOG_, BUCKET };
@@ -125,10 +127,13 @@ static double save_all(enum place place, int round)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1)
-		snprintf(folder, sizeof(folder), "%.190s", argv[1]);
-	else
-		snprintf(folder, sizeof(folder), "/tmp/weir-store-bench-XXXXXX");
+	if (argc > 1 && strcmp(argv[1], "--quick") == 0) {
+		rounds = ROUNDS_QUICK;
+		argc--;
+		argv++;
+	}
+	snprintf(folder, sizeof(folder), "%.190s",
+		 argc > 1 ? argv[1] : "/tmp/weir-store-bench-XXXXXX");
 	if (argc <= 1 && !mkdtemp(folder))
 		die("no folder");
 	fake = fake_start(&(struct fake_options){ .nodes = 3, .vbuckets = ALL });
@@ -147,7 +152,7 @@ int main(int argc, char **argv)
 				      .noop = 5 * NSEC_PER_SEC };
 	for (enum place p = NOWHERE; p <= BUCKET; p++) {
 		double first[ROUNDS], again[ROUNDS], save[ROUNDS] = { 0 };
-		for (int i = 0; i < ROUNDS; i++) {
+		for (unsigned i = 0; i < rounds; i++) {
 			first[i] = start(p, i);
 			again[i] = start(p, i);
 			if (p != NOWHERE)

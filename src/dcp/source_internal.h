@@ -134,8 +134,10 @@ struct slot { /* one vBucket */
 	uint64_t high;
 	uint64_t high_now, high_next; /* source_seqnos.c: of what is streamed */
 	struct mitigation m;
-	uint64_t stuck_at; /* the first seqno held back, and since when */
-	nsec stuck_since;
+	uint64_t stuck_at; /* the first seqno held back, in which stream, and since when */
+	uint16_t stuck_in;
+	nsec stuck_since, relieved_at;
+	uint32_t reliefs;    /* of late: each waits twice as long as the one before */
 	uint64_t asked_uuid; /* of the observations in flight */
 	bool moved;          /* one of them did */
 };

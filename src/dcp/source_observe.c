@@ -8,8 +8,10 @@
  * come. A copy that does not answer within a second is asked again; one that is gone holds back only what needs it. */
 #include "dcp/source_internal.h"
 
-#define STUCK         (200 * NSEC_PER_MS)
-#define ANSWER_WITHIN (NSEC_PER_SEC)
+#define STUCK            (200 * NSEC_PER_MS)
+#define RELIEFS_MAX      6
+#define RELIEF_FORGOTTEN (60 * NSEC_PER_SEC)
+#define ANSWER_WITHIN    (NSEC_PER_SEC)
 
 static void connect_kv(struct node *n);
 
@@ -131,15 +133,26 @@ static void ask(struct dcp_source *s, struct slot *slot, nsec now)
 /* A vBucket whose copies persist nothing for a while must not keep the window from the others. */
 static void relieve(struct dcp_source *s, struct slot *slot, nsec now)
 {
-	uint64_t first = vbucket_first_held(&slot->v);
-	if (slot->stuck_at != first) {
+	struct vbucket *v = &slot->v;
+	uint64_t first = vbucket_first_held(v);
+	if (slot->stuck_at != first || slot->stuck_in != v->generation) {
 		slot->stuck_at = first;
+		slot->stuck_in = v->generation;
 		slot->stuck_since = now;
 	}
-	struct node *n = source_node_of(s, &slot->v);
-	if (now - slot->stuck_since >= STUCK && n && n->dcp &&
-	    conn_unacked(n->dcp) >= s->o.window_bytes / 4 * 3)
-		vbucket_relieve(&slot->v, now);
+	if (now - slot->relieved_at > RELIEF_FORGOTTEN)
+		slot->reliefs = 0;
+	struct node *n = source_node_of(s, v);
+	if (v->state != VB_STREAMING || v->held.n < 2)
+		return;
+	/* of what it was relieved of before, nothing has gone: at once */
+	nsec wait = v->relieved ? 0 : STUCK << MIN(slot->reliefs, RELIEFS_MAX);
+	if (now - slot->stuck_since < wait || !n || !n->dcp ||
+	    conn_unacked(n->dcp) < s->o.window_bytes / 4 * 3)
+		return;
+	slot->relieved_at = now;
+	slot->reliefs += !v->relieved;
+	vbucket_relieve(v, now);
 }
 
 static void ask_all(void *arg)

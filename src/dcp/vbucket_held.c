@@ -189,6 +189,7 @@ void vb_drop_held(struct vbucket *v, const struct dcp_position *limit)
 
 void vb_drop_all_held(struct vbucket *v)
 {
+	v->relieved = false;
 	while (v->held.n) {
 		struct held_item item = held_first(&v->held);
 		v->config->ops->dropped(v->config->arg, v, item.connection, item.wire_bytes);

@@ -355,7 +355,7 @@ static void every_file_of_go_dcp_becomes_one_that_weir_takes(void **state)
 {
 	(void)state;
 	static struct file f;
-	long runs = test_count(1500, 100000);
+	long runs = test_count(1500, 20000);
 	f.yaml = (struct buf)BUF_INIT;
 	for (long run = 0; run < runs; run++) {
 		AUTO(buf) struct buf out = BUF_INIT;

@@ -224,7 +224,7 @@ static void b4_a_log_torn_at_every_byte_of_a_save_has_the_old_set(void **state)
 	fill(old_set, VBS, OLD);
 	fill(new_set, VBS, NEW);
 	tear(FEW, 1);
-	tear(VBS, (uint64_t)test_count(9973, 13));
+	tear(VBS, (uint64_t)test_count(9973, 97));
 }
 
 /* ---- damage ---- */

@@ -126,6 +126,17 @@ static void b6_a_vbucket_that_waits_for_its_copies_holds_up_no_other(void **stat
 	for (unsigned vb = 1; vb < VBS; vb++)
 		assert_int_equal(had_of(w, vb), EACH);
 	assert_int_equal(had_of(w, 0), 0);
+	for (unsigned round = 1; round <= 20; round++) { /* while it is asked for again and again */
+		char key[24];
+		nsec start = now();
+		(void)snprintf(key, sizeof(key), "more-%u", round);
+		uint64_t seqno = fake_set(w->fake, 1, 0, key, SLICE_LIT("{}"));
+		fake_persist(w->fake, 1, 0, seqno);
+		fake_persist(w->fake, 1, 1, seqno);
+		while (had_of(w, 1) < seqno && now() - start < 5 * NSEC_PER_SEC)
+			(void)pump_once(w, 2 * NSEC_PER_MS);
+		assert_true(now() - start < NSEC_PER_SEC);
+	}
 	for (unsigned copy = 0; copy < 2; copy++)
 		fake_persist(w->fake, 0, copy, UINT64_MAX);
 	settle(w, VBS, 10 * NSEC_PER_SEC);

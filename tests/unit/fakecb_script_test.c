@@ -205,7 +205,7 @@ static void paths_lead_where_they_say(void **state)
 				       .key = "00|k|",
 				       .value = "c5 04 0001 |x| c6 00 0001 |z| 00 00 0000" }),
 			 0xcc);
-	w_equal(w_part(&w, 'v'), "0000 00000008 |{\"y\":15}| 00c0 00000000 0000 0000001d "
+	w_equal(w_part(&w, 'v'), "0000 00000008 |{\"y\":15}| 00c0 00000000 0000 0000001b "
 				 "|{\"a\":1,\"l\":[1, 2],\"d.e\":{}}|");
 	w_close(&w);
 	fake_stop(f);

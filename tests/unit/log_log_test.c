@@ -436,6 +436,8 @@ static void a_descriptor_polls_readable_while_there_is_something(void **state)
 
 /* ---- reader processes ---- */
 
+static int reader_is_there[2]; /* a pipe */
+
 static void read_as_another_process(void *arg)
 {
 	struct fixture *f = arg;
@@ -447,6 +449,8 @@ static void read_as_another_process(void *arg)
 	if (log_open(g.dir, &o, &g.log, &g.e) || log_topic_open(g.log, "t", &g.topic, &g.e) ||
 	    log_reader_open(g.topic, 0, 0, NULL, &r, &g.e))
 		_exit(10);
+	if (write(reader_is_there[1], "r", 1) != 1)
+		_exit(14);
 	for (uint64_t i = 0; i < 3000;) {
 		int rc = log_reader_next(r, &rec, &g.e);
 		if (rc == 0)
@@ -476,9 +480,12 @@ static void another_process_follows_across_writers(void **state)
 	append_n(f, 0, 500, LOG_ACK_WRITTEN);
 	close_log(f);
 	pthread_t t;
-	/* The child reads what is there without a writer, then follows two of them. */
+	char there;
+	/* The child reads what is there without a writer, then follows two of them. Forked later it would have the first
+	 * one's lock, too. */
+	assert_int_equal(pipe(reader_is_there), 0);
 	assert_int_equal(pthread_create(&t, NULL, run_reader_process, f), 0);
-	usleep(30000);
+	assert_int_equal(read(reader_is_there[0], &there, 1), 1);
 	struct fixture g = { .e = ERR_INIT };
 	memcpy(g.dir, f->dir, sizeof(g.dir));
 	open_log(&g, &small);
@@ -491,6 +498,8 @@ static void another_process_follows_across_writers(void **state)
 	assert_int_equal(pthread_join(t, &status), 0);
 	assert_int_equal(*(int *)status, 0);
 	close_log(&g);
+	close(reader_is_there[0]);
+	close(reader_is_there[1]);
 }
 
 static void write_and_die(void *arg)
