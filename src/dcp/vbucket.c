@@ -117,10 +117,16 @@ void vb_ask_log(struct vbucket *v)
 	v->config->ops->failover_log(v->config->arg, v);
 }
 
+/* At its end already, but of which history? Only the server knows, and has not been asked yet. */
+static bool must_ask(const struct vbucket *v)
+{
+	return v->log.n == 0 && v->delivered > 0;
+}
+
 void vb_open(struct vbucket *v)
 {
 	ASSERT(dcp_position_valid(&v->pos));
-	if (v->end_seqno != VBUCKET_NO_END && v->pos.seqno >= v->end_seqno) {
+	if (v->end_seqno != VBUCKET_NO_END && v->pos.seqno >= v->end_seqno && !must_ask(v)) {
 		vb_finish(v, STREAM_END_OK, 0);
 		return;
 	}
@@ -132,7 +138,7 @@ void vb_open(struct vbucket *v)
 	struct wire_stream_req r = {
 		.flags = v->config->stream_flags,
 		.start = v->pos.seqno,
-		.end = v->end_seqno,
+		.end = MAX(v->end_seqno, v->pos.seqno),
 		.uuid = v->pos.uuid,
 		.snap_start = v->pos.snap_start,
 		.snap_end = v->pos.snap_end,

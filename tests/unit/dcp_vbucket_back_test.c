@@ -259,6 +259,36 @@ static void b2_a_finite_stream_keeps_its_end_across_a_rollback(void **state)
 	assert_int_equal(h->v.state, VB_DONE);
 }
 
+/* A bucket made anew may stand where the last run ended, or lower. */
+static void a_finite_run_that_begins_at_its_end_asks_whose_history_it_is(void **state)
+{
+	struct harness *h = *state;
+	struct vbucket_start s = {
+		.pos = AT(5, 5, 5, 'a'), .restarted = true, .high_seqno = 5, .end_seqno = 5
+	};
+	vbucket_start(&h->v, &s, h->now);
+	vbucket_on_node(&h->v, 0, true, 1, h->now);
+	expect(h, "req 5 [5,5] a\n");
+	rollback(h, 0);
+	answer_log(h, "b0");
+	vbucket_on_rollback_acked(&h->v, h->now);
+	expect(h, "log?\nrollback to 0 from -1, resume at 0\nreq 0 [0,0] b\n");
+	vbucket_stop(&h->v);
+	buf_reset(&h->log);
+	s.end_seqno = s.high_seqno = 3;
+	vbucket_start(&h->v, &s, h->now);
+	expect(h, "req 5 [5,5] a\n");
+	rollback(h, 3);
+	vbucket_stop(&h->v);
+	buf_reset(&h->log);
+	s.end_seqno = s.high_seqno = 5;
+	vbucket_start(&h->v, &s, h->now);
+	accept(h, "a0");
+	stream_end(h, STREAM_END_OK);
+	expect(h, "req 5 [5,5] a\nend end reached 0\n");
+	assert_int_equal(h->v.state, VB_DONE);
+}
+
 /* The consumer undoes 11..15 and is killed: its checkpoint must not say 15 any more, for by then the server may have
  * all of the snapshot again and would go on after it. */
 static void a_rollback_within_a_branch_waits_for_the_checkpoint_to_go_back(void **state)
@@ -498,6 +528,7 @@ int main(void)
 		T(a_restart_from_zero_that_is_refused_is_told_where_the_branches_part),
 		T(a_branch_above_the_place_of_resuming_is_told_too),
 		T(b2_a_finite_stream_keeps_its_end_across_a_rollback),
+		T(a_finite_run_that_begins_at_its_end_asks_whose_history_it_is),
 		T(a_rollback_within_a_branch_waits_for_the_checkpoint_to_go_back),
 		T(a_rollback_that_is_held_back_survives_a_nack),
 		T(a_rollback_that_is_held_back_is_part_of_the_next),
