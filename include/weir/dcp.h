@@ -116,7 +116,7 @@ typedef struct weir_dcp_options {
 		*checkpoint_tls_server_name;
 	bool checkpoint_tls_insecure;
 	/* Where vBuckets without a checkpoint begin; those that are not named begin as `latest` says. Must stay until the
-	 * weir_dcp is closed. */
+	 * weir_dcp is closed. One that the bucket does not have is INVALID. */
 	const weir_dcp_position *positions;
 	size_t n_positions;
 	uint32_t

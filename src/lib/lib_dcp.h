@@ -120,6 +120,10 @@ void lib_dcp_trace_all(weir_dcp *d, uint16_t vb, enum weir_dcp_outcome outcome);
 int lib_dcp_own_store(const weir_dcp_store *user, struct checkpoint_store **out, struct err *e);
 void lib_dcp_own_store_taken(struct checkpoint_store *s);
 
+/* weir_dcp.c: what makes events of documents. d may be NULL when it is made only to see whether it can be. */
+int lib_dcp_new_feed(weir_dcp *d, const char *bucket, weir_doc filter, weir_doc pipeline,
+		     struct feed **out, struct err *e);
+
 /* weir_dcp.c: cuts a copy of "a,b,c"; the names point into it. */
 int lib_dcp_split(const char *list, const char *what, char **copy, const char **name, size_t *n,
 		  struct err *e);

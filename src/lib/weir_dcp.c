@@ -179,19 +179,32 @@ static bool collection_names(void *arg, uint32_t id, const char **scope, const c
 	return dcp_source_collection(d->source, id, scope, name);
 }
 
-static int open_feed(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+int lib_dcp_new_feed(weir_dcp *d, const char *bucket, weir_doc filter, weir_doc pipeline,
+		     struct feed **out, struct err *e)
 {
-	AUTO(buf) struct buf filter = BUF_INIT;
-	AUTO(buf) struct buf pipeline = BUF_INIT;
-	struct feed_options fo = { .bucket = o->bucket ? o->bucket : "",
+	AUTO(buf) struct buf filter_bson = BUF_INIT;
+	AUTO(buf) struct buf pipeline_bson = BUF_INIT;
+	struct feed_options fo = { .bucket = bucket ? bucket : "",
 				   .collection = collection_names,
 				   .arg = d };
 	int rc = 0;
-	if (o->filter.data)
-		rc = lib_doc(o->filter, "filter", &filter, &fo.filter, NULL, e);
-	if (rc == 0 && o->pipeline.data)
-		rc = lib_array(o->pipeline, "pipeline", &pipeline, &fo.pipeline, e);
-	return rc < 0 ? rc : feed_new(&fo, &d->feed, e);
+	if (filter.data)
+		rc = lib_doc(filter, "filter", &filter_bson, &fo.filter, NULL, e);
+	if (rc == 0 && pipeline.data)
+		rc = lib_array(pipeline, "pipeline", &pipeline_bson, &fo.pipeline, e);
+	return rc < 0 ? rc : feed_new(&fo, out, e);
+}
+
+/* Once the bucket has told how many vBuckets it has. */
+static int check_positions(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+{
+	uint32_t n = dcp_source_vbuckets(d->source);
+	for (size_t i = 0; i < o->n_positions; i++)
+		if (o->positions[i].vbucket >= n)
+			return err_set(e, ERR_INVALID,
+				       "positions: there is no vBucket %u, only 0 to %u",
+				       o->positions[i].vbucket, n - 1);
+	return 0;
 }
 
 int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *we)
@@ -219,13 +232,15 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 	if (rc == 0)
 		rc = take_options(d, &o, e);
 	if (rc == 0)
-		rc = open_feed(d, &o, e);
+		rc = lib_dcp_new_feed(d, o.bucket, o.filter, o.pipeline, &d->feed, e);
 	if (rc == 0)
 		rc = lib_dcp_open_membership(d, &o, &m, e);
 	if (rc == 0)
 		rc = lib_dcp_open_store(d, &o, n_hosts, e);
 	if (rc == 0)
 		rc = open_source(d, &o, n_hosts, n_collections, e);
+	if (rc == 0)
+		rc = check_positions(d, &o, e);
 	if (rc == 0)
 		rc = lib_dcp_start_membership(d, &o, &m, n_hosts, e);
 	if (rc < 0) {

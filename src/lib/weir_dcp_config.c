@@ -1,5 +1,5 @@
 /* weir_dcp_config.c: configuration files of a Couchbase stream through the public API. */
-#include "lib/lib.h"
+#include "lib/lib_dcp.h"
 
 #include "app/conf_couchbase.h"
 #include "base/mem.h"
@@ -136,6 +136,21 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 	};
 }
 
+/* The rows take any text; what is in it is seen here. */
+static int check_language(const weir_dcp_options *o, const char *name, struct err *e)
+{
+	const weir_doc none = { 0 };
+	struct feed *f = NULL;
+	int rc = lib_dcp_new_feed(NULL, o->bucket, o->filter, none, &f, e);
+	feed_free(f);
+	if (rc < 0)
+		return err_in(e, rc, "%s: stream.filter", name);
+	f = NULL;
+	rc = lib_dcp_new_feed(NULL, o->bucket, none, o->pipeline, &f, e);
+	feed_free(f);
+	return rc < 0 ? err_in(e, rc, "%s: stream.pipeline", name) : 0;
+}
+
 int weir_dcp_config_parse(const char *yaml, size_t len, const char *name, weir_dcp_config **out,
 			  weir_error *e)
 {
@@ -153,6 +168,11 @@ int weir_dcp_config_parse(const char *yaml, size_t len, const char *name, weir_d
 	c->m = membership_of(&c->c);
 	c->o = options_of(&c->c);
 	c->o.membership = &c->m;
+	rc = check_language(&c->o, name, lib_err(e));
+	if (rc < 0) {
+		weir_dcp_config_free(c);
+		return rc;
+	}
 	*out = c;
 	return 0;
 }

@@ -36,6 +36,13 @@ chmod 600 "$dir/open.yml"
 run "$weir" couchbase check-config "$dir/open.yml"
 t "one that nobody else may read does not" test ! -s "$dir/err"
 
+for wrong in "filter: '{\"\$foo\": 1}'" "filter: '{'" "pipeline: '{}'"; do
+	{ cat "$dir/open.yml"; printf 'stream: {%s}\n' "$wrong"; } >"$dir/wrong.yml"
+	chmod 600 "$dir/wrong.yml"
+	run "$weir" couchbase check-config "$dir/wrong.yml"
+	t "stream.$wrong is told" gives 2 "wrong.yml: stream.${wrong%%:*}: "
+done
+
 . tests/cli/cluster.sh.inc
 cluster --nodes 2 --replicas 1 --vbuckets 16 --load 200
 cat >"$dir/s.yml" <<YML

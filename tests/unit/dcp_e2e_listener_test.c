@@ -268,6 +268,9 @@ static void streams_begin_and_go_where_they_are_told(void **state)
 	w.o.positions = at;
 	w.o.n_positions = 3;
 	w.o.latest = true; /* for those that are not named */
+	at[0].vbucket = 999;
+	assert_int_equal(weir_dcp_open(&w.o, &w.d, &e), WEIR_ERR_INVALID);
+	at[0].vbucket = 1;
 	open_all(&w);
 	struct sink s = { .refuse_vb = VBS };
 	weir_dcp_listener l = listener(&s);
