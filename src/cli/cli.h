@@ -120,7 +120,8 @@ int out_finish(void);
 
 /* ---- stop.c: Ctrl-C ---- */
 
-/* SIGINT and SIGTERM call fn(arg) once, from a thread of its own; a second signal ends the process at once. */
+/* SIGINT and SIGTERM call fn(arg) once, from a thread of its own; one that comes half a second or more
+ * later ends the process at once. */
 void stop_on_signal(void (*fn)(void *arg), void *arg);
 bool stop_requested(void);
 

@@ -6,6 +6,9 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+/* Who stops a group of processes may tell each of them and then the group, as timeout(1) does: that is one request. */
+enum { SAME_STOP_MS = 500 };
+
 static atomic_bool requested; /* written by the thread below, read by stop_requested */
 static void (*on_stop)(void *arg);
 static void *on_stop_arg;
@@ -18,11 +21,15 @@ static void *wait_for_signal(void *arg)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	int sig = 0;
-	for (int times = 0; sigwait(&set, &sig) == 0; times++) {
-		if (times > 0)
+	int64_t first_ms = -1;
+	while (sigwait(&set, &sig) == 0) {
+		if (first_ms < 0) {
+			first_ms = mono_ms();
+			atomic_store(&requested, true);
+			on_stop(on_stop_arg);
+		} else if (mono_ms() - first_ms >= SAME_STOP_MS) {
 			_exit(128 + sig);
-		atomic_store(&requested, true);
-		on_stop(on_stop_arg);
+		}
 	}
 	return NULL;
 }

@@ -25,9 +25,12 @@ static unsigned open_files(void)
 /* All connections of the cluster are gone. */
 static void wait_for_files(unsigned at_most)
 {
-	for (int i = 0; i < 5000 && open_files() > at_most; i++)
+	bool gone = false;
+	for (int i = 0; i < 5000 && !gone; i++) {
+		gone = open_files() <= at_most;
 		usleep(1000);
-	assert_true(open_files() <= at_most);
+	}
+	assert_true(gone);
 }
 
 static void still_serves(struct fake *f)
