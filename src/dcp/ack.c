@@ -128,7 +128,7 @@ static void emptied(struct ack_window *w)
 	leave_ring(w);
 }
 
-static void move_mark(struct ack_window *w, const struct dcp_position *pos)
+static void move_mark(struct ack_window *w, const struct dcp_position *pos, bool heard)
 {
 	if (pos->seqno < w->mark.seqno)
 		points_cut(&w->points, pos->seqno);
@@ -136,6 +136,8 @@ static void move_mark(struct ack_window *w, const struct dcp_position *pos)
 	if (pos->snap_start == pos->snap_end)
 		points_add(&w->points, pos->seqno);
 	w->version++;
+	if (heard)
+		w->heard = w->version;
 }
 
 /* Pops the acknowledged prefix; true when the mark moved. */
@@ -147,7 +149,7 @@ static bool pop(struct ack_window *w)
 		if (!n->done)
 			break;
 		if (n->kind != ACK_VOID && n->kind != ACK_HOLD)
-			move_mark(w, &n->pos);
+			move_mark(w, &n->pos, n->kind != ACK_ADVANCE);
 		if (n->kind == ACK_ROLLBACK)
 			w->rollbacks_acked++;
 		w->head++;
@@ -178,7 +180,7 @@ int ack_push(struct ack_window *w, enum ack_kind kind, const struct dcp_position
 int ack_advance(struct ack_window *w, const struct dcp_position *pos, struct err *e)
 {
 	if (w->head == w->tail) {
-		move_mark(w, pos);
+		move_mark(w, pos, false);
 		return 0;
 	}
 	struct ack_entry *last = at(w, w->tail - 1);
@@ -260,5 +262,5 @@ void ack_retreat(struct ack_window *w, const struct dcp_position *pos)
 	}
 	(void)pop(w);
 	if (w->mark.seqno > pos->seqno)
-		move_mark(w, pos);
+		move_mark(w, pos, true);
 }

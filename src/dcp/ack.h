@@ -54,6 +54,7 @@ struct ack_window {
 	struct dcp_position mark;
 	struct points points; /* whole snapshots at or below the mark */
 	uint64_t version;     /* counts moves of the mark */
+	uint64_t heard;       /* version of the last one that was not an ADVANCE alone */
 	uint64_t rollbacks_told, rollbacks_acked;
 };
 

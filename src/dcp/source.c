@@ -249,18 +249,33 @@ static bool must_be_saved(const struct slot *slot)
 	       slot->w.rollbacks_acked > slot->rollbacks_released;
 }
 
+/* It has moved over a few seqnos that nobody sees, no more. That can wait: where checkpoints lie in the bucket that is
+ * watched each save makes such a seqno, and would be the cause of the next one for ever. */
+static bool is_quiet(struct slot *slot)
+{
+	enum { SEQNOS = 100, ROUNDS = 60 };
+	const struct ack_window *w = &slot->w;
+	if (w->heard > slot->saved_version || w->mark.seqno < slot->saved_seqno ||
+	    w->mark.seqno - slot->saved_seqno > SEQNOS)
+		return false;
+	return ++slot->quiet_rounds < ROUNDS;
+}
+
 /* What has moved since it was saved. Under lock; the arrays hold n_slots. */
-static void gather(struct dcp_source *s, struct gathered *g, bool acknowledged)
+static void gather(struct dcp_source *s, struct gathered *g, enum save_what what)
 {
 	g->n = 0;
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct slot *slot = &s->slot[i];
 		if (!slot->owned)
 			continue;
-		if (!acknowledged && !must_be_saved(slot))
+		bool must = must_be_saved(slot);
+		if (what == SAVE_MUST && !must)
 			continue;
 		g->rollbacks |= slot->retreat || slot->w.rollbacks_acked > slot->rollbacks_released;
 		if (slot->w.version == slot->saved_version)
+			continue;
+		if (what == SAVE_DUE && !must && is_quiet(slot))
 			continue;
 		struct checkpoint *c = &g->cp[g->n];
 		*c = (struct checkpoint){ .vb = (uint16_t)i,
@@ -301,6 +316,8 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 	for (size_t i = 0; rc == 0 && i < g->n; i++) {
 		struct slot *slot = &s->slot[g->cp[i].vb];
 		slot->saved_version = g->version[i];
+		slot->saved_seqno = g->cp[i].pos.seqno;
+		slot->quiet_rounds = 0;
 		if (g->cp[i].pos.uuid)
 			source_branch_settled(s, slot);
 	}
@@ -320,9 +337,8 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 		loop_wake(s->loop);
 }
 
-/* One round; with api held, which guards the store. ERR_FENCED: all others are saved. Not acknowledged: only what must
- * be saved in any case. */
-int source_save(struct dcp_source *s, bool acknowledged, struct err *caller)
+/* One round; with api held, which guards the store. ERR_FENCED: all others are saved. */
+int source_save(struct dcp_source *s, enum save_what what, struct err *caller)
 {
 	struct err e = ERR_INIT, fenced = ERR_INIT;
 	struct gathered g = { .cp = mem_try_array(s->n_slots + 1, sizeof(*g.cp)),
@@ -331,7 +347,7 @@ int source_save(struct dcp_source *s, bool acknowledged, struct err *caller)
 	nsec started = env_mono(s->env);
 	if (rc == 0) {
 		mutex_lock(&s->lock);
-		gather(s, &g, acknowledged);
+		gather(s, &g, what);
 		mutex_unlock(&s->lock);
 		while ((rc = checkpoint_save(s->o.store, g.cp, g.n, &e)) == ERR_FENCED && g.n &&
 		       e.newest < s->n_slots) {
@@ -369,7 +385,7 @@ static void *save_run(void *arg)
 		struct err e = ERR_INIT;
 		if (ready) {
 			mutex_lock(&s->api);
-			(void)source_save(s, !s->o.manual_commit, &e);
+			(void)source_save(s, s->o.manual_commit ? SAVE_MUST : SAVE_DUE, &e);
 			mutex_unlock(&s->api);
 		}
 		mutex_lock(&s->lock);
@@ -387,7 +403,7 @@ int dcp_source_commit(struct dcp_source *s, struct err *e)
 	if (!s->o.store)
 		return err_set(e, ERR_UNSUPPORTED, "there is no checkpoint store");
 	mutex_lock(&s->api);
-	int rc = source_save(s, true, e);
+	int rc = source_save(s, SAVE_ALL, e);
 	mutex_unlock(&s->api);
 	return rc;
 }

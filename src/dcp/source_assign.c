@@ -48,7 +48,7 @@ static int let_go(struct dcp_source *s, const uint16_t *vb, size_t n, struct err
 		s->slot[vb[i]].leaving = true;
 	mutex_unlock(&s->lock);
 	mutex_lock(&s->api);
-	int rc = s->o.store ? source_save(s, true, e) : 0;
+	int rc = s->o.store ? source_save(s, SAVE_ALL, e) : 0;
 	mutex_lock(&s->lock);
 	for (size_t i = 0; i < n; i++) {
 		struct slot *slot = &s->slot[vb[i]];

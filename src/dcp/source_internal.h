@@ -107,7 +107,8 @@ struct slot { /* one vBucket */
 	struct vbucket v;
 	/* under lock */
 	struct ack_window w;
-	uint64_t saved_version;
+	uint64_t saved_version, saved_seqno;
+	uint32_t quiet_rounds; /* saves that left it out */
 	uint64_t
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
 	bool retreat;               /* the machine waits for the mark to be saved */
@@ -298,7 +299,12 @@ static inline enum vbucket_gate source_gate(const struct dcp_source *s)
 }
 /* source.c */
 void source_free(struct dcp_source *s);
-int source_save(struct dcp_source *s, bool acknowledged,
+enum save_what {
+	SAVE_MUST, /* what must be saved even if only a commit saves what was acknowledged */
+	SAVE_DUE,  /* and what was acknowledged */
+	SAVE_ALL,  /* and every seqno that nobody has to acknowledge */
+};
+int source_save(struct dcp_source *s, enum save_what what,
 		struct err *caller); /* one round; with api held */
 
 /* source_io.c */

@@ -183,6 +183,8 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	slot->tenure = slot->polled = ++slot->epoch;
 	slot->n_recalls = slot->rollbacks_queued = 0;
 	slot->saved_version = slot->w.version = version;
+	slot->saved_seqno = st.pos.seqno;
+	slot->quiet_rounds = 0;
 	slot->rollbacks_released = 0;
 	slot->retreat = false;
 	source_branch_settled(s, slot);

@@ -2,7 +2,7 @@
 # Members of a group on the command line: who they are comes from the configuration, and status shows them.
 . "$(dirname "$0")/tap.sh.inc"
 . "$(dirname "$0")/cluster.sh.inc"
-cluster --nodes 2 --replicas 1 --vbuckets 16 --load 200
+cluster --nodes 2 --replicas 1 --vbuckets 16 --load 200 --add-bucket places
 export COUCHBASE_PASSWORD=password
 
 config() { # KIND ID
@@ -14,13 +14,13 @@ bucket: default
 group:
   name: $1
   membership: {kind: $1, id: $2, heartbeat: 100ms, monitor: 50ms, tolerance: 1s, rebalance_delay: 200ms}
-checkpoint: {bucket: default, interval: 50ms}
+checkpoint: {bucket: places, interval: 50ms}
 YML
 }
-members() { # COUNT CONFIG: waits until status shows so many
+members() { # COUNT CONFIG: waits until status shows so many, and nothing open
 	for _ in $(seq 100); do
 		run "$weir" couchbase status -c "$dir/$2.yml" --format json
-		[ "$(grep -c '"member":' "$dir/out")" = "$1" ] && grep -q '"lag":0$\|"lag":0,' "$dir/out" && return 0
+		[ "$(grep -c '"member":' "$dir/out")" = "$1" ] && grep -q '"lag":0,"damaged":0$' "$dir/out" && return 0
 		sleep 0.1
 	done
 	sed 's/^/# /' "$dir/out" "$dir/err"

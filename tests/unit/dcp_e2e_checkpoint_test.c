@@ -164,6 +164,35 @@ static void a_source_keeps_its_place_in_the_bucket_itself(void **state)
 	fake_stop(p.fake);
 }
 
+/* Each save of a vBucket makes a document there, whose seqno nobody has to acknowledge. */
+static void checkpoints_in_the_bucket_that_is_watched_do_not_cause_each_other(void **state)
+{
+	(void)state;
+	enum { EVERY_MS = 10, LOOK_MS = 300 };
+	unsigned counter = 0;
+	struct place p;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = VBS });
+	place_open(&p, 1);
+	struct checkpoint_store *s = store_at(&p, w->seeds, 5 * NSEC_PER_SEC);
+	w->o.store = s;
+	w->o.checkpoint_interval = EVERY_MS * NSEC_PER_MS;
+	write_some(w, VBS, 200, &counter);
+	world_open(w);
+	nsec until = now() + 10 * NSEC_PER_SEC;
+	uint64_t before = 0, after = LOOK_MS;
+	while (after - before > 2 && now() < until) { /* till it is quiet */
+		before = world_status(w).saves;
+		for (nsec t = now(); now() < t + LOOK_MS * NSEC_PER_MS;)
+			(void)pump_once(w, 10 * NSEC_PER_MS);
+		after = world_status(w).saves;
+	}
+	assert_true(after - before <= 2); /* not LOOK_MS / EVERY_MS */
+	world_close(w);
+	checkpoint_store_free(s);
+	world_free(w);
+	fake_stop(p.fake);
+}
+
 /* Two members that disagree about who has what: whoever loads last wins, the other is told and stops. */
 static void b5_a_member_that_was_overtaken_is_fenced_and_told(void **state)
 {
@@ -214,6 +243,7 @@ int main(void)
 		cmocka_unit_test(a_first_write_does_not_overwrite_somebody_elses),
 		cmocka_unit_test(busy_nodes_are_asked_again_and_dead_ones_time_out),
 		cmocka_unit_test(a_source_keeps_its_place_in_the_bucket_itself),
+		cmocka_unit_test(checkpoints_in_the_bucket_that_is_watched_do_not_cause_each_other),
 		cmocka_unit_test(b5_a_member_that_was_overtaken_is_fenced_and_told),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e checkpoint", tests, NULL, NULL);

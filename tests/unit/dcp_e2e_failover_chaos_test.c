@@ -64,9 +64,10 @@ static void kill_and_return(struct world *w, struct memory *k)
 	struct err e = ERR_INIT;
 	if (upto(2))
 		(void)dcp_source_commit(w->source, &e);
-	struct memory left = *k; /* killed: what is saved from now on never was */
+	memory_moment left;
+	memory_look(k, left); /* killed: what is saved from now on never was */
 	world_close(w);
-	*k = left;
+	memory_go_back(k, left);
 	for (unsigned vb = 0; vb < VBS; vb++)
 		assert_true(k->cp[vb].found || w->seen[vb].high == 0);
 	world_open(w);

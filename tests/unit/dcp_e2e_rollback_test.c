@@ -37,10 +37,11 @@ static void a_consumer_killed_between_undoing_and_acknowledging_gets_everything_
 		(void)pump_once(w, 20 * NSEC_PER_MS);
 	assert_true(w->rollbacks == 1);
 	assert_true(w->seen[0].item[11].hash == 0);
-	struct memory left = m; /* killed: nothing is saved any more */
-	assert_true(left.cp[0].pos.seqno <= 10);
+	memory_moment left;
+	memory_look(&m, left); /* killed: nothing is saved any more */
+	assert_true(left[0].pos.seqno <= 10);
 	world_close(w);
-	m = left;
+	memory_go_back(&m, left);
 	w->ack = true;
 	world_open(w);
 	settle(w, VBS, 10 * NSEC_PER_SEC);
