@@ -88,7 +88,7 @@ static void what_is_queued_when_a_vbucket_leaves_does_not_come_when_it_is_back(v
 static void documents_of_every_size_come_whole(void **state)
 {
 	(void)state;
-	enum { VBS = 4, DOCS = 2400, BIG = 3 << 20 };
+	enum { VBS = 4, DOCS = 2400, BIG = 20 << 20 };
 	struct world *w = world_new(&(struct fake_options){ .vbuckets = VBS });
 	uint8_t *bytes = malloc(BIG);
 	for (size_t i = 0; i < BIG; i++)
