@@ -338,14 +338,6 @@ void conn_ask_map(struct conn *c)
 	tcp_flush_soon(c->tcp);
 }
 
-bool conn_control_ok(const struct conn *c, const char *key)
-{
-	for (uint32_t i = 0; i < c->n_setup; i++)
-		if (c->setup[i].key && strcmp(c->setup[i].key, key) == 0)
-			return c->setup[i].ok;
-	return false;
-}
-
 uint64_t conn_unacked(const struct conn *c)
 {
 	return c->received - c->acked;

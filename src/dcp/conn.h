@@ -87,7 +87,6 @@ uint16_t conn_port(const struct conn *c);
 bool conn_gives_maps(const struct conn *c); /* ready, and the server hands out cluster maps here */
 void conn_ask_map(struct conn *c); /* ready; what is newer than options.known comes to ops.map */
 enum reaction conn_reaction(const struct conn *c, uint16_t status); /* by this server's error map */
-bool conn_control_ok(const struct conn *c, const char *key); /* the server took this control */
 uint64_t conn_unacked_max(const struct conn *c);             /* the most bytes ever outstanding */
 uint64_t conn_unacked(const struct conn *c);                 /* outstanding now */
 

@@ -10,7 +10,6 @@ enum { SETUP_MAX = 48 };
 struct setup { /* a request whose answer is awaited before the connection is ready */
 	uint8_t opcode;
 	bool optional;   /* a refusal means: the feature is absent */
-	const char *key; /* of a control */
 	bool done, ok;
 };
 

@@ -9,11 +9,10 @@
 #include <stdio.h>
 
 /* Its opaque is its index + 1, below 65536: streams have a generation in the upper half. */
-static uint32_t await(struct conn *c, uint8_t opcode, bool optional, const char *key)
+static uint32_t await(struct conn *c, uint8_t opcode, bool optional)
 {
 	ASSERT(c->n_setup < SETUP_MAX);
-	c->setup[c->n_setup++] =
-		(struct setup){ .opcode = opcode, .optional = optional, .key = key };
+	c->setup[c->n_setup++] = (struct setup){ .opcode = opcode, .optional = optional };
 	c->n_pending++;
 	return c->n_setup;
 }
@@ -46,13 +45,13 @@ static void send_features(struct conn *c)
 	int len = snprintf(agent, sizeof(agent), "{\"a\":\"%.100s\",\"i\":\"%016x/%016x\"}",
 			   c->o.agent ? c->o.agent : "weir", (unsigned)env_process_id(c->o.env),
 			   (unsigned)c->id);
-	wire_hello(tcp_out(c->tcp), await(c, OP_HELLO, false, NULL), slice_of(agent, (size_t)len),
-		   wanted, n);
+	wire_hello(tcp_out(c->tcp), await(c, OP_HELLO, false), slice_of(agent, (size_t)len), wanted,
+		   n);
 }
 
 static void control(struct conn *c, const char *key, const char *value)
 {
-	wire_dcp_control(tcp_out(c->tcp), await(c, OP_DCP_CONTROL, true, key), key, value);
+	wire_dcp_control(tcp_out(c->tcp), await(c, OP_DCP_CONTROL, true), key, value);
 }
 
 static void open_dcp(struct conn *c)
@@ -62,8 +61,7 @@ static void open_dcp(struct conn *c)
 	uint32_t flags = o->open_flags | DCP_OPEN_PRODUCER | DCP_OPEN_DELETE_TIMES;
 	if (o->skip_deletes && conn_has(c, HELLO_SKIP_DELETES) && conn_has(c, HELLO_COLLECTIONS))
 		flags |= DCP_OPEN_SKIP_DELETES;
-	wire_dcp_open(tcp_out(c->tcp), await(c, OP_DCP_OPEN, false, NULL), slice_str(c->name),
-		      flags);
+	wire_dcp_open(tcp_out(c->tcp), await(c, OP_DCP_OPEN, false), slice_str(c->name), flags);
 	control(c, "enable_noop", "true");
 	(void)snprintf(number, sizeof(number), "%" PRId64,
 		       MAX(1, (int64_t)(o->noop / NSEC_PER_SEC)));
@@ -95,13 +93,12 @@ static void open_dcp(struct conn *c)
 static void open_bucket(struct conn *c)
 {
 	struct buf *out = tcp_out(c->tcp);
-	wire_simple(out, OP_SELECT_BUCKET, await(c, OP_SELECT_BUCKET, false, NULL),
+	wire_simple(out, OP_SELECT_BUCKET, await(c, OP_SELECT_BUCKET, false),
 		    slice_str(c->o.bucket), SLICE_NONE);
-	conn_add_map_request(c, await(c, OP_GET_CLUSTER_CONFIG, true, NULL));
+	conn_add_map_request(c, await(c, OP_GET_CLUSTER_CONFIG, true));
 	if (conn_has(c, HELLO_COLLECTIONS))
 		wire_simple(out, OP_COLLECTIONS_GET_MANIFEST,
-			    await(c, OP_COLLECTIONS_GET_MANIFEST, true, NULL), SLICE_NONE,
-			    SLICE_NONE);
+			    await(c, OP_COLLECTIONS_GET_MANIFEST, true), SLICE_NONE, SLICE_NONE);
 	if (c->o.dcp)
 		open_dcp(c);
 	tcp_flush_soon(c->tcp);
@@ -110,16 +107,16 @@ static void open_bucket(struct conn *c)
 void conn_say_hello(struct conn *c)
 {
 	send_features(c);
-	wire_get_error_map(tcp_out(c->tcp), await(c, OP_GET_ERROR_MAP, true, NULL));
+	wire_get_error_map(tcp_out(c->tcp), await(c, OP_GET_ERROR_MAP, true));
 	if (c->o.tls && tls_has_client_cert(c->o.tls))
 		return; /* the certificate is the login; the bucket follows the features */
-	wire_simple(tcp_out(c->tcp), OP_SASL_LIST_MECHS, await(c, OP_SASL_LIST_MECHS, false, NULL),
+	wire_simple(tcp_out(c->tcp), OP_SASL_LIST_MECHS, await(c, OP_SASL_LIST_MECHS, false),
 		    SLICE_NONE, SLICE_NONE);
 }
 
 static void send_sasl(struct conn *c, uint8_t opcode, const struct buf *data)
 {
-	wire_simple(tcp_out(c->tcp), opcode, await(c, opcode, false, NULL),
+	wire_simple(tcp_out(c->tcp), opcode, await(c, opcode, false),
 		    slice_str(sasl_name(c->sasl.mechanism)), buf_slice(data));
 	tcp_flush_soon(c->tcp);
 }

@@ -129,7 +129,6 @@ int dcp_source_fd(struct dcp_source *s);
 /* In any order. ERR_NOTFOUND: not valid any more (rolled back, handed over, acknowledged long ago): ignore it. */
 int dcp_source_ack(struct dcp_source *s, const struct dcp_event *ev);
 int dcp_source_ack_batch(struct dcp_source *s, const struct dcp_event *ev, size_t n);
-int dcp_source_ack_ticket(struct dcp_source *s, uint16_t vb, uint64_t ticket);
 /* The vBucket goes back to its acknowledged position and everything above it comes again, not before `delay` is over. */
 void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay);
 /* Counts the nacks of the vBucket that were carried out. The ticket of a DCP_END is this number when it was handed out:

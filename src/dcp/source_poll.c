@@ -417,12 +417,6 @@ int dcp_source_ack(struct dcp_source *s, const struct dcp_event *ev)
 	return dcp_source_ack_batch(s, ev, 1);
 }
 
-int dcp_source_ack_ticket(struct dcp_source *s, uint16_t vb, uint64_t ticket)
-{
-	struct dcp_event ev = { .kind = DCP_MUTATION, .vb = vb, .ticket = ticket };
-	return dcp_source_ack_batch(s, &ev, 1);
-}
-
 void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay)
 {
 	if (vb >= s->n_slots)
