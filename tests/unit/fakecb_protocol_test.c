@@ -418,6 +418,33 @@ static void scram_sha256_computes_what_a_server_computed(void **state)
 	fake_stop(f);
 }
 
+/* The Node SDK's nonces have 39 to 87 characters. */
+static void a_client_chooses_how_long_its_nonce_is(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t len;
+		uint16_t status;
+	} cases[] = { { 1, 0x21 },  { 77, 0x21 },  { 78, 0x21 },
+		      { 87, 0x21 }, { 256, 0x21 }, { 257, 0x20 } };
+	struct fake *f = fake_start(&(struct fake_options){ .user = "user" });
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char nonce[300], value[320];
+		memset(nonce, 'x', cases[i].len);
+		nonce[cases[i].len] = '\0';
+		(void)snprintf(value, sizeof(value), "|n,,n=user,r=%s|", nonce);
+		struct wire w = w_connect(fake_kv_port(f, 0));
+		assert_int_equal(w_ask(&w, (struct w_request){ .opcode = W_AUTH,
+							       .key = "|SCRAM-SHA512|",
+							       .value = value }),
+				 cases[i].status);
+		if (cases[i].status == 0x21)
+			assert_memory_equal(w_part(&w, 'v').p + 2, nonce, cases[i].len);
+		w_close(&w);
+	}
+	fake_stop(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +460,7 @@ int main(void)
 		cmocka_unit_test(collection_ids_in_keys_are_leb128),
 		cmocka_unit_test(keys_belong_to_the_vbuckets_that_servers_put_them_in),
 		cmocka_unit_test(scram_sha256_computes_what_a_server_computed),
+		cmocka_unit_test(a_client_chooses_how_long_its_nonce_is),
 	};
 	return cmocka_run_group_tests_name("fakecb/protocol", tests, NULL, NULL);
 }

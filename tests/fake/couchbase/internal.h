@@ -282,8 +282,8 @@ struct conn {
 	struct user *user;            /* who logs in */
 	uint8_t salt[64];
 	size_t salt_len;
-	char scram[640];              /* client-first-bare , server-first */
-	char nonce[128];
+	char scram[1200];             /* client-first-bare , server-first */
+	char nonce[320];              /* the client's, then the server's */
 	int scram_hash;               /* 1, 256, 512 */
 	struct bucket *b;             /* selected; NULL: none */
 	/* DCP */

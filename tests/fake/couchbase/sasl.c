@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ITERATIONS = 10 };
+/* How long a client's nonce is, is the client's choice: Couchbase's Node SDK writes its eight random bytes as numbers
+ * of 5 to 11 characters each, with signs. */
+enum { ITERATIONS = 10, CLIENT_NONCE_MAX = 256 };
 
 static const char default_salt[] = "d2Vpci1mYWtlLXNhbHQh";
 
@@ -79,12 +81,12 @@ static void unescape(char *name)
 
 static void scram_first(struct fake *f, struct conn *c, const struct packet *p)
 {
-	char first[300];
+	char first[640];
 	snprintf(first, sizeof(first), "%.*s", (int)p->value.len, (const char *)p->value.p);
 	const char *bare = strstr(first, "n="), *nonce = strstr(first, ",r=");
 	char name[100];
-	bool ok = strncmp(first, "n,,n=", 5) == 0 && nonce && strlen(nonce) <= 80 &&
-		  sscanf(bare, "n=%99[^,]", name) == 1;
+	bool ok = strncmp(first, "n,,n=", 5) == 0 && nonce &&
+		  strlen(nonce + 3) <= CLIENT_NONCE_MAX && sscanf(bare, "n=%99[^,]", name) == 1;
 	if (ok)
 		unescape(name);
 	c->user = ok ? user_named(f, name) : NULL;
@@ -93,7 +95,7 @@ static void scram_first(struct fake *f, struct conn *c, const struct packet *p)
 		return;
 	}
 	uint8_t random[8];
-	char own[40], server_first[240];
+	char own[40], server_first[480];
 	(void)RAND_bytes(random, sizeof(random));
 	snprintf(own, sizeof(own), "%02x%02x%02x%02x%02x%02x%02x%02x", random[0], random[1],
 		 random[2], random[3], random[4], random[5], random[6], random[7]);
@@ -114,10 +116,10 @@ static void scram_first(struct fake *f, struct conn *c, const struct packet *p)
 
 static void scram_final(struct conn *c, const struct packet *p)
 {
-	char final[400], auth[1200];
+	char final[512], auth[1800];
 	snprintf(final, sizeof(final), "%.*s", (int)p->value.len, (const char *)p->value.p);
 	char *proof64 = strstr(final, ",p=");
-	char expected[200];
+	char expected[400];
 	snprintf(expected, sizeof(expected), "c=biws,r=%s", c->nonce);
 	if (c->auth != 1 || !proof64 || !c->user) {
 		refuse(c, p);
