@@ -30,7 +30,7 @@ struct model {
 	uint64_t next_uuid, failovers;
 	uint32_t next_content;
 	bool open, log_asked;
-	uint64_t sent, snap_start, snap_end;
+	uint64_t sent, snap_end;
 	uint32_t opaque;
 	/* the consumer */
 	struct item seen[SEQNOS];
@@ -203,6 +203,28 @@ static inline void send_out_of_order(struct model *m)
 	send_number(m, OP_DCP_OSO_SNAPSHOT, 2, 4);
 }
 
+/* A snapshot of some of what it has, in one of the forms a server knows. */
+static inline void send_marker(struct model *m)
+{
+	uint64_t high = shown(m);
+	uint8_t x[52] = { 0 };
+	static const uint8_t version = 2;
+	m->snap_end = m->sent + 1 + rnd(m, (uint32_t)(high - m->sent));
+	if (m->sent < purged(m)) /* read from disk, whole: what was purged says so nowhere else */
+		m->snap_end = MAX(m->snap_end, purged(m));
+	bool disk = m->sent < purged(m) || rnd(m, 2);
+	/* the first marker has the requested start, later ones often that of their first item */
+	put_be64(x, m->sent == m->req.start || rnd(m, 2) ? m->sent : m->sent + 1);
+	put_be64(x + 8, m->snap_end);
+	put_be32(x + 16, disk ? SNAPSHOT_DISK : SNAPSHOT_MEMORY);
+	put_be64(x + 36, purged(m));
+	bool newer = disk && (m->sent < purged(m) || rnd(m, 4));
+	give(m, (struct packet){ .magic = MAGIC_REQUEST,
+				 .opcode = OP_DCP_SNAPSHOT_MARKER,
+				 .extras = newer ? slice_of(&version, 1) : slice_of(x, 20),
+				 .value = slice_of(x, newer ? 52 : 0) });
+}
+
 static inline void send_some(struct model *m)
 {
 	if (m->sent == m->snap_end) {
@@ -219,24 +241,7 @@ static inline void send_some(struct model *m)
 			}
 			return;
 		}
-		uint8_t x[52] = { 0 };
-		static const uint8_t version = 2;
-		m->snap_start = m->sent;
-		m->snap_end = m->sent + 1 + rnd(m, (uint32_t)(high - m->sent));
-		if (m->sent <
-		    purged(m)) /* read from disk, whole: what was purged says so nowhere else */
-			m->snap_end = MAX(m->snap_end, purged(m));
-		bool disk = m->sent < purged(m) || rnd(m, 2);
-		/* the first marker has the requested start, later ones often that of their first item */
-		put_be64(x, m->sent == m->req.start || rnd(m, 2) ? m->sent : m->sent + 1);
-		put_be64(x + 8, m->snap_end);
-		put_be32(x + 16, disk ? SNAPSHOT_DISK : SNAPSHOT_MEMORY);
-		put_be64(x + 36, purged(m));
-		bool newer = disk && (m->sent < purged(m) || rnd(m, 4));
-		give(m, (struct packet){ .magic = MAGIC_REQUEST,
-					 .opcode = OP_DCP_SNAPSHOT_MARKER,
-					 .extras = newer ? slice_of(&version, 1) : slice_of(x, 20),
-					 .value = slice_of(x, newer ? 52 : 0) });
+		send_marker(m);
 	}
 	for (uint32_t n = 1 + rnd(m, 8); n > 0 && m->open && m->sent < m->snap_end; n--) {
 		uint64_t s = ++m->sent;
