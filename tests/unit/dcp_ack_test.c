@@ -1,6 +1,6 @@
+#include "tests/scarce.h"
 #include "tests/test.h"
 
-#include "base/mem.h"
 #include "dcp/ack.h"
 
 #include <stdlib.h>
@@ -241,23 +241,14 @@ static void b3_acks_in_random_order_never_pass_an_open_event(void **state)
 	}
 }
 
-static unsigned allocations;
-
-static void *count_alloc(size_t n)
-{
-	allocations++;
-	return malloc(n);
-}
-
 static void windows_with_nothing_open_leave_their_rings_to_others(void **state)
 {
 	(void)state;
 	enum { WINDOWS = 100, BURST = 300 };
 	static struct ack_window w[WINDOWS];
-	static const struct mem_allocator counting = { count_alloc, realloc, free };
 	struct ack_rings rings = { 0 };
 	uint64_t ticket[BURST];
-	mem_set_allocator(&counting);
+	scarce_begin();
 	for (int i = 0; i < WINDOWS; i++) {
 		start(&w[i], 10);
 		ack_share(&w[i], &rings);
@@ -272,9 +263,9 @@ static void windows_with_nothing_open_leave_their_rings_to_others(void **state)
 			assert_true(w[i].mark.seqno == last);
 			assert_true(w[i].ring == NULL);
 		}
-		assert_true(allocations < 10); /* what the first window grew through */
+		assert_true(scarce_calls() < 10); /* what the first window grew through */
 	}
-	mem_set_allocator(NULL);
+	scarce_end();
 	for (int i = 0; i < WINDOWS; i++)
 		ack_done(&w[i]);
 	ack_rings_done(&rings);

@@ -1,7 +1,7 @@
 /* Expressions: what the conformance data leave out, the laws (laziness, folding, limits), and the calendar underneath. */
+#include "tests/scarce.h"
 #include "tests/test.h"
 
-#include "base/mem.h"
 #include "doc/compare.h"
 #include "doc/datetime.h"
 #include "doc/expr.h"
@@ -705,23 +705,8 @@ static void steps_are_counted(void **state)
 	expr_free(x);
 }
 
-static size_t allocations;
-
-static void *count_alloc(size_t n)
-{
-	allocations++;
-	return malloc(n);
-}
-
-static void *count_realloc(void *p, size_t n)
-{
-	allocations++;
-	return realloc(p, n);
-}
-
 static void a_warm_evaluation_allocates_nothing(void **state)
 {
-	static const struct mem_allocator counting = { count_alloc, count_realloc, free };
 	AUTO(buf) struct buf d = BUF_INIT;
 	struct eval ev;
 	struct value v;
@@ -739,30 +724,15 @@ static void a_warm_evaluation_allocates_nothing(void **state)
 		  &e);
 	eval_init(&ev);
 	for (int i = 0; i < 100; i++) {
-		if (i == 2) {
-			allocations = 0;
-			mem_set_allocator(&counting);
-		}
+		if (i == 2)
+			scarce_begin();
 		eval_reset(&ev);
 		assert_ok(expr_eval(x, &ev, buf_slice(&d), &v, &e), &e);
 	}
-	mem_set_allocator(NULL);
-	assert_int_equal(allocations, 0);
+	scarce_end();
+	assert_int_equal(scarce_calls(), 0);
 	eval_done(&ev);
 	expr_free(x);
-}
-
-/* Fails every allocation behind the first `left`. */
-static long left;
-
-static void *failing_alloc(size_t n)
-{
-	return left-- > 0 ? malloc(n) : NULL;
-}
-
-static void *failing_realloc(void *p, size_t n)
-{
-	return left-- > 0 ? realloc(p, n) : NULL;
 }
 
 static int compile_and_run(struct value spec, struct slice doc)
@@ -783,7 +753,6 @@ static int compile_and_run(struct value spec, struct slice doc)
 
 static void running_out_of_memory_is_an_error_anywhere(void **state)
 {
-	static const struct mem_allocator failing = { failing_alloc, failing_realloc, free };
 	AUTO(buf) struct buf b = BUF_INIT;
 	AUTO(buf) struct buf d = BUF_INIT;
 	struct err e = ERR_INIT;
@@ -814,10 +783,10 @@ static void running_out_of_memory_is_an_error_anywhere(void **state)
 			&d, NULL, &e),
 		&e);
 	for (long k = 0; rc < 0 && k < 2000; k++) {
-		left = k;
-		mem_set_allocator(&failing);
+		scarce_begin();
+		scarce_fail(k + 1, true);
 		rc = compile_and_run(v, buf_slice(&d));
-		mem_set_allocator(NULL);
+		scarce_end();
 		if (rc != 0 && rc != ERR_NOMEM)
 			fail_msg("allocation %ld: %d", k, rc);
 	}

@@ -1,9 +1,9 @@
 /* The query language, operator by operator; what it refuses and with which words; its independence
  * of the way documents are given (bytes or virtual roots); that it allocates nothing once warm.
  * A naive evaluator at the end checks random filters on random documents. */
-#include "tests/test.h"
+#include "tests/doc_text.h"
+#include "tests/scarce.h"
 
-#include "base/mem.h"
 #include "doc/compare.h"
 #include "doc/json.h"
 #include "doc/match.h"
@@ -12,22 +12,6 @@
 #include <string.h>
 
 /* ---- helpers ---- */
-
-/* Single quotes stand for double ones, so that C strings stay readable. */
-static struct slice doc_of(const char *json, struct buf *out)
-{
-	struct err e = ERR_INIT;
-	size_t n = strlen(json);
-	char *text = malloc(n + 1);
-	assert_non_null(text);
-	for (size_t i = 0; i <= n; i++)
-		text[i] = json[i] == '\'' ? '"' : json[i];
-	buf_reset(out);
-	if (json_to_bson(slice_of(text, n), out, NULL, &e) < 0)
-		fail_msg("%s: %s", json, e.msg);
-	free(text);
-	return buf_slice(out);
-}
 
 static int compile_json(const char *json, struct match **m, struct err *e)
 {
@@ -793,25 +777,6 @@ static void lists_its_operators_until_told_to_stop(void **state)
 
 /* ---- memory ---- */
 
-static long allocations, fail_at;
-
-static bool may_allocate(void)
-{
-	return ++allocations != fail_at;
-}
-
-static void *counted_alloc(size_t n)
-{
-	return may_allocate() ? malloc(n) : NULL;
-}
-
-static void *counted_realloc(void *p, size_t n)
-{
-	return may_allocate() ? realloc(p, n) : NULL;
-}
-
-static const struct mem_allocator counting = { counted_alloc, counted_realloc, free };
-
 static const char *const busy_filter =
 	"{'_id': {'$gt': 3}, 'a.b': {'$in': [1, 2, 3, 4, 5, 6, 7, 'x']}, 's': {'$regex': '(b+)c$'},"
 	" 'l': {'$elemMatch': {'k': {'$gte': 2}, 'm': null}}, 'n': {'$all': [1, 2]},"
@@ -827,24 +792,23 @@ static void a_warm_match_allocates_nothing(void **state)
 	struct err e = ERR_INIT;
 	doc_of(busy_filter, &spec);
 	doc_of(busy_doc, &doc);
-	fail_at = 0;
-	mem_set_allocator(&counting);
+	scarce_begin();
 	struct match *m;
 	struct eval ev;
 	eval_init(&ev);
 	assert_ok(match_compile(buf_slice(&spec), NULL, &m, &e), &e);
 	eval_reset(&ev);
 	assert_int_equal(match_doc(m, &ev, buf_slice(&doc), &e), 1);
-	long before = allocations;
+	long before = scarce_calls();
 	assert_true(before > 0);
 	for (int i = 0; i < 1000; i++) {
 		eval_reset(&ev);
 		assert_int_equal(match_doc(m, &ev, buf_slice(&doc), &e), 1);
 	}
-	assert_int_equal(allocations, before);
+	assert_int_equal(scarce_calls(), before);
 	eval_done(&ev);
 	match_free(m);
-	mem_set_allocator(NULL);
+	scarce_end();
 }
 
 static void every_failed_allocation_is_an_error(void **state)
@@ -853,26 +817,27 @@ static void every_failed_allocation_is_an_error(void **state)
 	AUTO(buf) struct buf spec = BUF_INIT, doc = BUF_INIT;
 	doc_of(busy_filter, &spec);
 	doc_of(busy_doc, &doc);
-	mem_set_allocator(&counting);
-	for (fail_at = 1;; fail_at++) {
+	long k = 1;
+	scarce_begin();
+	for (;; k++) {
 		struct err e = ERR_INIT;
 		struct match *m = NULL;
 		struct eval ev;
-		allocations = 0;
+		scarce_fail(k, false);
 		eval_init(&ev);
 		int rc = match_compile(buf_slice(&spec), NULL, &m, &e);
 		if (rc == 0)
 			rc = match_doc(m, &ev, buf_slice(&doc), &e);
 		match_free(m);
 		eval_done(&ev);
-		if (allocations < fail_at) {
+		if (scarce_calls() < k) {
 			assert_int_equal(rc, 1);
 			break;
 		}
 		assert_int_equal(rc, ERR_NOMEM);
 	}
-	mem_set_allocator(NULL);
-	assert_true(fail_at > 5);
+	scarce_end();
+	assert_true(k > 5);
 }
 
 int main(void)
