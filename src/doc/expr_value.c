@@ -339,12 +339,7 @@ int build_string(struct expr_env *env, struct slice s, struct value *out, struct
 
 size_t array_length(struct value array)
 {
-	struct bson_iter it;
-	size_t n = 0;
-	bson_iter_init(&it, value_slice(array));
-	while (bson_next(&it))
-		n++;
-	return n;
+	return bson_count(value_slice(array));
 }
 
 unsigned value_depth(struct value v, unsigned max)

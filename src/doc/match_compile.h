@@ -1,4 +1,5 @@
-/* match_compile.h: what the compiler of filters (match_compile.c) and its operators (match_operators.c) share. */
+/* match_compile.h: what the compiler of filters (match_compile.c) and its operators (match_operators.c, match_values.c,
+ * match_tests.c) share. */
 #ifndef DOC_MATCH_COMPILE_H
 #define DOC_MATCH_COMPILE_H
 
@@ -43,24 +44,44 @@ struct match_predicate {
 	const struct match_place *at;
 };
 
+/* The place of an array's element. */
+static inline struct match_place match_element(const struct match_place *up, uint64_t index)
+{
+	return (struct match_place){ .up = up, .index = (uint32_t)index };
+}
+
 enum match_where { MATCH_FIELD = 1, MATCH_TOP = 2 };
+
+struct match_operator;
+
+/* Checks the operand and adds the nodes of an operator that belongs to a field, or stands beside the fields. */
+typedef int match_field_operator(struct match_compiler *c, const struct match_operator *row,
+				 const struct match_predicate *p, struct match_nodes *out);
+typedef int match_top_operator(struct match_compiler *c, const struct match_operator *row,
+			       struct value arg, const struct match_place *at,
+			       struct match_nodes *out);
 
 struct match_operator {
 	const char *name, *group, *help;
-	int (*field)(struct match_compiler *c, const struct match_operator *row,
-		     const struct match_predicate *p, struct match_nodes *out);
-	int (*top)(struct match_compiler *c, const struct match_operator *row, struct value arg,
-		   const struct match_place *at, struct match_nodes *out);
+	match_field_operator *field;
+	match_top_operator *top;
 	int param; /* the row's own */
 };
 
 extern const struct match_operator match_table[];
 extern const size_t match_table_len;
 
+match_field_operator match_op_compare, match_op_not_equal, match_op_regex, match_op_options,
+	match_op_in; /* match_values.c */
+match_field_operator match_op_exists, match_op_type, match_op_mod, match_op_size,
+	match_op_bits; /* match_tests.c */
+
 /* Errors with the place in front; number is MongoDB's. Return code. */
 int match_fail(struct match_compiler *c, const struct match_place *at, int code, int number,
 	       const char *fmt, ...) PRINTF(5, 6);
 int match_fail_in(struct match_compiler *c, const struct match_place *at, int rc);
+
+#define BAD(c, at, ...) match_fail(c, at, ERR_INVALID, 2, __VA_ARGS__)
 
 void match_place_text(const struct match_place *at, char out[MATCH_PLACE_MAX]);
 

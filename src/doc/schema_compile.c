@@ -70,12 +70,7 @@ typedef int keyword_fn(struct schema_compiler *c, struct schema_node *n, struct 
 
 static uint32_t count_elements(struct value v)
 {
-	uint32_t n = 0;
-	struct bson_iter it;
-	bson_iter_init(&it, value_slice(v));
-	while (bson_next(&it))
-		n++;
-	return n;
+	return (uint32_t)bson_count(value_slice(v));
 }
 
 static int parse_count(struct schema_compiler *c, struct value v, const struct schema_place *at,
