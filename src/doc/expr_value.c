@@ -84,30 +84,11 @@ bool value_truth(struct value v)
 
 /* ---- vectors ---- */
 
-static void *grow(struct expr_env *env, void *old, size_t n, size_t *cap, size_t size,
-		  struct err *e)
-{
-	size_t more = *cap ? *cap * 2 : 8;
-	void *p = arena_try_array(&env->ev->arena, more, size);
-	if (!p) {
-		(void)env_nomem(env, e);
-		return NULL;
-	}
-	if (n)
-		memcpy(p, old, n * size);
-	*cap = more;
-	return p;
-}
-
 int values_grow(struct expr_env *env, struct values *s, struct err *e)
 {
-	struct err nomem = ERR_INIT;
-	void *p = grow(env, s->v, s->n, &s->cap, sizeof(*s->v), &nomem);
-	if (!p) {
-		if (e)
-			*e = nomem;
-		return nomem.code;
-	}
+	struct value *p = arena_room(&env->ev->arena, s->v, s->n, &s->cap, sizeof(*p));
+	if (!p)
+		return env_nomem(env, e);
 	s->v = p;
 	return 0;
 }
@@ -127,16 +108,10 @@ int values_of_array(struct expr_env *env, struct value array, struct values *s, 
 int fields_add(struct expr_env *env, struct fields *s, struct slice key, struct value v,
 	       struct err *e)
 {
-	if (s->n == s->cap) {
-		struct err nomem = ERR_INIT;
-		void *p = grow(env, s->f, s->n, &s->cap, sizeof(*s->f), &nomem);
-		if (!p) {
-			if (e)
-				*e = nomem;
-			return nomem.code;
-		}
-		s->f = p;
-	}
+	struct field *p = arena_room(&env->ev->arena, s->f, s->n, &s->cap, sizeof(*p));
+	if (!p)
+		return env_nomem(env, e);
+	s->f = p;
 	s->f[s->n++] = (struct field){ key, v };
 	return 0;
 }

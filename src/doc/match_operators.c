@@ -50,7 +50,7 @@ static struct value elem_match_in(struct value v)
 }
 
 static int all_element(struct match_compiler *c, const struct match_predicate *p, struct value v,
-		       bool elem, const struct match_place *at, struct match_nodes *out)
+		       bool elem, const struct spec_place *at, struct match_nodes *out)
 {
 	if (elem != (elem_match_in(v).type != BSON_MISSING))
 		return BAD(c, at, "$all takes $elemMatch objects only, or none");
@@ -73,7 +73,7 @@ static int all(struct match_compiler *c, const struct match_operator *row,
 	struct bson_iter it;
 	bson_iter_init(&it, value_slice(p->arg));
 	for (; bson_next(&it); i++) {
-		struct match_place here = match_element(p->at, i);
+		struct spec_place here = spec_element(p->at, i);
 		if (i == 0)
 			elem = elem_match_in(it.value).type != BSON_MISSING;
 		int rc = all_element(c, p, it.value, elem, &here, &list);
@@ -121,7 +121,7 @@ static int not(struct match_compiler * c, const struct match_operator *row,
 enum { LOGIC_AND, LOGIC_OR, LOGIC_NOR };
 
 static int logic(struct match_compiler *c, const struct match_operator *row, struct value arg,
-		 const struct match_place *at, struct match_nodes *out)
+		 const struct spec_place *at, struct match_nodes *out)
 {
 	struct match_nodes list = { 0 };
 	uint64_t i = 0;
@@ -131,7 +131,7 @@ static int logic(struct match_compiler *c, const struct match_operator *row, str
 	struct bson_iter it;
 	bson_iter_init(&it, value_slice(arg));
 	for (; bson_next(&it); i++) {
-		struct match_place here = match_element(at, i);
+		struct spec_place here = spec_element(at, i);
 		if (it.value.type != BSON_DOCUMENT)
 			return BAD(c, &here, "%s needs objects, not %s", row->name,
 				   bson_type_name(it.value.type));
@@ -156,7 +156,7 @@ static int logic(struct match_compiler *c, const struct match_operator *row, str
 }
 
 static int comment(struct match_compiler *c, const struct match_operator *row, struct value arg,
-		   const struct match_place *at, struct match_nodes *out)
+		   const struct spec_place *at, struct match_nodes *out)
 {
 	(void)c;
 	(void)row;
@@ -167,7 +167,7 @@ static int comment(struct match_compiler *c, const struct match_operator *row, s
 }
 
 static int always(struct match_compiler *c, const struct match_operator *row, struct value arg,
-		  const struct match_place *at, struct match_nodes *out)
+		  const struct spec_place *at, struct match_nodes *out)
 {
 	int64_t one;
 	if (!match_whole_number(arg, &one) || one != 1)
@@ -181,7 +181,7 @@ static int always(struct match_compiler *c, const struct match_operator *row, st
 }
 
 static int sample_rate(struct match_compiler *c, const struct match_operator *row, struct value arg,
-		       const struct match_place *at, struct match_nodes *out)
+		       const struct spec_place *at, struct match_nodes *out)
 {
 	(void)row;
 	double rate = arg.type == BSON_DOUBLE       ? arg.f64
@@ -201,7 +201,7 @@ static int sample_rate(struct match_compiler *c, const struct match_operator *ro
 /* ---- languages of their own ---- */
 
 static int only_outside(struct match_compiler *c, const struct match_operator *row,
-			const struct match_place *at)
+			const struct spec_place *at)
 {
 	if (!c->b->inner)
 		return 0;
@@ -215,7 +215,7 @@ static void free_expr(void *x)
 }
 
 static int expr(struct match_compiler *c, const struct match_operator *row, struct value arg,
-		const struct match_place *at, struct match_nodes *out)
+		const struct spec_place *at, struct match_nodes *out)
 {
 	struct expr *x;
 	char place[MATCH_PLACE_MAX];
@@ -245,7 +245,7 @@ static void free_schema(void *s)
 }
 
 static int json_schema(struct match_compiler *c, const struct match_operator *row, struct value arg,
-		       const struct match_place *at, struct match_nodes *out)
+		       const struct spec_place *at, struct match_nodes *out)
 {
 	struct schema *s;
 	int rc = only_outside(c, row, at);
@@ -273,7 +273,7 @@ static int json_schema(struct match_compiler *c, const struct match_operator *ro
 /* ---- refused ---- */
 
 static int refuse(struct match_compiler *c, const struct match_operator *row,
-		  const struct match_place *at)
+		  const struct spec_place *at)
 {
 	return match_fail(c, at, ERR_UNSUPPORTED, 0, "%s is not supported%s", row->name,
 			  slice_is(slice_str(row->name), "$where") ? "; use $expr" : "");
@@ -287,7 +287,7 @@ static int refuse_field(struct match_compiler *c, const struct match_operator *r
 }
 
 static int refuse_top(struct match_compiler *c, const struct match_operator *row, struct value arg,
-		      const struct match_place *at, struct match_nodes *out)
+		      const struct spec_place *at, struct match_nodes *out)
 {
 	(void)arg;
 	(void)out;

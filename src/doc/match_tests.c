@@ -36,7 +36,7 @@ int match_op_exists(struct match_compiler *c, const struct match_operator *row,
 	return 0;
 }
 
-static int type_bits(struct match_compiler *c, struct value v, const struct match_place *at,
+static int type_bits(struct match_compiler *c, struct value v, const struct spec_place *at,
 		     uint32_t *bits)
 {
 	int64_t number;
@@ -78,7 +78,7 @@ int match_op_type(struct match_compiler *c, const struct match_operator *row,
 		struct bson_iter it;
 		bson_iter_init(&it, value_slice(p->arg));
 		for (; rc == 0 && bson_next(&it); i++) {
-			struct match_place here = match_element(p->at, i);
+			struct spec_place here = spec_element(p->at, i);
 			rc = type_bits(c, it.value, &here, &bits);
 		}
 		if (rc == 0 && i == 0)
@@ -98,7 +98,7 @@ int match_op_type(struct match_compiler *c, const struct match_operator *row,
 /* ---- $mod, $size, $bits ---- */
 
 static int mod_part(struct match_compiler *c, struct value v, const char *what,
-		    const struct match_place *at, int64_t *out)
+		    const struct spec_place *at, int64_t *out)
 {
 	if (!value_is_number(v))
 		return BAD(c, at, "the %s of $mod must be a number, not %s", what,
@@ -170,14 +170,14 @@ static void add_position(struct match_bits *b, uint32_t *positions, uint32_t pos
 	b->mask |= UINT64_C(1) << MIN(position, 63);
 }
 
-static int bit_positions(struct match_compiler *c, struct value list, const struct match_place *at,
+static int bit_positions(struct match_compiler *c, struct value list, const struct spec_place *at,
 			 struct match_bits *b, uint32_t *positions)
 {
 	uint64_t i = 0;
 	struct bson_iter it;
 	bson_iter_init(&it, value_slice(list));
 	for (; bson_next(&it); i++) {
-		struct match_place here = match_element(at, i);
+		struct spec_place here = spec_element(at, i);
 		int64_t position;
 		if (!match_whole_number(it.value, &position))
 			return BAD_MASK(c, &here, "a bit position must be a whole number");

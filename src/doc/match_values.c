@@ -9,7 +9,7 @@
 /* ---- comparison ---- */
 
 static int add_comparison(struct match_compiler *c, enum match_op op, uint32_t field,
-			  struct value operand, const struct match_place *at,
+			  struct value operand, const struct spec_place *at,
 			  struct match_nodes *out)
 {
 	if (operand.type == BSON_UNDEFINED)
@@ -51,7 +51,7 @@ static void free_regex(void *r)
 }
 
 static int compile_regex(struct match_compiler *c, struct slice pattern, struct slice options,
-			 const struct match_place *at, struct match_regex *out)
+			 const struct spec_place *at, struct match_regex *out)
 {
 	struct regex *r;
 	int rc = regex_compile(pattern, options, &r, c->e);
@@ -62,7 +62,7 @@ static int compile_regex(struct match_compiler *c, struct slice pattern, struct 
 }
 
 static int add_regex(struct match_compiler *c, uint32_t field, struct slice pattern,
-		     struct slice options, const struct match_place *at, struct match_nodes *out)
+		     struct slice options, const struct spec_place *at, struct match_nodes *out)
 {
 	struct match_regex *r = arena_try(&c->m->arena, sizeof(*r));
 	if (!r)
@@ -163,7 +163,7 @@ static int set_index(struct match_compiler *c, struct match_set *s)
 }
 
 static int set_add(struct match_compiler *c, struct match_set *s, struct value v,
-		   const struct match_operator *row, const struct match_place *at)
+		   const struct match_operator *row, const struct spec_place *at)
 {
 	if (v.type == BSON_UNDEFINED)
 		return BAD(c, at, "cannot compare to undefined");
@@ -200,7 +200,7 @@ int match_op_in(struct match_compiler *c, const struct match_operator *row,
 	if (!s->value || !s->regex)
 		return err_nomem(c->e);
 	for (bson_iter_init(&it, value_slice(p->arg)); bson_next(&it); i++) {
-		struct match_place here = match_element(p->at, i);
+		struct spec_place here = spec_element(p->at, i);
 		int rc = set_add(c, s, it.value, row, &here);
 		if (rc < 0)
 			return rc;

@@ -126,18 +126,13 @@ int projection_add(struct projection *p, struct slice path, enum projection_kind
 
 int projection_add_expr(struct projection *p, struct slice path, struct expr *expr, struct err *e)
 {
-	if (p->n_computed == p->cap_computed) {
-		size_t cap = p->cap_computed ? p->cap_computed * 2 : 8;
-		struct projection_value *grown = arena_try_array(&p->arena, cap, sizeof(*grown));
-		if (!grown) {
-			expr_free(expr);
-			return err_nomem(e);
-		}
-		if (p->n_computed)
-			memcpy(grown, p->computed, p->n_computed * sizeof(*grown));
-		p->computed = grown;
-		p->cap_computed = cap;
+	struct projection_value *grown =
+		arena_room(&p->arena, p->computed, p->n_computed, &p->cap_computed, sizeof(*grown));
+	if (!grown) {
+		expr_free(expr);
+		return err_nomem(e);
 	}
+	p->computed = grown;
 	size_t i = p->n_computed++;
 	p->computed[i] = (struct projection_value){ expr, path };
 	return add(p, path, PROJECTION_COMPUTE, i, e);
