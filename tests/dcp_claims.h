@@ -73,16 +73,6 @@ static inline int handle_save(struct checkpoint_store *b, const struct checkpoin
 	return rc;
 }
 
-static inline int handle_clear(struct checkpoint_store *b, const uint16_t *vb, size_t n,
-			       struct err *e)
-{
-	(void)b;
-	(void)vb;
-	(void)n;
-	(void)e;
-	return 0;
-}
-
 static inline void handle_free(struct checkpoint_store *b)
 {
 	free(container_of(b, struct handle, base));
@@ -90,8 +80,9 @@ static inline void handle_free(struct checkpoint_store *b)
 
 static inline struct checkpoint_store *claiming_open(struct shared *s, struct handle **h)
 {
-	static const struct checkpoint_store_ops ops = { handle_load, handle_save, handle_clear,
-							 handle_free };
+	static const struct checkpoint_store_ops ops = { .load = handle_load,
+							 .save = handle_save,
+							 .free = handle_free };
 	struct err e = ERR_INIT;
 	struct checkpoint_store *out;
 	*h = calloc(1, sizeof(**h));

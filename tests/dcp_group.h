@@ -6,8 +6,8 @@
 #include "tests/test.h"
 
 #include "os/env.h"
+#include "tests/dcp_client.h"
 #include "tests/fake/couchbase/fake.h"
-#include "weir/weir.h"
 
 #include <stdio.h>
 
@@ -33,13 +33,9 @@ static inline void group_open(struct group *g, unsigned nodes, unsigned vbs)
 /* Of somebody who asks about the group; a member says where checkpoints are, too. */
 static inline weir_dcp_options group_options(const struct group *g, const weir_dcp_membership *m)
 {
-	return (weir_dcp_options){ .size = sizeof(weir_dcp_options),
-				   .hosts = g->hosts,
-				   .user = "Administrator",
-				   .password = "password",
-				   .bucket = "default",
-				   .group = "g",
-				   .membership = m };
+	weir_dcp_options o = client_options(g->hosts);
+	o.membership = m;
+	return o;
 }
 
 static inline weir_dcp *group_join(const struct group *g, const weir_dcp_membership *m,

@@ -620,8 +620,7 @@ static void every_failing_allocation_is_an_error_and_loses_nothing(void **state)
 int main(void)
 {
 	/* Thousands of logs, and none of them needs a disk. */
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
+	test_in_memory();
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_whole_log_verifies),
