@@ -108,10 +108,12 @@ int values_of_array(struct expr_env *env, struct value array, struct values *s, 
 int fields_add(struct expr_env *env, struct fields *s, struct slice key, struct value v,
 	       struct err *e)
 {
-	struct field *p = arena_room(&env->ev->arena, s->f, s->n, &s->cap, sizeof(*p));
-	if (!p)
-		return env_nomem(env, e);
-	s->f = p;
+	if (s->n == s->cap) {
+		struct field *p = arena_room(&env->ev->arena, s->f, s->n, &s->cap, sizeof(*p));
+		if (!p)
+			return env_nomem(env, e);
+		s->f = p;
+	}
 	s->f[s->n++] = (struct field){ key, v };
 	return 0;
 }
