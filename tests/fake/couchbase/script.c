@@ -378,6 +378,11 @@ static bool unknown(struct fake *f, request_t r)
 					  .n = number(r, "n", 0) });
 }
 
+static bool repeat(struct fake *f, request_t r)
+{
+	return fault(f, r, FAKE_REPEAT, (struct fake_fault){ 0 });
+}
+
 static bool drop(struct fake *f, request_t r)
 {
 	fake_drop_connections(f, node_of(f, r));
@@ -481,6 +486,7 @@ static const struct verb {
 	  "[vb=N] to=SEQNO [count=N]: how the next stream requests are answered" },
 	{ "cursor", cursor, "[vb=N]: streams are too slow" },
 	{ "unknown", unknown, "[vb=N] opcode=N n=BYTES: streams send a message that nobody knows" },
+	{ "repeat", repeat, "[vb=N]: streams send their last snapshot once more, marker and all" },
 	{ "clear", clear, "no faults any more" },
 };
 
