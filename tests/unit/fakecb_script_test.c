@@ -255,6 +255,13 @@ static void scripts_slow_silence_and_close(void **state)
 	(void)took_ms(&w);
 	assert_true(took_ms(&w) >= 40); /* it waits after each send */
 	assert_int_equal(script(f, "slow?node=1&n=0"), 200);
+	assert_int_equal(script(f, "garble?node=1&n=4"), 200);
+	static const uint8_t answer[24] = { 0x81, 0x0a };
+	uint8_t bytes[24];
+	w_send(&w, nop);
+	assert_true(w_read(&w, bytes, 24) && memcmp(bytes, answer, 24) != 0);
+	assert_int_equal(script(f, "garble?node=1&n=0"), 200);
+	(void)took_ms(&w);
 	assert_int_equal(script(f, "stall?node=1"), 200);
 	w_send(&w, nop);
 	assert_true(w_silent(&w, 60));

@@ -330,6 +330,13 @@ static bool split(struct fake *f, request_t r)
 	return fault(f, r, FAKE_SPLIT, (struct fake_fault){ .n = number(r, "n", 0) });
 }
 
+static bool garble(struct fake *f, request_t r)
+{
+	return fault(f, r, FAKE_GARBLE,
+		     (struct fake_fault){ .n = number(r, "n", 0),
+					  .count = (unsigned)number(r, "seed", 1) });
+}
+
 static bool stall(struct fake *f, request_t r)
 {
 	return fault(f, r, FAKE_STALL, (struct fake_fault){ .count = number(r, "on", 1) != 0 });
@@ -475,12 +482,14 @@ static const struct verb {
 	  "input=N: after so many bytes came from the next N" },
 	{ "slow", slow, "[node=N] n=MS: waits so long after each send" },
 	{ "split", split, "[node=N] n=BYTES: at most so many in one send" },
+	{ "garble", garble, "[node=N] n=BYTES [seed=N]: about one byte in so many is sent wrong" },
 	{ "stall", stall, "[node=N] [on=0]: neither reads nor writes" },
 	{ "deaf", deaf, "[node=N] [on=0]: reads nothing" },
 	{ "down", down, "[node=N] [on=0]: no connections" },
 	{ "drop", drop, "[node=N]: closes the connections" },
 	{ "status", status,
-	  "opcode=N status=N [vb=N] [node=N] [count=N]: how the next such requests are answered" },
+	  "opcode=N status=N [vb=N] [node=N] [count=N]: how the next such requests are answered; "
+	  "0xffff: not at all" },
 	{ "end", end, "[vb=N] reason=N: ends streams" },
 	{ "rollback", rollback,
 	  "[vb=N] to=SEQNO [count=N]: how the next stream requests are answered" },
