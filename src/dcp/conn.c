@@ -192,28 +192,40 @@ static void on_connected(void *arg)
 {
 	struct conn *c = arg;
 	c->last_received = loop_now(c->loop);
-	timer_set(&c->liveness, c->o.noop);
+	timer_set(&c->liveness, MIN(c->o.noop, c->o.connect_timeout));
 	conn_say_hello(c);
 }
 
+static void give_up(struct conn *c, const char *why, nsec after)
+{
+	struct err e = ERR_INIT;
+	(void)err_set(&e, ERR_TIMEOUT, "%s for %" PRId64 " ms", why,
+		      (int64_t)(after / NSEC_PER_MS));
+	on_closed(c, &e);
+}
+
+/* Silent, or not done with logging in: one that answers noops, but a step of the login never, would be waited for for
+ * ever. */
 static void check_liveness(void *arg)
 {
 	struct conn *c = arg;
-	nsec silent = loop_now(c->loop) - c->last_received;
+	nsec now = loop_now(c->loop), silent = now - c->last_received;
+	nsec left = c->ready ? INT64_MAX : c->opened_at + c->o.connect_timeout - now;
 	if (silent >= 2 * c->o.noop) {
-		struct err e = ERR_INIT;
-		(void)err_set(&e, ERR_TIMEOUT, "no sign of life for %" PRId64 " ms",
-			      (int64_t)(silent / NSEC_PER_MS));
-		on_closed(c, &e);
+		give_up(c, "no sign of life", silent);
+		return;
+	}
+	if (left <= 0) {
+		give_up(c, "the login has not been answered", now - c->opened_at);
 		return;
 	}
 	if (silent >= c->o.noop) {
 		wire_simple(tcp_out(c->tcp), OP_NOOP, 0, SLICE_NONE, SLICE_NONE);
 		tcp_flush_soon(c->tcp);
-		timer_set(&c->liveness, 2 * c->o.noop - silent);
+		timer_set(&c->liveness, MIN(left, 2 * c->o.noop - silent));
 		return;
 	}
-	timer_set(&c->liveness, c->o.noop - silent);
+	timer_set(&c->liveness, MIN(left, c->o.noop - silent));
 }
 
 int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn_options *o,
@@ -229,6 +241,7 @@ int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn
 	c->loop = l;
 	c->port = port;
 	c->id = next_id();
+	c->opened_at = loop_now(l);
 	(void)snprintf(c->host, sizeof(c->host), "%s", host);
 	(void)snprintf(c->name, sizeof(c->name), "%s", o->name ? o->name : "");
 	struct tcp_options t = { .tls = o->tls,

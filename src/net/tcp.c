@@ -28,7 +28,8 @@ struct tcp {
 	char host[256];
 	uint16_t port;
 	int fd;
-	struct evdns_getaddrinfo_request *lookup;
+	struct evdns_getaddrinfo_request *lookup; /* may be called off */
+	bool looking_up; /* on_address is still to come, called off or not: until then nothing is freed */
 	struct evutil_addrinfo *address, *next_address;
 	struct event *reads, *writes, *flush;
 	struct timer timeout;
@@ -67,13 +68,12 @@ void tcp_close(struct tcp *t)
 		return;
 	t->freed = t->closed = true;
 	t->open = false;
-	if (t->lookup) { /* its callback frees */
+	if (t->lookup) {
 		struct evdns_getaddrinfo_request *r = t->lookup;
 		t->lookup = NULL;
 		evdns_getaddrinfo_cancel(r);
-		return;
 	}
-	if (!t->in_callback)
+	if (!t->in_callback && !t->looking_up)
 		really_free(t);
 }
 
@@ -92,7 +92,7 @@ static void fail(struct tcp *t, const struct err *why)
 	t->in_callback = true;
 	t->ops->closed(t->arg, why);
 	t->in_callback = outer;
-	if (t->freed && !outer)
+	if (t->freed && !outer && !t->looking_up)
 		really_free(t);
 }
 
@@ -423,6 +423,7 @@ static void on_address(int rc, struct evutil_addrinfo *res, void *arg)
 {
 	struct tcp *t = arg;
 	t->lookup = NULL;
+	t->looking_up = false;
 	if (t->freed) {
 		if (res)
 			evutil_freeaddrinfo(res);
@@ -470,6 +471,7 @@ static void start(void *arg)
 		on_address(EVUTIL_EAI_FAIL, NULL, t);
 		return;
 	}
+	t->looking_up = true;
 	struct evdns_getaddrinfo_request *r =
 		evdns_getaddrinfo(dns, t->host, service, &hints, on_address, t);
 	if (r)
