@@ -34,6 +34,7 @@ struct tcp {
 	struct timer timeout;
 	struct tls_session *session;
 	bool connecting, greeting, open, closed, in_callback, freed, paused;
+	bool read_waits, write_waits; /* within TLS: until it can be written, read */
 	bool reached, heard,
 		probed; /* somebody is there; has said something; was asked what it is */
 	struct speech_probe *probe;
@@ -225,8 +226,10 @@ static void write_out(struct tcp *t)
 			(void)event_add(t->writes, NULL);
 			return;
 		}
-		if (n == TLS_WANT_READ)
-			return; /* the next read goes on */
+		if (n == TLS_WANT_READ) {
+			t->write_waits = true;
+			return;
+		}
 		if (n == TLS_EOF)
 			(void)err_set(&e, ERR_NET, "%s:%u hung up", t->host, t->port);
 		fail(t, &e);
@@ -347,6 +350,7 @@ static void read_in(struct tcp *t)
 		if (n == TLS_WANT_READ)
 			return;
 		if (n == TLS_WANT_WRITE) {
+			t->read_waits = true;
 			(void)event_add(t->writes, NULL);
 			return;
 		}
@@ -451,10 +455,15 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	struct tcp *t = arg;
 	(void)fd;
 	(void)what;
-	if (t->greeting)
+	if (t->greeting) {
 		greet(t);
-	else
-		read_in(t);
+		return;
+	}
+	if (t->write_waits) {
+		t->write_waits = false;
+		tcp_flush_soon(t); /* behind this read */
+	}
+	read_in(t);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -474,10 +483,15 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 			connected(t);
 		return;
 	}
-	if (t->greeting)
+	if (t->greeting) {
 		greet(t);
-	else
-		write_out(t);
+		return;
+	}
+	if (t->read_waits) {
+		t->read_waits = false;
+		event_active(t->reads, EV_READ, 0);
+	}
+	write_out(t);
 }
 
 static int make_events(struct tcp *t)

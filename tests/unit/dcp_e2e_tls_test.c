@@ -63,16 +63,22 @@ static char *in_folder(const char *name)
 	return p;
 }
 
-static struct world *tls_world(struct tls_options *t)
+static struct world *tls_world_of(struct tls_options *t, bool tls_12)
 {
 	struct world *w = world_new(&(struct fake_options){ .nodes = 2,
 							    .vbuckets = 16,
+							    .tls_12 = tls_12,
 							    .tls_cert = in_folder("node.pem"),
 							    .tls_key = in_folder("node.key") });
 	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kvs_port(w->fake, 0));
 	w->o.tls = t;
 	w->o.connect_timeout = 2 * NSEC_PER_SEC;
 	return w;
+}
+
+static struct world *tls_world(struct tls_options *t)
+{
+	return tls_world_of(t, false);
 }
 
 static void a_trusted_cluster_is_read_over_tls(void **state)
@@ -122,6 +128,59 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 			assert_ok(dcp_source_close(s, &e), &e);
 		world_free(w);
 	}
+}
+
+/* In the middle of what it sends, with acknowledgements of the window on the way back. */
+static void change_keys_in_mid_stream(bool tls_12, size_t value_bytes)
+{
+	unsigned counter = 0;
+	if (!folder[0])
+		skip();
+	struct tls_options t = { .ca_file = in_folder("node.pem") };
+	struct world *w = tls_world_of(&t, tls_12);
+	struct fake_stats before, after;
+	char *value = malloc(value_bytes);
+	w->o.window_bytes = 16 << 10;
+	world_open(w);
+	write_some(w, 16, 50, &counter);
+	settle(w, 16, 10 * NSEC_PER_SEC); /* every node is connected */
+	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_REKEY, .node = -1, .n = 1000 });
+	fake_stats(w->fake, &before);
+	for (int round = 0; round < 40; round++) {
+		for (unsigned vb = 0; vb < 16; vb++) {
+			memset(value, 'a' + round % 26, value_bytes);
+			(void)fake_set(w->fake, vb, 0, "big", slice_of(value, value_bytes));
+		}
+		write_some(w, 16, 200, &counter);
+		(void)pump_once(w, NSEC_PER_MS);
+		if (round % 2)
+			settle(w, 16, 10 * NSEC_PER_SEC);
+	}
+	settle(w, 16, 10 * NSEC_PER_SEC);
+	fake_stats(w->fake, &after);
+	print_message("TLS 1.%d, %u KB: %u changes of keys\n", tls_12 ? 2 : 3,
+		      (unsigned)((after.bytes_sent - before.bytes_sent) >> 10),
+		      (unsigned)(after.rekeys - before.rekeys));
+	assert_true(after.rekeys - before.rekeys > 50);
+	assert_int_equal(after.connections, before.connections); /* nobody was lost */
+	assert_int_equal(world_status(w).reconnects, 0);
+	assert_true(w->duplicates == 0);
+	free(value);
+	world_free(w);
+}
+
+static void b7_a_renegotiation_in_mid_stream_costs_no_byte(void **state)
+{
+	(void)state;
+	change_keys_in_mid_stream(true, 200);
+	change_keys_in_mid_stream(true, 20000);
+}
+
+static void b7_a_key_update_in_mid_stream_costs_no_byte(void **state)
+{
+	(void)state;
+	change_keys_in_mid_stream(false, 200);
+	change_keys_in_mid_stream(false, 20000);
 }
 
 static struct world *mutual_world(struct tls_options *t, const char *name)
@@ -347,6 +406,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_trusted_cluster_is_read_over_tls),
+		cmocka_unit_test(b7_a_renegotiation_in_mid_stream_costs_no_byte),
+		cmocka_unit_test(b7_a_key_update_in_mid_stream_costs_no_byte),
 		cmocka_unit_test(certificates_that_do_not_fit_are_refused),
 		cmocka_unit_test(a_certificate_of_the_client_is_its_login),
 		cmocka_unit_test(a_certificate_of_nobody_is_refused),
