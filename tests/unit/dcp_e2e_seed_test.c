@@ -135,19 +135,21 @@ static void the_records_of_a_service_are_its_nodes(void **state)
 	(void)state;
 	unsigned counter = 0;
 	struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = 8 });
-	struct dns_server d = { .target = "127.0.0.1", .port = fake_kv_port(w->fake, 1) };
-	dns_server_start(&d);
-	static const char *const names[] = { "db.test", "couchbase://db.test" };
+	static const char *const names[] = { "db.test", "couchbase://db.test", "long.test" };
 	write_some(w, 8, 200, &counter);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct dns_server d = { .target = "127.0.0.1",
+					.port = fake_kv_port(w->fake, 1),
+					.records = i == 2 ? 50 : 1 }; /* over TCP */
+		dns_server_start(&d);
 		w->seeds[0] = names[i];
 		w->o.dns_server = d.address;
 		world_open(w);
 		settle(w, 8, 10 * NSEC_PER_SEC);
 		world_close(w);
+		dns_server_stop(&d);
 	}
 	world_free(w);
-	dns_server_stop(&d);
 }
 
 static void without_records_the_host_itself_is_asked(void **state)
