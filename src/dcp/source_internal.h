@@ -63,8 +63,10 @@ union cell {
 		bool whole; /* its position has snap_start and snap_end equal to its seqno */
 	};
 	uint64_t seqno;
+	nsec time;
 };
 #define CELL_PLACE  0xff /* kind */
+#define CELL_TIME   0xfe /* then when what is behind it came in; with options.timed only */
 #define PLACE_CELLS (sizeof(struct place) / sizeof(union cell))
 static_assert(sizeof(union cell) == 8 && sizeof(struct place) == 32, "a place is four cells");
 
@@ -260,6 +262,7 @@ struct dcp_source {
 	/* consumer */
 	struct block *lent;      /* what the batch views */
 	struct dcp_event *batch; /* BLOCK_EVENTS */
+	nsec came;               /* what is decoded now */
 	struct buf inflated;
 
 	/* saver */

@@ -183,6 +183,11 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 			i += 1 + PLACE_CELLS;
 			continue;
 		}
+		if (unlikely(c->kind == CELL_TIME)) {
+			s->came = c[1].time;
+			i += 2;
+			continue;
+		}
 		struct dcp_event *ev = &s->batch[*n];
 		if (c->kind == DCP_ADVANCED) {
 			read_advanced(c, &at, ev);
@@ -193,6 +198,7 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 			if (size && inflated && inflated + size > BATCH_INFLATED)
 				break;
 			inflated += size;
+			ev->came = s->came;
 			if (size == 0)
 				split_xattrs(ev);
 			i++;
