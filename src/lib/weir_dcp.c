@@ -259,10 +259,10 @@ int weir_dcp_close(weir_dcp *d, weir_error *e)
 {
 	if (!d)
 		return 0;
-	membership_run_stop(d->run);
-	int rc = dcp_source_close(d->source, lib_err(e));
+	int left = membership_run_stop(d->run, lib_err(e));
+	int rc = dcp_source_close(d->source, left == 0 ? lib_err(e) : NULL);
 	free_dcp(d);
-	return rc;
+	return left < 0 ? left : rc;
 }
 
 uint32_t weir_dcp_vbuckets(weir_dcp *d)
