@@ -190,7 +190,7 @@ WEIR_API void weir_dcp_interrupt(weir_dcp *d);
 WEIR_API int weir_dcp_fd(weir_dcp *d);
 
 /* n events in a row of the batch that was polled last. NOTFOUND: some were not valid any more (rolled back, handed over,
- * acknowledged before), which may be ignored. */
+ * acknowledged before with all that came before them), which may be ignored. */
 WEIR_API int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n);
 /* The same for one event by what its info said, at any time later. In any order: only the prefix is saved. */
 WEIR_API int weir_dcp_ack_later(weir_dcp *d, uint16_t vbucket, uint64_t ticket);
