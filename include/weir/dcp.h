@@ -57,9 +57,9 @@ typedef struct weir_dcp_options {
 	 * as "http://host[:port]", "https://host[:port]". "couchbase://" and "couchbases://" may stand in front; couchbases,
 	 * https and port 18091 turn tls on. One name without a port may be a service's in DNS (_couchbase._tcp). */
 	const char *hosts;
-	const char *user, *password, *bucket;
+	const char *user, *password, *bucket; /* tls_cert is a login, too */
 	const char *group; /* names the connections */
-	bool tls;
+	bool tls; /* without it, and without a host that turns it on, any other tls_... is INVALID */
 	const char *tls_ca, *tls_cert, *tls_key,
 		*tls_server_name; /* PEM files; NULL ca: the system's */
 	bool tls_insecure;        /* accept any certificate */

@@ -105,7 +105,8 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 		{ "other.pem", NULL, false, ERR_AUTH },        /* signed by somebody else */
 		{ "node.pem", "wrong.test", false, ERR_AUTH }, /* another host's */
 		{ "node.pem", "node.test", false, 0 },         { "other.pem", NULL, true, 0 },
-		{ "none.pem", NULL, false, ERR_NET },
+		{ "none.pem", NULL, false, ERR_INVALID }, /* trying again does not help */
+		{ "node.key", NULL, false, ERR_INVALID },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = ERR_INIT;
@@ -176,9 +177,9 @@ static void a_certificate_of_nobody_is_refused(void **state)
 		const char *name;
 		int code;
 	} rows[] = {
-		{ "nobody", ERR_AUTH }, /* a good certificate, no such user */
-		{ "foreign", ERR_NET }, /* signed by somebody else: no TLS session */
-		{ "missing", ERR_NET }, /* no such file */
+		{ "nobody", ERR_AUTH },     /* a good certificate, no such user */
+		{ "foreign", ERR_NET },     /* signed by somebody else: no TLS session */
+		{ "missing", ERR_INVALID }, /* no such file */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = ERR_INIT;
@@ -238,6 +239,22 @@ static void a_plain_client_on_a_tls_port_gets_an_error_in_time(void **state)
 	world_free(w);
 }
 
+static void a_tls_client_on_a_plain_port_is_told_to_look_at_the_port(void **state)
+{
+	(void)state;
+	if (!folder[0])
+		skip();
+	struct err e = ERR_INIT;
+	struct dcp_source *s = NULL;
+	struct tls_options t = { .ca_file = in_folder("node.pem") };
+	struct world *w = tls_world(&t);
+	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kv_port(w->fake, 0));
+	w->o.connect_timeout = NSEC_PER_SEC;
+	assert_int_equal(dcp_source_open(&w->o, &s, &e), ERR_TIMEOUT);
+	assert_non_null(strstr(e.msg, "is it the port for it?"));
+	world_free(w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -247,6 +264,7 @@ int main(void)
 		cmocka_unit_test(a_certificate_of_nobody_is_refused),
 		cmocka_unit_test(maps_come_over_https_from_a_trusted_management_service_only),
 		cmocka_unit_test(a_plain_client_on_a_tls_port_gets_an_error_in_time),
+		cmocka_unit_test(a_tls_client_on_a_plain_port_is_told_to_look_at_the_port),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e tls", tests, make_certificates,
 					   remove_certificates);
