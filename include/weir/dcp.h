@@ -83,7 +83,7 @@ typedef struct weir_dcp_options {
 	const char *checkpoint_file;
 	const char *
 		checkpoint_bucket; /* in documents of this bucket (go-dcp's); see checkpoint_hosts */
-	bool checkpoint_read_only;
+	bool checkpoint_read_only; /* begins there and never writes; a file or a log is not locked then */
 	bool manual_commit;              /* only weir_dcp_commit saves what was acknowledged */
 	uint32_t checkpoint_interval_ms; /* 0: 60000 */
 	/* As change events (weir_dcp_event_doc): */

@@ -268,8 +268,10 @@ static int open_and_pump(struct run *r, const weir_dcp_options *o)
 	}
 	stop_on_signal(on_stop, NULL);
 	int code = pump(r);
-	if (weir_dcp_close(r->d, &e) < 0 && code == EXIT_OK)
-		code = fail_stream(&e);
+	if (weir_dcp_close(r->d, &e) < 0 && code == EXIT_OK) {
+		say("the last save failed: %s", e.message);
+		code = exit_code_of(e.code);
+	}
 	weir_buffer_free(&r->token);
 	return code;
 }

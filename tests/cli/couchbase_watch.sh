@@ -80,7 +80,7 @@ t "then all comes" lines "$dir/held" 40000
 run "$weir" couchbase watch $host/default --checkpoint "$dir/last" --limit 10
 mkdir "$dir/last.new"
 run "$weir" couchbase watch $host/default --checkpoint "$dir/last"
-t "a last save that fails is told, and is no success" gives 2 "weir: saving checkpoints to $dir/last: $dir/last.new"
+t "a last save that fails is told, and is no success" gives 2 "weir: the last save failed: saving checkpoints to $dir/last: $dir/last.new"
 t "after all that came was printed" lines "$dir/out" 39990
 printf 'hosts: [%s]\nuser: Administrator\npassword: "%s"\nbucket: default\ncheckpoint: {file: %s}\n' $host password "$dir/unsaved" >"$dir/c.yml"
 echo nonsense >"$dir/unsaved"

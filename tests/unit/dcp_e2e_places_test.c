@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { VBS = 16 };
 
@@ -219,6 +220,47 @@ static void a_file_a_log_and_none(void **state)
 	test_rmdir(folder);
 }
 
+/* Beside the one who writes, and without leaving as much as a lock behind. */
+static void who_only_reads_a_file_or_a_log_needs_no_lock_and_makes_nothing(void **state)
+{
+	(void)state;
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp *writer, *reader;
+	char path[300], lock[320], folder[256], hosts[64];
+	(void)snprintf(folder, sizeof(folder), "%s", test_tmpdir());
+	for (int log = 0; log < 2; log++) {
+		struct fake *f = cluster();
+		weir_dcp_options o = options_of(f, hosts);
+		(void)snprintf(path, sizeof(path), "%s/%d", folder, log);
+		(void)snprintf(lock, sizeof(lock), "%s%s", path, log ? "" : ".lock");
+		*(log ? &o.checkpoint_log : &o.checkpoint_file) = path;
+		weir_dcp_options only = o;
+		only.checkpoint_read_only = true;
+		load_documents(f, 0, VBS);
+		assert_int_equal(weir_dcp_open(&only, &reader, &e), 0);
+		assert_int_equal(weir_dcp_assign_share(reader, 1, 1, &e), 0);
+		assert_int_equal(drain(reader, VBS), VBS);
+		assert_int_equal(weir_dcp_close(reader, &e), 0);
+		assert_int_equal(access(lock, F_OK), -1);
+		assert_int_equal(weir_dcp_open(&o, &writer, &e), 0);
+		assert_int_equal(weir_dcp_assign_share(writer, 1, 1, &e), 0);
+		assert_int_equal(drain(writer, VBS), VBS);
+		assert_int_equal(weir_dcp_commit(writer, &e), 0);
+		load_documents(f, 1, 3);
+		if (weir_dcp_open(&only, &reader, &e) != 0)
+			fail_msg("%s", e.message);
+		assert_int_equal(weir_dcp_assign_share(reader, 1, 1, &e), 0);
+		assert_int_equal(drain(reader, 3), 3);
+		assert_int_equal(weir_dcp_commit(reader, &e), 0);
+		assert_int_equal(weir_dcp_close(reader, &e), 0);
+		assert_int_equal(places(&o).behind, 3);
+		assert_int_equal(drain(writer, 3), 3);
+		assert_int_equal(weir_dcp_close(writer, &e), 0);
+		fake_stop(f);
+	}
+	test_rmdir(folder);
+}
+
 /* The cluster's own documents count as changes of it, so they lie elsewhere. */
 static void documents_in_another_cluster_with_its_own_login_and_collection(void **state)
 {
@@ -385,7 +427,8 @@ static void a_store_that_says_little_is_understood(void **state)
 	assert_int_equal(weir_dcp_open(&o, &d, &e), 0);
 	assert_int_equal(weir_dcp_assign_share(d, 1, 1, &e), 0);
 	assert_int_equal(drain(d, VBS), VBS);
-	assert_int_equal(weir_dcp_commit(d, &e), 0); /* the first ones, too: from here on only we save */
+	assert_int_equal(weir_dcp_commit(d, &e),
+			 0); /* the first ones, too: from here on only we save */
 	load_documents(f, 1, VBS);
 	assert_int_equal(drain(d, VBS), VBS);
 	shelf.fail = WEIR_ERR_IO;
@@ -527,6 +570,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_file_a_log_and_none),
+		cmocka_unit_test(who_only_reads_a_file_or_a_log_needs_no_lock_and_makes_nothing),
 		cmocka_unit_test(documents_in_another_cluster_with_its_own_login_and_collection),
 		cmocka_unit_test(documents_in_the_bucket_itself_are_looked_at),
 		cmocka_unit_test(a_store_of_ones_own_keeps_fences_and_is_freed_once),
