@@ -1,10 +1,11 @@
 #include "cli/event_print.h"
 
+#include "cli/cli.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NO_TIME INT64_MIN
@@ -42,25 +43,6 @@ static const char *color_of(const char *operation)
 	case 'd': return "\033[31m";
 	}
 	return "\033[36m";
-}
-
-static void print_time(FILE *out, int64_t ms)
-{
-	if (ms == NO_TIME) {
-		fprintf(out, "%25s", "");
-		return;
-	}
-	time_t s = (time_t)(ms / 1000);
-	int fraction = (int)(ms % 1000);
-	if (fraction < 0) {
-		fraction += 1000;
-		s--;
-	}
-	struct tm tm;
-	char text[32];
-	gmtime_r(&s, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	fprintf(out, "%s.%03dZ ", text, fraction);
 }
 
 /* The bytes at `at` that a terminal may take for an order: C0, DEL, and C1 (0xc2 0x80 to 0x9f); 0 none. */
@@ -130,7 +112,10 @@ static int print_row(struct event_printer *p, const struct row *r, weir_error *e
 	}
 	char ns[400];
 	snprintf(ns, sizeof(ns), "%s%s%s", r->db, *r->coll ? "." : "", r->coll);
-	print_time(p->out, r->wall_ms);
+	char time[40] = "                        ";
+	if (r->wall_ms != NO_TIME)
+		format_time_ms(r->wall_ms, time);
+	fprintf(p->out, "%s ", time);
 	if (p->color)
 		fputs(color_of(r->operation), p->out);
 	cell_text(p->out, r->operation, 16);

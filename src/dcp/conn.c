@@ -77,7 +77,7 @@ static void on_response(struct conn *c, const struct packet *p)
 	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
 	else if (p->opcode != OP_GET_CLUSTER_CONFIG)
-		c->ops->packet(c->arg, c, p);
+		c->ops->packet(c->arg, c, p, c->last_received);
 	else if (p->vb_status == STATUS_OK && p->value.len)
 		c->ops->map(c->arg, c, p->value);
 }
@@ -119,7 +119,7 @@ static void on_packet(struct conn *c, const struct packet *p)
 	}
 	c->received += p->len;
 	if (c->ready)
-		c->ops->packet(c->arg, c, p);
+		c->ops->packet(c->arg, c, p, c->last_received);
 	else
 		conn_consumed(c, (uint32_t)p->len);
 }
@@ -127,6 +127,18 @@ static void on_packet(struct conn *c, const struct packet *p)
 static void note_unacked(struct conn *c)
 {
 	c->unacked_max = MAX(c->unacked_max, c->received - c->acked);
+}
+
+static size_t take_documents(struct conn *c, struct slice in)
+{
+	size_t taken = 0, n;
+	if (!c->ready || !c->ops->documents)
+		return 0;
+	while ((n = c->ops->documents(c->arg, slice_of(in.p + taken, in.len - taken))) > 0) {
+		c->received += n;
+		taken += n;
+	}
+	return taken;
 }
 
 static size_t on_bytes(void *arg, struct slice in, size_t *need)
@@ -138,6 +150,7 @@ static size_t on_bytes(void *arg, struct slice in, size_t *need)
 	c->busy = true;
 	for (;;) {
 		struct err e = ERR_INIT;
+		taken += take_documents(c, slice_of(in.p + taken, in.len - taken));
 		int rc = packet_view(slice_of(in.p + taken, in.len - taken), PACKET_BODY_MAX, &p,
 				     need, &e);
 		if (rc == 0)
@@ -148,7 +161,7 @@ static size_t on_bytes(void *arg, struct slice in, size_t *need)
 		}
 		if (likely(p.magic == MAGIC_REQUEST && c->ready && p.opcode != OP_DCP_NOOP)) {
 			c->received += p.len;
-			c->ops->packet(c->arg, c, &p);
+			c->ops->packet(c->arg, c, &p, c->last_received);
 		} else {
 			on_packet(c, &p);
 		}
@@ -264,11 +277,6 @@ void conn_flush(struct conn *c)
 struct slab *conn_slab(const struct conn *c)
 {
 	return tcp_in(c->tcp);
-}
-
-nsec conn_time(const struct conn *c)
-{
-	return c->last_received;
 }
 
 void conn_pause(struct conn *c, bool pause)

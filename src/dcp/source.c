@@ -145,6 +145,7 @@ void source_free(struct dcp_source *s)
 {
 	if (s->loop) {
 		loop_stop(s->loop);
+		source_wake(s);
 		thread_join(&s->io);
 	}
 	mutex_lock(&s->lock);
@@ -168,6 +169,7 @@ void source_free(struct dcp_source *s)
 	mutex_done(&s->assigning);
 	cond_done(&s->changed);
 	cond_done(&s->arrived);
+	cond_done(&s->drive.returned);
 	mem_free(s);
 }
 
@@ -188,6 +190,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
 	cond_init(&s->arrived);
+	cond_init(&s->drive.returned);
 	rc = source_blocks_init(s, e);
 	if (rc == 0 && (o->tls || seeds_want_tls(o)))
 		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
@@ -307,7 +310,7 @@ static bool fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	slot->held = false;
 	ack_done(&slot->w);
 	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
+	source_wake(s);
 	return true;
 }
 
@@ -336,7 +339,7 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 	s->release_rollbacks |= release;
 	mutex_unlock(&s->lock);
 	if (release)
-		loop_wake(s->loop);
+		source_wake(s);
 }
 
 /* One round; with api held, which guards the store. ERR_FENCED: all others are saved. */

@@ -132,6 +132,7 @@ const struct vbucket_ops source_vbucket_ops = {
 	.failover_log = send_failover_log,
 	.close_stream = send_close,
 	.emit = source_emit,
+	.emit_run = source_emit_run,
 	.dropped = source_give_back,
 	.timer = on_vb_timer_changed,
 	.wrong_node = on_wrong_node,

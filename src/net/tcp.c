@@ -245,7 +245,8 @@ static void read_in(struct tcp *t)
 {
 	struct err e = ERR_INIT;
 	/* TLS may hold bytes that no event announces */
-	for (int i = 0; (i < READS_PER_ROUND || t->session) && !t->paused; i++) {
+	for (int i = 0;
+	     !t->paused && (t->session || (i < READS_PER_ROUND && !loop_leaving(t->loop))); i++) {
 		if (make_room(t, &e) < 0) {
 			fail(t, &e);
 			return;
