@@ -120,7 +120,8 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 		{ "other.pem", NULL, false, ERR_AUTH },        /* signed by somebody else */
 		{ "node.pem", "wrong.test", false, ERR_AUTH }, /* another host's */
 		{ "node.pem", "node.test", false, 0 },         { "other.pem", NULL, true, 0 },
-		{ "none.pem", NULL, false, ERR_NET },
+		{ "none.pem", NULL, false, ERR_INVALID }, /* trying again does not help */
+		{ "node.key", NULL, false, ERR_INVALID },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = ERR_INIT;
@@ -231,9 +232,9 @@ static void a_certificate_of_nobody_is_refused(void **state)
 		const char *name;
 		int code;
 	} rows[] = {
-		{ "nobody", ERR_AUTH }, /* a good certificate, no such user */
-		{ "foreign", ERR_NET }, /* signed by somebody else: no TLS session */
-		{ "missing", ERR_NET }, /* no such file */
+		{ "nobody", ERR_AUTH },     /* a good certificate, no such user */
+		{ "foreign", ERR_NET },     /* signed by somebody else: no TLS session */
+		{ "missing", ERR_INVALID }, /* no such file */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = ERR_INIT;
