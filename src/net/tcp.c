@@ -41,6 +41,8 @@ struct tcp {
 	size_t out_done;
 };
 
+/* Once nobody comes back to it: neither the callback that closed it, nor a look-up, which calls back although it was
+ * cancelled. */
 static void really_free(struct tcp *t)
 {
 	if (t->reads)
@@ -67,13 +69,9 @@ void tcp_close(struct tcp *t)
 		return;
 	t->freed = t->closed = true;
 	t->open = false;
-	if (t->lookup) { /* its callback frees */
-		struct evdns_getaddrinfo_request *r = t->lookup;
-		t->lookup = NULL;
-		evdns_getaddrinfo_cancel(r);
-		return;
-	}
-	if (!t->in_callback)
+	if (t->lookup)
+		evdns_getaddrinfo_cancel(t->lookup);
+	else if (!t->in_callback)
 		really_free(t);
 }
 
@@ -92,7 +90,7 @@ static void fail(struct tcp *t, const struct err *why)
 	t->in_callback = true;
 	t->ops->closed(t->arg, why);
 	t->in_callback = outer;
-	if (t->freed && !outer)
+	if (t->freed && !outer && !t->lookup)
 		really_free(t);
 }
 
@@ -423,10 +421,11 @@ static void on_address(int rc, struct evutil_addrinfo *res, void *arg)
 {
 	struct tcp *t = arg;
 	t->lookup = NULL;
-	if (t->freed) {
+	if (t->closed) {
 		if (res)
 			evutil_freeaddrinfo(res);
-		really_free(t);
+		if (t->freed && !t->in_callback)
+			really_free(t);
 		return;
 	}
 	if (rc != 0 || !res) {
