@@ -188,19 +188,28 @@ static void on_closed(void *arg, const struct err *why)
 		conn_free(c);
 }
 
+static void look_after(struct conn *c, nsec wait)
+{
+	c->look_at = loop_now(c->loop) + wait;
+	timer_set(&c->liveness, wait);
+}
+
 static void on_connected(void *arg)
 {
 	struct conn *c = arg;
 	c->last_received = loop_now(c->loop);
-	timer_set(&c->liveness, c->o.noop);
+	look_after(c, c->o.noop);
 	conn_say_hello(c);
 }
 
+/* Who looks late stood still itself (a stopped process, a suspended machine): that nothing was heard meanwhile says
+ * nothing about the other side, which is asked first. */
 static void check_liveness(void *arg)
 {
 	struct conn *c = arg;
-	nsec silent = loop_now(c->loop) - c->last_received;
-	if (silent >= 2 * c->o.noop) {
+	nsec now = loop_now(c->loop), silent = now - c->last_received;
+	bool late = now - c->look_at > c->o.noop / 2;
+	if (silent >= 2 * c->o.noop && !late) {
 		struct err e = ERR_INIT;
 		(void)err_set(&e, ERR_TIMEOUT, "no sign of life for %" PRId64 " ms",
 			      (int64_t)(silent / NSEC_PER_MS));
@@ -210,10 +219,10 @@ static void check_liveness(void *arg)
 	if (silent >= c->o.noop) {
 		wire_simple(tcp_out(c->tcp), OP_NOOP, 0, SLICE_NONE, SLICE_NONE);
 		tcp_flush_soon(c->tcp);
-		timer_set(&c->liveness, 2 * c->o.noop - silent);
+		look_after(c, late ? c->o.noop : 2 * c->o.noop - silent);
 		return;
 	}
-	timer_set(&c->liveness, c->o.noop - silent);
+	look_after(c, c->o.noop - silent);
 }
 
 int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn_options *o,
