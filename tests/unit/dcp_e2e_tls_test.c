@@ -70,7 +70,7 @@ static struct world *tls_world(struct tls_options *t)
 							    .tls_key = in_folder("node.key") });
 	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kvs_port(w->fake, 0));
 	w->o.tls = t;
-	w->o.connect_timeout = 2 * NSEC_PER_SEC;
+	w->o.connect_timeout = PATIENCE;
 	return w;
 }
 
@@ -84,10 +84,10 @@ static void a_trusted_cluster_is_read_over_tls(void **state)
 	struct world *w = tls_world(&t);
 	write_some(w, 16, 500, &counter);
 	world_open(w);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	fake_drop_connections(w->fake, -1);
 	write_some(w, 16, 500, &counter);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	assert_true(w->duplicates == 0);
 	world_free(w);
 }
@@ -140,7 +140,7 @@ static struct world *mutual_world(struct tls_options *t, const char *name)
 	t->key_file = in_folder(file);
 	w->o.tls = t;
 	w->o.user = w->o.password = NULL; /* the certificate is all there is */
-	w->o.connect_timeout = 2 * NSEC_PER_SEC;
+	w->o.connect_timeout = PATIENCE;
 	return w;
 }
 
@@ -159,10 +159,10 @@ static void a_certificate_of_the_client_is_its_login(void **state)
 		w->o.mitigation.policy = MITIGATE_ALL; /* its connections log in, too */
 		write_some(w, 16, 300, &counter);
 		world_open(w);
-		settle(w, 16, 10 * NSEC_PER_SEC);
+		settle(w, 16, PATIENCE);
 		fake_drop_connections(w->fake, -1);
 		write_some(w, 16, 300, &counter);
-		settle(w, 16, 10 * NSEC_PER_SEC);
+		settle(w, 16, PATIENCE);
 		world_free(w);
 	}
 }
@@ -211,7 +211,7 @@ static void maps_come_over_https_from_a_trusted_management_service_only(void **s
 						  .count = UINT32_MAX });
 	write_some(w, 16, 300, &counter);
 	world_open(w);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	struct dcp_status st;
 	assert_int_equal(dcp_source_status(w->source, &st, NULL, NULL), 0);
 	assert_true(st.map_over_http);
