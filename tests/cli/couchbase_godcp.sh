@@ -9,11 +9,9 @@ export GOFLAGS=-mod=mod GOTOOLCHAIN=local QUIET=1 COUCHBASE_PASSWORD=password
 
 command -v go >/dev/null || skip_all "go-dcp" "go is not installed"
 mkdir -p "$ours" && cp "$home"/godcp/*.go "$home"/godcp/go.mod "$home"/godcp/go.sum "$ours"
-(cd "$ours" && timeout 500 nice go build -o godcp .) >"$dir/build" 2>&1 </dev/null || {
-	[ $? -eq 124 ] && skip_all "go-dcp" "its modules did not come in time"
-	if grep -qE 'dial tcp|lookup|proxy|connection|timeout|go >= ' "$dir/build"; then
-		skip_all "go-dcp" "its modules cannot be had: $(tail -1 "$dir/build")"
-	fi
+why=$(go_modules "$ours") || skip_all "go-dcp" "$why"
+go_builds "$ours" build -o godcp . || {
+	[ $? -eq 124 ] && skip_all "go-dcp" "it was not built within four minutes"
 	sed 's/^/# /' "$dir/build"
 	t "our program builds" false
 	finish
@@ -31,7 +29,7 @@ ask() {
 	exec 3<>"/dev/tcp/127.0.0.1/$http" || return 1
 	printf '%s %s HTTP/1.0\r\nAuthorization: Basic %s\r\nContent-Length: %d\r\n\r\n%s' "$1" "$2" \
 		"$(printf Administrator:password | base64)" ${#form} "$form" >&3
-	read -r -t 20 status <&3
+	read -r -t 60 status <&3
 	exec 3>&-
 	case $status in *" 200 "* | *" 202 "*) ;; *)
 		echo "$1 $2: $status"
@@ -62,21 +60,19 @@ configure() {
 	YML
 }
 # godcp CONFIG COUNT OUT: one life of go-dcp.
-godcp() { timeout -k 2 60 "$ours/godcp" "$1" "$2" 25 >"$3" 2>"$3.err" </dev/null; }
+godcp() { timeout -k 2 150 "$ours/godcp" "$1" "$2" 100 >"$3" 2>"$3.err" </dev/null; }
 # weir FILE OUT: one life of weir, to the end of what is there, as go-dcp's configuration says.
 weir_turn() {
 	"$weir" couchbase import-config "$1" >"$1.weir" 2>"$2.err" </dev/null || return 1
 	chmod 600 "$1.weir"
-	timeout -k 2 40 "$weir" couchbase watch --config "$1.weir" >"$2" 2>>"$2.err" </dev/null &
-	local pid=$! i
-	for ((i = 0; i < 300; i++)); do # it follows: until it has what it should, and a moment longer
-		[ "$(grep -c . "$2")" -ge "$3" ] && break
-		sleep 0.1
-	done
+	timeout -k 2 150 "$weir" couchbase watch --config "$1.weir" >"$2" 2>>"$2.err" </dev/null &
+	local pid=$!
+	until_true has_lines "$2" "$3" # it follows: until it has what it should, and a moment longer
 	sleep 0.3
 	kill -TERM $pid
 	wait $pid
 }
+has_lines() { [ "$(grep -c . "$1")" -ge "$2" ]; }
 # keys OUT: the keys of what came, sorted; of go-dcp's lines or weir's.
 keys() { sed -n -e 's/^[a-z]* \(.*-[0-9]*\)$/\1/p' -e 's/.*"documentKey":{"_id":"\([^"]*\)".*/\1/p' "$1" | sort; }
 # names NAME N: the keys NAME-0 .. NAME-(N-1), sorted.
