@@ -198,31 +198,44 @@ static void on_connected(void *arg)
 {
 	struct conn *c = arg;
 	c->last_received = loop_now(c->loop);
-	look_after(c, c->o.noop);
+	look_after(c, MIN(c->o.noop, c->o.connect_timeout));
 	conn_say_hello(c);
 }
 
-/* Who looks late stood still itself (a stopped process, a suspended machine): that nothing was heard meanwhile says
- * nothing about the other side, which is asked first. */
+static void give_up(struct conn *c, const char *why, nsec after)
+{
+	struct err e = ERR_INIT;
+	(void)err_set(&e, ERR_TIMEOUT, "%s for %" PRId64 " ms", why,
+		      (int64_t)(after / NSEC_PER_MS));
+	on_closed(c, &e);
+}
+
+/* Silent, or not done with logging in: one that answers noops, but a step of the login never, would be waited for for
+ * ever. Who looks late stood still itself (a stopped process, a suspended machine): that nothing was heard meanwhile
+ * says nothing about the other side, which is asked first. */
 static void check_liveness(void *arg)
 {
 	struct conn *c = arg;
 	nsec now = loop_now(c->loop), silent = now - c->last_received;
+	nsec left = c->ready ? INT64_MAX : c->opened_at + c->o.connect_timeout - now;
 	bool late = now - c->look_at > c->o.noop / 2;
+	if (late)
+		left = MAX(left, c->o.noop);
 	if (silent >= 2 * c->o.noop && !late) {
-		struct err e = ERR_INIT;
-		(void)err_set(&e, ERR_TIMEOUT, "no sign of life for %" PRId64 " ms",
-			      (int64_t)(silent / NSEC_PER_MS));
-		on_closed(c, &e);
+		give_up(c, "no sign of life", silent);
+		return;
+	}
+	if (left <= 0) {
+		give_up(c, "the login has not been answered", now - c->opened_at);
 		return;
 	}
 	if (silent >= c->o.noop) {
 		wire_simple(tcp_out(c->tcp), OP_NOOP, 0, SLICE_NONE, SLICE_NONE);
 		tcp_flush_soon(c->tcp);
-		look_after(c, late ? c->o.noop : 2 * c->o.noop - silent);
+		look_after(c, MIN(left, late ? c->o.noop : 2 * c->o.noop - silent));
 		return;
 	}
-	look_after(c, c->o.noop - silent);
+	look_after(c, MIN(left, c->o.noop - silent));
 }
 
 int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn_options *o,
@@ -238,6 +251,7 @@ int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn
 	c->loop = l;
 	c->port = port;
 	c->id = next_id();
+	c->opened_at = loop_now(l);
 	(void)snprintf(c->host, sizeof(c->host), "%s", host);
 	(void)snprintf(c->name, sizeof(c->name), "%s", o->name ? o->name : "");
 	struct tcp_options t = { .tls = o->tls,

@@ -28,7 +28,8 @@ struct tcp {
 	char host[256];
 	uint16_t port;
 	int fd;
-	struct evdns_getaddrinfo_request *lookup;
+	struct evdns_getaddrinfo_request *lookup; /* may be called off */
+	bool looking_up; /* on_address is still to come, called off or not: until then nothing is freed */
 	struct evutil_addrinfo *address, *next_address;
 	struct event *reads, *writes, *flush;
 	struct timer timeout;
@@ -41,8 +42,6 @@ struct tcp {
 	size_t out_done;
 };
 
-/* Once nobody comes back to it: neither the callback that closed it, nor a look-up, which calls back although it was
- * cancelled. */
 static void really_free(struct tcp *t)
 {
 	if (t->reads)
@@ -69,9 +68,12 @@ void tcp_close(struct tcp *t)
 		return;
 	t->freed = t->closed = true;
 	t->open = false;
-	if (t->lookup)
-		evdns_getaddrinfo_cancel(t->lookup);
-	else if (!t->in_callback)
+	if (t->lookup) {
+		struct evdns_getaddrinfo_request *r = t->lookup;
+		t->lookup = NULL;
+		evdns_getaddrinfo_cancel(r);
+	}
+	if (!t->in_callback && !t->looking_up)
 		really_free(t);
 }
 
@@ -90,7 +92,7 @@ static void fail(struct tcp *t, const struct err *why)
 	t->in_callback = true;
 	t->ops->closed(t->arg, why);
 	t->in_callback = outer;
-	if (t->freed && !outer && !t->lookup)
+	if (t->freed && !outer && !t->looking_up)
 		really_free(t);
 }
 
@@ -421,10 +423,11 @@ static void on_address(int rc, struct evutil_addrinfo *res, void *arg)
 {
 	struct tcp *t = arg;
 	t->lookup = NULL;
-	if (t->closed) {
+	t->looking_up = false;
+	if (t->closed) { /* its time was over */
 		if (res)
 			evutil_freeaddrinfo(res);
-		if (t->freed && !t->in_callback)
+		if (t->freed)
 			really_free(t);
 		return;
 	}
@@ -469,6 +472,7 @@ static void start(void *arg)
 		on_address(EVUTIL_EAI_FAIL, NULL, t);
 		return;
 	}
+	t->looking_up = true;
 	struct evdns_getaddrinfo_request *r =
 		evdns_getaddrinfo(dns, t->host, service, &hints, on_address, t);
 	if (r)

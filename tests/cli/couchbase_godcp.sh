@@ -4,24 +4,13 @@
 . "$(dirname "$0")/tap.sh.inc"
 . "$(dirname "$0")/../clients/clients.sh.inc"
 
-ours=$clients/godcp
-export GOFLAGS=-mod=mod GOTOOLCHAIN=local QUIET=1 COUCHBASE_PASSWORD=password
-
-command -v go >/dev/null || skip_all "go-dcp" "go is not installed"
-mkdir -p "$ours" && cp "$home"/godcp/*.go "$home"/godcp/go.mod "$home"/godcp/go.sum "$ours"
-why=$(go_modules "$ours") || skip_all "go-dcp" "$why"
-go_builds "$ours" build -o godcp . || {
-	[ $? -eq 124 ] && skip_all "go-dcp" "it was not built within four minutes"
-	sed 's/^/# /' "$dir/build"
-	t "our program builds" false
-	finish
-}
+export QUIET=1 COUCHBASE_PASSWORD=password
+go_program godcp go-dcp
 
 # ---- the cluster, and what is done to it ----
 
 cluster godcp --nodes 3 --replicas 1 --vbuckets 64 --add-bucket places --expiry-pager 0.2
 t "the simulated cluster starts" test -n "$url"
-http=$(sed -n "s/^node 0: kv [0-9]*, http \([0-9]*\),.*/\1/p" "$dir/godcp.cluster")
 
 # ask METHOD PATH [FORM]: the management port's answer is in $dir/answer; fails unless it is 200 or 202.
 ask() {
@@ -29,7 +18,7 @@ ask() {
 	exec 3<>"/dev/tcp/127.0.0.1/$http" || return 1
 	printf '%s %s HTTP/1.0\r\nAuthorization: Basic %s\r\nContent-Length: %d\r\n\r\n%s' "$1" "$2" \
 		"$(printf Administrator:password | base64)" ${#form} "$form" >&3
-	read -r -t 60 status <&3
+	read -r -t 20 status <&3
 	exec 3>&-
 	case $status in *" 200 "* | *" 202 "*) ;; *)
 		echo "$1 $2: $status"
@@ -60,19 +49,21 @@ configure() {
 	YML
 }
 # godcp CONFIG COUNT OUT: one life of go-dcp.
-godcp() { timeout -k 2 150 "$ours/godcp" "$1" "$2" 100 >"$3" 2>"$3.err" </dev/null; }
+godcp() { timeout -k 2 150 "$ours/program" "$1" "$2" 100 >"$3" 2>"$3.err" </dev/null; }
 # weir FILE OUT: one life of weir, to the end of what is there, as go-dcp's configuration says.
 weir_turn() {
 	"$weir" couchbase import-config "$1" >"$1.weir" 2>"$2.err" </dev/null || return 1
 	chmod 600 "$1.weir"
-	timeout -k 2 150 "$weir" couchbase watch --config "$1.weir" >"$2" 2>>"$2.err" </dev/null &
-	local pid=$!
-	until_true has_lines "$2" "$3" # it follows: until it has what it should, and a moment longer
+	timeout -k 2 40 "$weir" couchbase watch --config "$1.weir" >"$2" 2>>"$2.err" </dev/null &
+	local pid=$! i
+	for ((i = 0; i < 300; i++)); do # it follows: until it has what it should, and a moment longer
+		[ "$(grep -c . "$2")" -ge "$3" ] && break
+		sleep 0.1
+	done
 	sleep 0.3
 	kill -TERM $pid
 	wait $pid
 }
-has_lines() { [ "$(grep -c . "$1")" -ge "$2" ]; }
 # keys OUT: the keys of what came, sorted; of go-dcp's lines or weir's.
 keys() { sed -n -e 's/^[a-z]* \(.*-[0-9]*\)$/\1/p' -e 's/.*"documentKey":{"_id":"\([^"]*\)".*/\1/p' "$1" | sort; }
 # names NAME N: the keys NAME-0 .. NAME-(N-1), sorted.
@@ -140,7 +131,6 @@ t "which does not, either" same "$dir/9" h 20
 # ---- what go-dcp's own integration test does: that many documents, counted ----
 
 cluster many --nodes 2 --replicas 1 --vbuckets 1024 --load 31591
-http=$(sed -n "s/^node 0: kv [0-9]*, http \([0-9]*\),.*/\1/p" "$dir/many.cluster")
 MITIGATION=false configure "$dir/many.yml" many default
 t "31,591 documents in 1,024 vBuckets, with rollback mitigation" godcp "$dir/many.yml" 31591 "$dir/10"
 t "each once" same "$dir/10" key 31591

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/tap.sh.inc"
 cd "$(dirname "$0")/../.." || exit 1
 . tests/cli/cluster.sh.inc
-cluster --nodes 2 --replicas 1 --vbuckets 16 --load 200
+cluster main --nodes 2 --replicas 1 --vbuckets 16 --load 200
 
 # place NAME WHERE...: a configuration
 place() {
