@@ -60,6 +60,7 @@ void source_lend(struct dcp_source *s)
 			d->lent = false;
 	}
 	mutex_unlock(&s->hand);
+	source_take_back(s); /* the consumer told nobody of it */
 }
 
 /* ---- the consumer ---- */

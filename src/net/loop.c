@@ -76,7 +76,8 @@ void loop_turn(struct loop *l, nsec wait)
 	if (l->stopped)
 		return;
 	if (wait <= 0) {
-		(void)event_base_loop(l->base, EVLOOP_NONBLOCK);
+		/* without ONCE it would go round as long as there is something that is left alone now */
+		(void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		return;
 	}
 	struct timeval tv = { .tv_sec = wait / NSEC_PER_SEC,

@@ -3,7 +3,7 @@
 # and kills.
 . "$(dirname "$0")/tap.sh.inc"
 . "$(dirname "$0")/cluster.sh.inc"
-cluster --nodes 2 --replicas 1 --vbuckets 64 --load 40000 --reader bob:bobpw
+cluster main --nodes 2 --replicas 1 --vbuckets 64 --load 40000 --reader bob:bobpw
 export COUCHBASE_PASSWORD=password
 host=127.0.0.1:$port
 to=couchbase://$host/default
@@ -60,10 +60,9 @@ run "$weir" couchbase watch $host/default --token "$dir/t3" --out /dev/full
 t "an output that cannot be cut back takes no token" gives 2 "not a regular file"
 
 # A management port that is taken for the data service's: it waits for a line that never comes.
-http_port=$(sed -n 's/^node 0: kv [0-9]*, http \([0-9]*\),.*/\1/p' "$dir/fake")
-printf 'hosts: [127.0.0.1:%s]\nuser: Administrator\npassword: "%s"\nbucket: default\nconnect_timeout: 300ms\n' "$http_port" password >"$dir/http.yml"
+printf 'hosts: [127.0.0.1:%s]\nuser: Administrator\npassword: "%s"\nbucket: default\nconnect_timeout: 300ms\n' "$http" password >"$dir/http.yml"
 run "$weir" couchbase watch -c "$dir/http.yml"
-t "a host that says nothing is named" gives 7 "nothing came from 127.0.0.1:$http_port"
+t "a host that says nothing is named" gives 7 "nothing came from 127.0.0.1:$http"
 
 # ---- a place for checkpoints that cannot be written ----
 

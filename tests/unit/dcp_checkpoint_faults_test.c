@@ -14,6 +14,7 @@ enum { VBS = 1024, FEW = 8, OLD = 100, NEW = 200 };
 
 #define SEGMENT (512u << 10)
 
+
 struct kind {
 	const char *name;
 	struct checkpoint_store *(*open)(struct env *env, bool forgive, int *rc, struct err *e);
@@ -63,6 +64,17 @@ static void fill(struct checkpoint *c, size_t n, uint64_t seqno)
 		c[vb] = at((uint16_t)vb, seqno);
 }
 
+/* The store of all of them at one seqno; c: what it was given. */
+static struct checkpoint_store *open_saved(const struct kind *kind, struct sim *sim,
+					   struct checkpoint *c, size_t n, uint64_t seqno)
+{
+	struct err e = ERR_INIT;
+	struct checkpoint_store *s = open_ok(kind, sim_env(sim));
+	fill(c, n, seqno);
+	assert_ok(checkpoint_save(s, c, n, &e), &e);
+	return s;
+}
+
 static void load_all(struct checkpoint_store *s, struct checkpoint *c, size_t n)
 {
 	struct err e = ERR_INIT;
@@ -109,11 +121,9 @@ static bool fail_one(struct b4 *b, const struct fault *fault)
 {
 	struct err e = ERR_INIT;
 	assert_int_equal(sim_reset(b->sim, fault->at), 0);
-	struct checkpoint_store *s = open_ok(b->kind, sim_env(b->sim));
-	assert_ok(checkpoint_save(s, old_set, VBS, &e), &e);
-	checkpoint_store_free(s);
+	checkpoint_store_free(open_saved(b->kind, b->sim, old_set, VBS, OLD));
 	env_fault_arm(&b->fault, NULL);
-	s = open_ok(b->kind, &b->fault.base);
+	struct checkpoint_store *s = open_ok(b->kind, &b->fault.base);
 	env_fault_arm(&b->fault, fault);
 	int rc = checkpoint_save(s, new_set, VBS, &e);
 	bool reached = b->fault.calls >= fault->at;
@@ -144,7 +154,6 @@ static void b4_every_call_of_a_save_failing_leaves_the_old_or_the_new_set(void *
 		{ .code = ERR_IO },
 	};
 	struct b4 b = { .sim = sim_new(NULL), .after = sim_new(NULL) };
-	fill(old_set, VBS, OLD);
 	fill(new_set, VBS, NEW);
 	env_fault_init(&b.fault, sim_env(b.sim));
 	b.fault.on_failed_sync = sim_drop_dirty;
@@ -290,7 +299,6 @@ static void tear_at(struct tear *t, uint64_t cut, bool go_on)
 static void b4_a_save_of_a_few_torn_at_every_byte_has_the_old_set(void **state)
 {
 	(void)state;
-	fill(old_set, VBS, OLD);
 	fill(new_set, VBS, NEW);
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		struct tear t;
@@ -370,9 +378,7 @@ static void b8_every_cut_and_every_flipped_bit_of_a_file_is_seen(void **state)
 	struct sim *sim = sim_new(NULL);
 	struct checkpoint want[FEW];
 	int rc;
-	fill(want, FEW, OLD);
-	struct checkpoint_store *s = open_ok(&kinds[0], sim_env(sim));
-	assert_ok(checkpoint_save(s, want, FEW, &e), &e);
+	struct checkpoint_store *s = open_saved(&kinds[0], sim, want, FEW, OLD);
 	checkpoint_store_free(s);
 	uint64_t size, whole = 0, single = 0;
 	uint8_t *bytes = sim_bytes(sim, "cp.json", &size);
@@ -420,9 +426,7 @@ static void b8_a_damaged_document_concerns_its_vbucket(void **state)
 	struct err e = ERR_INIT;
 	struct sim *sim = sim_new(NULL);
 	struct checkpoint c[FEW], out;
-	fill(c, FEW, OLD);
-	struct checkpoint_store *s = open_ok(&kinds[0], sim_env(sim));
-	assert_ok(checkpoint_save(s, c, FEW, &e), &e);
+	struct checkpoint_store *s = open_saved(&kinds[0], sim, c, FEW, OLD);
 	checkpoint_store_free(s);
 	uint64_t size;
 	char *text = (char *)sim_bytes(sim, "cp.json", &size);
@@ -461,9 +465,7 @@ static void b8_a_broken_file_is_kept_when_it_is_forgiven(void **state)
 	struct sim *sim = sim_new(NULL);
 	struct checkpoint c[FEW];
 	int rc;
-	fill(c, FEW, OLD);
-	struct checkpoint_store *s = open_ok(&kinds[0], sim_env(sim));
-	assert_ok(checkpoint_save(s, c, FEW, &e), &e);
+	struct checkpoint_store *s = open_saved(&kinds[0], sim, c, FEW, OLD);
 	checkpoint_store_free(s);
 	uint64_t size;
 	sim_bytes(sim, "cp.json", &size)[0] = 'X';
@@ -505,9 +507,7 @@ static void b8_damage_in_a_log_concerns_what_was_not_saved_since(void **state)
 	struct sim *sim = sim_new(NULL);
 	struct checkpoint c[FEW + 1];
 	int rc;
-	fill(c, FEW, OLD);
-	struct checkpoint_store *s = open_ok(&kinds[1], sim_env(sim));
-	assert_ok(checkpoint_save(s, c, FEW, &e), &e);
+	struct checkpoint_store *s = open_saved(&kinds[1], sim, c, FEW, OLD);
 	fill(c, FEW, NEW);
 	assert_ok(checkpoint_save(s, c, FEW / 2, &e), &e);
 	checkpoint_store_free(s);
@@ -545,9 +545,7 @@ static void a_log_has_one_owner_and_can_be_looked_at(void **state)
 	struct sim *sim = sim_new(NULL);
 	struct checkpoint c[FEW];
 	int rc;
-	fill(c, FEW, OLD);
-	struct checkpoint_store *s = open_ok(&kinds[1], sim_env(sim));
-	assert_ok(checkpoint_save(s, c, FEW, &e), &e);
+	struct checkpoint_store *s = open_saved(&kinds[1], sim, c, FEW, OLD);
 	assert_null(open_log(sim_env(sim), false, &rc, &e));
 	assert_int_equal(rc, ERR_LOCKED);
 	assert_ok(checkpoint_clear(s, &(uint16_t){ 3 }, 1, &e), &e);

@@ -62,16 +62,31 @@ static char *in_folder(const char *name)
 	return p;
 }
 
-static struct world *tls_world(struct tls_options *t)
+/* Mutual: certificates of clients, signed by node's, are logins. */
+static struct world *tls_world(struct tls_options *t, bool mutual)
 {
-	struct world *w = world_new(&(struct fake_options){ .nodes = 2,
-							    .vbuckets = 16,
-							    .tls_cert = in_folder("node.pem"),
-							    .tls_key = in_folder("node.key") });
+	struct world *w =
+		world_new(&(struct fake_options){ .nodes = 2,
+						  .vbuckets = 16,
+						  .replicas = mutual ? 1 : 0,
+						  .tls_ca = mutual ? in_folder("node.pem") : NULL,
+						  .tls_cert = in_folder("node.pem"),
+						  .tls_key = in_folder("node.key") });
 	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kvs_port(w->fake, 0));
 	w->o.tls = t;
 	w->o.connect_timeout = 2 * NSEC_PER_SEC;
 	return w;
+}
+
+/* Everything comes, and again after its connections were cut. */
+static void read_across_a_cut(struct world *w, unsigned n, unsigned *counter)
+{
+	write_some(w, 16, n, counter);
+	world_open(w);
+	settle(w, 16, 10 * NSEC_PER_SEC);
+	fake_drop_connections(w->fake, -1);
+	write_some(w, 16, n, counter);
+	settle(w, 16, 10 * NSEC_PER_SEC);
 }
 
 static void a_trusted_cluster_is_read_over_tls(void **state)
@@ -81,13 +96,8 @@ static void a_trusted_cluster_is_read_over_tls(void **state)
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world(&t);
-	write_some(w, 16, 500, &counter);
-	world_open(w);
-	settle(w, 16, 10 * NSEC_PER_SEC);
-	fake_drop_connections(w->fake, -1);
-	write_some(w, 16, 500, &counter);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	struct world *w = tls_world(&t, false);
+	read_across_a_cut(w, 500, &counter);
 	assert_true(w->duplicates == 0);
 	world_free(w);
 }
@@ -113,7 +123,7 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 		struct tls_options t = { .ca_file = in_folder(rows[i].ca),
 					 .server_name = rows[i].name,
 					 .insecure = rows[i].insecure };
-		struct world *w = tls_world(&t);
+		struct world *w = tls_world(&t, false);
 		int rc = dcp_source_open(&w->o, &s, &e);
 		if (rc != rows[i].code)
 			fail_msg("row %zu: %d %s", i, rc, e.msg);
@@ -126,21 +136,13 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 static struct world *mutual_world(struct tls_options *t, const char *name)
 {
 	char file[64];
-	struct world *w = world_new(&(struct fake_options){ .nodes = 2,
-							    .vbuckets = 16,
-							    .replicas = 1,
-							    .tls_ca = in_folder("node.pem"),
-							    .tls_cert = in_folder("node.pem"),
-							    .tls_key = in_folder("node.key") });
-	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kvs_port(w->fake, 0));
+	struct world *w = tls_world(t, true);
 	t->ca_file = in_folder("node.pem");
 	(void)snprintf(file, sizeof(file), "%s.pem", name);
 	t->cert_file = in_folder(file);
 	(void)snprintf(file, sizeof(file), "%s.key", name);
 	t->key_file = in_folder(file);
-	w->o.tls = t;
 	w->o.user = w->o.password = NULL; /* the certificate is all there is */
-	w->o.connect_timeout = 2 * NSEC_PER_SEC;
 	return w;
 }
 
@@ -157,12 +159,7 @@ static void a_certificate_of_the_client_is_its_login(void **state)
 			(void)snprintf(w->seed, sizeof(w->seed), "https://127.0.0.1:%u",
 				       fake_https_port(w->fake, 0));
 		w->o.mitigation.policy = MITIGATE_ALL; /* its connections log in, too */
-		write_some(w, 16, 300, &counter);
-		world_open(w);
-		settle(w, 16, 10 * NSEC_PER_SEC);
-		fake_drop_connections(w->fake, -1);
-		write_some(w, 16, 300, &counter);
-		settle(w, 16, 10 * NSEC_PER_SEC);
+		read_across_a_cut(w, 300, &counter);
 		world_free(w);
 	}
 }
@@ -200,7 +197,7 @@ static void maps_come_over_https_from_a_trusted_management_service_only(void **s
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world(&t);
+	struct world *w = tls_world(&t, false);
 	(void)snprintf(w->seed, sizeof(w->seed), "https://127.0.0.1:%u",
 		       fake_https_port(w->fake, 0));
 	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
@@ -230,7 +227,7 @@ static void a_plain_client_on_a_tls_port_gets_an_error_in_time(void **state)
 		skip();
 	struct err e = ERR_INIT;
 	struct dcp_source *s = NULL;
-	struct world *w = tls_world(NULL);
+	struct world *w = tls_world(NULL, false);
 	w->o.connect_timeout = NSEC_PER_SEC;
 	w->o.noop = 200 * NSEC_PER_MS;
 	int rc = dcp_source_open(&w->o, &s, &e);
