@@ -34,13 +34,17 @@ int feed_new(const struct feed_options *o, struct feed **out, struct err *e)
 	eval_init(&f->eval);
 	f->bucket = mem_strdup(o->bucket);
 	int rc = f->bucket ? 0 : err_nomem(e);
-	if (rc == 0 && o->filter.len)
+	if (rc == 0 && o->filter.len) {
 		rc = match_compile(o->filter, NULL, &f->filter, e);
-	if (rc == 0 && o->pipeline.len)
-		rc = pipeline_compile(o->pipeline,
-				      &(struct pipeline_options){ .context =
-									  PIPELINE_CHANGE_STREAM },
-				      &f->pipeline, e);
+		if (rc < 0)
+			rc = err_in(e, rc, "filter");
+	}
+	if (rc == 0 && o->pipeline.len) {
+		const struct pipeline_options po = { .context = PIPELINE_CHANGE_STREAM };
+		rc = pipeline_compile(o->pipeline, &po, &f->pipeline, e);
+		if (rc < 0)
+			rc = err_in(e, rc, "pipeline");
+	}
 	if (rc < 0) {
 		feed_free(f);
 		return rc;
