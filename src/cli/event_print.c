@@ -1,10 +1,11 @@
 #include "cli/event_print.h"
 
+#include "cli/cli.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { TABLE_WIDTH = 160, TABLE_FIXED = 24 + 1 + 14 + 1 + 24 + 1 + 20 + 1 };
@@ -40,21 +41,6 @@ static const char *color_of(const char *operation)
 	case 'd': return "\033[31m";
 	}
 	return "\033[36m";
-}
-
-static void print_time(FILE *out, int64_t ms)
-{
-	time_t s = (time_t)(ms / 1000);
-	int fraction = (int)(ms % 1000);
-	if (fraction < 0) {
-		fraction += 1000;
-		s--;
-	}
-	struct tm tm;
-	char text[32];
-	gmtime_r(&s, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	fprintf(out, "%s.%03dZ ", text, fraction);
 }
 
 /* At most `columns` characters of UTF-8 text, control characters blanked, "..." where it was cut. Padded. */
@@ -112,7 +98,9 @@ static int print_row(struct event_printer *p, const struct row *r, weir_error *e
 	}
 	char ns[400];
 	snprintf(ns, sizeof(ns), "%s%s%s", r->db, *r->coll ? "." : "", r->coll);
-	print_time(p->out, r->wall_ms);
+	char time[40];
+	format_time_ms(r->wall_ms, time);
+	fprintf(p->out, "%s ", time);
 	if (p->color)
 		fputs(color_of(r->operation), p->out);
 	cell_text(p->out, r->operation, 14);

@@ -154,3 +154,12 @@ int json_operand(const char *text, weir_buffer *out)
 	fclose(f);
 	return rc;
 }
+
+enum weir_json_input json_input_of(const char *text)
+{
+	if (strcmp(text, "ndjson") == 0)
+		return WEIR_INPUT_NDJSON;
+	if (strcmp(text, "json") == 0)
+		return WEIR_INPUT_ARRAY;
+	return strcmp(text, "geojson") == 0 ? WEIR_INPUT_FEATURES : WEIR_INPUT_AUTO;
+}

@@ -58,6 +58,7 @@ struct checkpoint_store_ops {
 	 * may not be saved: save them again without it. */
 	int (*save)(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
 		    struct err *e);
+	/* NULL: nothing is ever kept. */
 	int (*clear)(struct checkpoint_store *s, const uint16_t *vb, size_t n, struct err *e);
 	void (*free)(struct checkpoint_store *s);
 };
@@ -78,7 +79,7 @@ static inline int checkpoint_save(struct checkpoint_store *s, const struct check
 static inline int checkpoint_clear(struct checkpoint_store *s, const uint16_t *vb, size_t n,
 				   struct err *e)
 {
-	return s->ops->clear(s, vb, n, e);
+	return s->ops->clear ? s->ops->clear(s, vb, n, e) : 0;
 }
 static inline void checkpoint_store_free(struct checkpoint_store *s)
 {

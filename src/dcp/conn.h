@@ -62,7 +62,10 @@ struct conn;
 
 struct conn_ops {
 	void (*ready)(void *arg, struct conn *c);
-	void (*packet)(void *arg, struct conn *c, const struct packet *p); /* once ready */
+	/* once ready: bytes at the beginning of `in` that are packets, and taken; the next goes through packet. NULL: none */
+	size_t (*documents)(void *arg, struct slice in);
+	/* once ready; now: when the packets of this round came */
+	void (*packet)(void *arg, struct conn *c, const struct packet *p, nsec now);
 	void (*round)(void *arg, struct conn *c); /* no more packets for the moment */
 	void (*map)(void *arg, struct conn *c, struct slice json);
 	void (*manifest)(void *arg, struct conn *c, struct slice json);
@@ -78,7 +81,6 @@ void conn_flush(struct conn *c);
 void conn_consumed(struct conn *c, uint32_t bytes);
 struct slab *
 conn_slab(const struct conn *c);      /* within packet: where it lies, to be kept by reference */
-nsec conn_time(const struct conn *c); /* when the packets of this round came */
 void conn_pause(struct conn *c, bool pause); /* reads nothing for a while */
 
 uint32_t conn_id(const struct conn *c); /* unique in the process, never 0 */

@@ -204,8 +204,9 @@ static bool transient(uint16_t status)
 	       status == STATUS_WOULD_THROTTLE || status == 0xa2; /* a write in progress */
 }
 
-static void on_packet(void *arg, struct conn *c, const struct packet *p)
+static void on_packet(void *arg, struct conn *c, const struct packet *p, nsec now)
 {
+	(void)now;
 	struct host *h = arg;
 	struct kv *k = h->k;
 	size_t i = p->opaque - OPAQUE;

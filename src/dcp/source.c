@@ -154,6 +154,7 @@ void source_free(struct dcp_source *s)
 {
 	if (s->loop) {
 		loop_stop(s->loop);
+		source_wake(s);
 		thread_join(&s->io);
 	}
 	mutex_lock(&s->lock);
@@ -177,6 +178,7 @@ void source_free(struct dcp_source *s)
 	mutex_done(&s->assigning);
 	cond_done(&s->changed);
 	cond_done(&s->arrived);
+	cond_done(&s->drive.returned);
 	mem_free(s);
 }
 
@@ -197,6 +199,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
 	cond_init(&s->arrived);
+	cond_init(&s->drive.returned);
 	rc = source_blocks_init(s, e);
 	if (rc == 0 && (o->tls || seeds_want_tls(o)))
 		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
@@ -315,7 +318,7 @@ static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	slot->held = false;
 	ack_done(&slot->w);
 	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
+	source_wake(s);
 }
 
 static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, nsec took,
@@ -343,7 +346,7 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 	s->release_rollbacks |= release;
 	mutex_unlock(&s->lock);
 	if (release)
-		loop_wake(s->loop);
+		source_wake(s);
 }
 
 /* One round; with api held, which guards the store. ERR_FENCED: all others are saved. */

@@ -3,7 +3,7 @@
  * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map),
  * source_http.c (the map over HTTP, the bucket's kind), source_vbucket.c (actions and
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks), source_poll.c
- * (events out of blocks, acknowledgements), source_observe.c (mitigation), source_seqnos.c (how far the server is).
+ * (events out of blocks, acknowledgements), source_drive.c (who runs the loop), source_observe.c (mitigation), source_seqnos.c (how far the server is).
  *
  * Locks: `lock` and `hand` guard what is named under them; they are never held while a callback or a store runs.
  * `assigning` serialises assign, seek and close; it is taken before `api`, which guards the store, that before `lock`,
@@ -60,7 +60,8 @@ union cell {
 	struct {
 		uint32_t at; /* of its bytes in the slab */
 		uint8_t slab, kind;
-		bool whole; /* its position has snap_start and snap_end equal to its seqno */
+		uint8_t more; /* documents, of whatever kind, that stand right behind it */
+		bool whole;   /* its position has snap_start and snap_end equal to its seqno */
 	};
 	uint64_t seqno;
 	nsec time;
@@ -154,6 +155,15 @@ struct source_report { /* filled by the I/O thread for dcp_source_status */
 	bool done;
 };
 
+struct drive { /* source_drive.c; under hand */
+	bool lent, turning;  /* the consumer has the loop; it is in it */
+	struct cond returned;
+	uint64_t turns;
+	uint32_t hold;	     /* not lent for so many rounds */
+	nsec fed_at, left_at; /* a turn brought something, a turn was over */
+	nsec turn_took, rest_took; /* of late */
+};
+
 struct map_stream { /* of the management service, over HTTP */
 	struct http_get *get;
 	struct timer timer; /* opens it; armed: is set */
@@ -223,6 +233,7 @@ struct dcp_source {
 	bool interrupted;    /* poll is to return */
 	nsec hand_out_until; /* poll hands out nothing after that moment */
 	uint32_t n_branch_unsaved; /* slots; while there are any, poll has nothing */
+	struct drive drive;
 	bool lent_rest;            /* the consumer has not had all of the lent block */
 	struct block *queue_first, *queue_last;
 	uint64_t queued;        /* bytes in it */
@@ -372,6 +383,7 @@ void source_take_pauses(struct dcp_source *s);
 
 /* source_block.c */
 int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev);
+int source_emit_run(void *arg, struct vbucket *v, const struct doc_run *run);
 void source_give_back(void *arg, struct vbucket *v, uint32_t connection, uint32_t bytes);
 void source_flush(struct dcp_source *s);     /* the block being filled goes to the consumer */
 void source_take_back(struct dcp_source *s); /* what the consumer returned */
@@ -379,6 +391,13 @@ void source_pause_over(void *source);        /* of pause_timer */
 int source_blocks_init(struct dcp_source *s, struct err *e);
 void source_blocks_free(struct dcp_source *s);
 void source_block_empty(struct block *b); /* any thread; drops its slabs */
+
+/* source_drive.c */
+bool source_round_over(struct dcp_source *s, bool waited_for); /* under hand: the loop is to be left */
+void source_lend(struct dcp_source *s); /* to the consumer; until it is given back */
+bool source_turn(struct dcp_source *s, nsec deadline); /* under hand, which it lets go of meanwhile: the consumer
+							  runs the loop. False: it has not got it, or is late */
+void source_wake(struct dcp_source *s); /* any thread: the loop looks at what it was asked for */
 
 /* source_poll.c; under lock */
 void source_recall(struct dcp_source *s, struct slot *slot, const struct dcp_position *to);

@@ -36,17 +36,29 @@ static void on_ready(void *arg, struct conn *c)
 	source_drop_strangers(n->s);
 }
 
-static void on_packet(void *arg, struct conn *c, const struct packet *p)
+static size_t on_documents(void *arg, struct slice in)
+{
+	const struct node *n = arg;
+	struct dcp_source *s = n->s;
+	if (in.len < PACKET_HEADER || in.p[0] != MAGIC_REQUEST)
+		return 0;
+	uint16_t vb = (uint16_t)get_be32(in.p + 12);
+	if (vb >= s->n_slots || s->slot[vb].v.node != n->index)
+		return 0;
+	return vbucket_on_documents(&s->slot[vb].v, in);
+}
+
+static void on_packet(void *arg, struct conn *c, const struct packet *p, nsec now)
 {
 	struct node *n = arg;
 	struct dcp_source *s = n->s;
 	uint16_t vb = (uint16_t)p->opaque;
 	bool known = p->opaque >> 16 && vb < s->n_slots;
-	if (!packet_is_response(p)) {
-		if (p->opcode == OP_DCP_SYSTEM_EVENT)
+	if (likely(!packet_is_response(p))) {
+		if (unlikely(p->opcode == OP_DCP_SYSTEM_EVENT))
 			source_learn_name(s, p);
-		if (known && s->slot[vb].v.node == n->index)
-			vbucket_on_packet(&s->slot[vb].v, p, conn_time(c));
+		if (likely(known && s->slot[vb].v.node == n->index))
+			vbucket_on_packet(&s->slot[vb].v, p, now);
 		else
 			conn_consumed(c, (uint32_t)p->len);
 		return;
@@ -158,6 +170,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 
 static const struct conn_ops dcp_conn_ops = {
 	.ready = on_ready,
+	.documents = on_documents,
 	.packet = on_packet,
 	.round = on_round,
 	.map = on_map,

@@ -48,15 +48,6 @@ static int token_save(struct checkpoint_store *s, const struct checkpoint *c, si
 	return 0;
 }
 
-static int token_clear(struct checkpoint_store *s, const uint16_t *vb, size_t n, struct err *e)
-{
-	(void)s;
-	(void)vb;
-	(void)n;
-	(void)e;
-	return 0;
-}
-
 static void token_free(struct checkpoint_store *s)
 {
 	struct token_store *t = container_of(s, struct token_store, base);
@@ -66,8 +57,9 @@ static void token_free(struct checkpoint_store *s)
 
 static int open_token_store(weir_dcp *d, const char *token, struct err *e)
 {
-	static const struct checkpoint_store_ops token_ops = { token_load, token_save, token_clear,
-							       token_free };
+	static const struct checkpoint_store_ops token_ops = { .load = token_load,
+							       .save = token_save,
+							       .free = token_free };
 	enum { VBUCKETS = 65536 };
 	struct token_store *t = mem_try(sizeof(*t));
 	if (!t)

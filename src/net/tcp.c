@@ -28,7 +28,8 @@ struct tcp {
 	char host[256];
 	uint16_t port;
 	int fd;
-	struct evdns_getaddrinfo_request *lookup;
+	struct evdns_getaddrinfo_request *lookup; /* may be called off */
+	bool looking_up; /* on_address is still to come, called off or not: until then nothing is freed */
 	struct evutil_addrinfo *address, *next_address;
 	struct event *reads, *writes, *flush;
 	struct timer timeout;
@@ -73,13 +74,12 @@ void tcp_close(struct tcp *t)
 		return;
 	t->freed = t->closed = true;
 	t->open = false;
-	if (t->lookup) { /* its callback frees */
+	if (t->lookup) {
 		struct evdns_getaddrinfo_request *r = t->lookup;
 		t->lookup = NULL;
 		evdns_getaddrinfo_cancel(r);
-		return;
 	}
-	if (!t->in_callback)
+	if (!t->in_callback && !t->looking_up)
 		really_free(t);
 }
 
@@ -101,7 +101,7 @@ static void close_with(struct tcp *t, const struct err *why)
 	t->in_callback = true;
 	t->ops->closed(t->arg, why);
 	t->in_callback = outer;
-	if (t->freed && !outer)
+	if (t->freed && !outer && !t->looking_up)
 		really_free(t);
 }
 
@@ -340,7 +340,8 @@ static void read_in(struct tcp *t)
 {
 	struct err e = ERR_INIT;
 	/* TLS may hold bytes that no event announces */
-	for (int i = 0; (i < READS_PER_ROUND || t->session) && !t->paused; i++) {
+	for (int i = 0;
+	     !t->paused && (t->session || (i < READS_PER_ROUND && !loop_leaving(t->loop))); i++) {
 		if (make_room(t, &e) < 0) {
 			fail(t, &e);
 			return;
@@ -540,6 +541,7 @@ static void on_address(int rc, struct evutil_addrinfo *res, void *arg)
 {
 	struct tcp *t = arg;
 	t->lookup = NULL;
+	t->looking_up = false;
 	if (t->freed) {
 		if (res)
 			evutil_freeaddrinfo(res);
@@ -587,6 +589,7 @@ static void start(void *arg)
 		on_address(EVUTIL_EAI_FAIL, NULL, t);
 		return;
 	}
+	t->looking_up = true;
 	struct evdns_getaddrinfo_request *r =
 		evdns_getaddrinfo(dns, t->host, service, &hints, on_address, t);
 	if (r)

@@ -3,7 +3,7 @@
 # and kills.
 . "$(dirname "$0")/tap.sh.inc"
 . "$(dirname "$0")/cluster.sh.inc"
-cluster --nodes 2 --replicas 1 --vbuckets 64 --load 40000 --reader bob:bobpw
+cluster main --nodes 2 --replicas 1 --vbuckets 64 --load 40000 --reader bob:bobpw
 export COUCHBASE_PASSWORD=password
 host=127.0.0.1:$port
 to=couchbase://$host/default
@@ -60,10 +60,9 @@ run "$weir" couchbase watch $host/default --token "$dir/t3" --out /dev/full
 t "an output that cannot be cut back takes no token" gives 2 "not a regular file"
 
 # A node that takes connections and says nothing.
-http_port=$(sed -n 's/^node 0: kv [0-9]*, http \([0-9]*\),.*/\1/p' "$dir/fake")
 silent_port=$(sed -n 's/^node 1: kv \([0-9]*\),.*/\1/p' "$dir/fake")
 fake_post() {
-	exec 3<>/dev/tcp/127.0.0.1/"$http_port"
+	exec 3<>/dev/tcp/127.0.0.1/"$http"
 	printf 'POST /_fake/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: 0\r\n\r\n' \
 		"$1" "$(printf Administrator:password | base64)" >&3
 	head -n 1 <&3 >/dev/null

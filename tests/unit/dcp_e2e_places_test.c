@@ -2,8 +2,8 @@
  * in a store of the caller's own. */
 #include "tests/test.h"
 
+#include "tests/dcp_client.h"
 #include "tests/fake/couchbase/fake.h"
-#include "weir/weir.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,12 +102,7 @@ static void shelf_done(struct shelf *s)
 static weir_dcp_options options_of(struct fake *f, char hosts[64])
 {
 	(void)snprintf(hosts, 64, "127.0.0.1:%u", fake_kv_port(f, 0));
-	return (weir_dcp_options){ .size = sizeof(weir_dcp_options),
-				   .hosts = hosts,
-				   .user = "Administrator",
-				   .password = "password",
-				   .bucket = "default",
-				   .group = "g" };
+	return client_options(hosts);
 }
 
 static void load_documents(struct fake *f, unsigned round, unsigned n)

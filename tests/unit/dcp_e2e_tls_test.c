@@ -63,22 +63,37 @@ static char *in_folder(const char *name)
 	return p;
 }
 
-static struct world *tls_world_of(struct tls_options *t, bool tls_12)
+/* Mutual: certificates of clients, signed by node's, are logins. */
+static struct world *tls_world_of(struct tls_options *t, bool mutual, bool tls_12)
 {
-	struct world *w = world_new(&(struct fake_options){ .nodes = 2,
-							    .vbuckets = 16,
-							    .tls_12 = tls_12,
-							    .tls_cert = in_folder("node.pem"),
-							    .tls_key = in_folder("node.key") });
+	struct world *w =
+		world_new(&(struct fake_options){ .nodes = 2,
+						  .vbuckets = 16,
+						  .replicas = mutual ? 1 : 0,
+						  .tls_12 = tls_12,
+						  .tls_ca = mutual ? in_folder("node.pem") : NULL,
+						  .tls_cert = in_folder("node.pem"),
+						  .tls_key = in_folder("node.key") });
 	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kvs_port(w->fake, 0));
 	w->o.tls = t;
 	w->o.connect_timeout = 2 * NSEC_PER_SEC;
 	return w;
 }
 
-static struct world *tls_world(struct tls_options *t)
+static struct world *tls_world(struct tls_options *t, bool mutual)
 {
-	return tls_world_of(t, false);
+	return tls_world_of(t, mutual, false);
+}
+
+/* Everything comes, and again after its connections were cut. */
+static void read_across_a_cut(struct world *w, unsigned n, unsigned *counter)
+{
+	write_some(w, 16, n, counter);
+	world_open(w);
+	settle(w, 16, 10 * NSEC_PER_SEC);
+	fake_drop_connections(w->fake, -1);
+	write_some(w, 16, n, counter);
+	settle(w, 16, 10 * NSEC_PER_SEC);
 }
 
 static void a_trusted_cluster_is_read_over_tls(void **state)
@@ -88,13 +103,8 @@ static void a_trusted_cluster_is_read_over_tls(void **state)
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world(&t);
-	write_some(w, 16, 500, &counter);
-	world_open(w);
-	settle(w, 16, 10 * NSEC_PER_SEC);
-	fake_drop_connections(w->fake, -1);
-	write_some(w, 16, 500, &counter);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	struct world *w = tls_world(&t, false);
+	read_across_a_cut(w, 500, &counter);
 	assert_true(w->duplicates == 0);
 	world_free(w);
 }
@@ -120,7 +130,7 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 		struct tls_options t = { .ca_file = in_folder(rows[i].ca),
 					 .server_name = rows[i].name,
 					 .insecure = rows[i].insecure };
-		struct world *w = tls_world(&t);
+		struct world *w = tls_world(&t, false);
 		int rc = dcp_source_open(&w->o, &s, &e);
 		if (rc != rows[i].code)
 			fail_msg("row %zu: %d %s", i, rc, e.msg);
@@ -137,7 +147,7 @@ static void change_keys_in_mid_stream(bool tls_12, size_t value_bytes)
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world_of(&t, tls_12);
+	struct world *w = tls_world_of(&t, false, tls_12);
 	struct fake_stats before, after;
 	char *value = malloc(value_bytes);
 	w->o.window_bytes = 16 << 10;
@@ -186,21 +196,13 @@ static void b7_a_key_update_in_mid_stream_costs_no_byte(void **state)
 static struct world *mutual_world(struct tls_options *t, const char *name)
 {
 	char file[64];
-	struct world *w = world_new(&(struct fake_options){ .nodes = 2,
-							    .vbuckets = 16,
-							    .replicas = 1,
-							    .tls_ca = in_folder("node.pem"),
-							    .tls_cert = in_folder("node.pem"),
-							    .tls_key = in_folder("node.key") });
-	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kvs_port(w->fake, 0));
+	struct world *w = tls_world(t, true);
 	t->ca_file = in_folder("node.pem");
 	(void)snprintf(file, sizeof(file), "%s.pem", name);
 	t->cert_file = in_folder(file);
 	(void)snprintf(file, sizeof(file), "%s.key", name);
 	t->key_file = in_folder(file);
-	w->o.tls = t;
 	w->o.user = w->o.password = NULL; /* the certificate is all there is */
-	w->o.connect_timeout = 2 * NSEC_PER_SEC;
 	return w;
 }
 
@@ -217,12 +219,7 @@ static void a_certificate_of_the_client_is_its_login(void **state)
 			(void)snprintf(w->seed, sizeof(w->seed), "https://127.0.0.1:%u",
 				       fake_https_port(w->fake, 0));
 		w->o.mitigation.policy = MITIGATE_ALL; /* its connections log in, too */
-		write_some(w, 16, 300, &counter);
-		world_open(w);
-		settle(w, 16, 10 * NSEC_PER_SEC);
-		fake_drop_connections(w->fake, -1);
-		write_some(w, 16, 300, &counter);
-		settle(w, 16, 10 * NSEC_PER_SEC);
+		read_across_a_cut(w, 300, &counter);
 		world_free(w);
 	}
 }
@@ -260,7 +257,7 @@ static void maps_come_over_https_from_a_trusted_management_service_only(void **s
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world(&t);
+	struct world *w = tls_world(&t, false);
 	(void)snprintf(w->seed, sizeof(w->seed), "https://127.0.0.1:%u",
 		       fake_https_port(w->fake, 0));
 	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
@@ -314,7 +311,7 @@ static void a_wrong_port_is_named_at_once(void **state)
 		struct err e = ERR_INIT;
 		struct dcp_source *s = NULL;
 		struct tls_options t = { .ca_file = in_folder("node.pem") };
-		struct world *w = tls_world(NULL);
+		struct world *w = tls_world(NULL, false);
 		uint16_t port = rows[i].port == KV     ? fake_kv_port(w->fake, 0)
 				: rows[i].port == KVS  ? fake_kvs_port(w->fake, 0)
 				: rows[i].port == HTTP ? fake_http_port(w->fake, 0)
@@ -342,7 +339,7 @@ static void a_wrong_port_among_good_ones_does_not_matter(void **state)
 	unsigned counter = 0;
 	if (!folder[0])
 		skip();
-	struct world *w = tls_world(NULL);
+	struct world *w = tls_world(NULL, false);
 	char good[64];
 	const char *seeds[2] = { w->seed, good };
 	(void)snprintf(good, sizeof(good), "127.0.0.1:%u", fake_kv_port(w->fake, 1));
@@ -374,7 +371,7 @@ static void documents_behind_a_wrong_port_are_an_error_at_once(void **state)
 	(void)state;
 	if (!folder[0])
 		skip();
-	struct world *w = tls_world(NULL);
+	struct world *w = tls_world(NULL, false);
 	struct conn_options conn = { .env = env_posix(),
 				     .user = "Administrator",
 				     .password = "password",

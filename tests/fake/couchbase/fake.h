@@ -28,6 +28,7 @@
 #define FAKE_NODES_MAX    8
 #define FAKE_FAILOVER_MAX 25
 #define FAKE_RANGE_START  UINT64_C(0)
+#define FAKE_NO_ANSWER    0xffff /* the status of a request that is not answered at all */
 
 struct fake_options {
 	unsigned nodes;          /* 0: 1 */
@@ -174,6 +175,7 @@ enum fake_fault_kind {
 	FAKE_REKEY,          /* after each `n` bytes sent, a connection with TLS changes its keys, the client's, too: 1.3 with
 	                      * a key update, 1.2 with a new handshake. 0: no more */
 	FAKE_UNKNOWN,        /* the streams of `vb` send a message with the opcode `opcode`, with `n` bytes of value */
+	FAKE_GARBLE,         /* of what the node sends about one byte in `n` is another; 0: none. `count` seeds */
 };
 
 struct fake_fault {

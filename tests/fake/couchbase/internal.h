@@ -123,7 +123,8 @@ struct node {
 	uint16_t kv_port, kvs_port, http_port, https_port;
 	bool failed;                /* failed over: listens no more in the map */
 	bool stalled, deaf, down;
-	uint64_t slow_ms, split, rekey;
+	uint64_t slow_ms, split, garble, rekey;
+	unsigned garble_seed;
 	struct fake_fault cut_next, cut_input; /* while their count is not 0 */
 	char alternate[64];         /* host of the external network; "": none */
 	uint16_t alternate_kv, alternate_mgmt, alternate_kvs, alternate_mgmts; /* 0: the usual ones */

@@ -335,6 +335,13 @@ static bool split(struct fake *f, request_t r)
 	return fault(f, r, FAKE_SPLIT, (struct fake_fault){ .n = number(r, "n", 0) });
 }
 
+static bool garble(struct fake *f, request_t r)
+{
+	return fault(f, r, FAKE_GARBLE,
+		     (struct fake_fault){ .n = number(r, "n", 0),
+					  .count = (unsigned)number(r, "seed", 1) });
+}
+
 static bool stall(struct fake *f, request_t r)
 {
 	return fault(f, r, FAKE_STALL, (struct fake_fault){ .count = number(r, "on", 1) != 0 });
@@ -381,6 +388,11 @@ static bool unknown(struct fake *f, request_t r)
 	return fault(f, r, FAKE_UNKNOWN,
 		     (struct fake_fault){ .opcode = (uint8_t)number(r, "opcode", 0x6f),
 					  .n = number(r, "n", 0) });
+}
+
+static bool repeat(struct fake *f, request_t r)
+{
+	return fault(f, r, FAKE_REPEAT, (struct fake_fault){ 0 });
 }
 
 static bool drop(struct fake *f, request_t r)
@@ -476,17 +488,20 @@ static const struct verb {
 	{ "slow", slow, "[node=N] n=MS: waits so long after each send" },
 	{ "split", split, "[node=N] n=BYTES: at most so many in one send" },
 	{ "rekey", rekey, "[node=N] n=BYTES: connections with TLS change keys after each so many" },
+	{ "garble", garble, "[node=N] n=BYTES [seed=N]: about one byte in so many is sent wrong" },
 	{ "stall", stall, "[node=N] [on=0]: neither reads nor writes" },
 	{ "deaf", deaf, "[node=N] [on=0]: reads nothing" },
 	{ "down", down, "[node=N] [on=0]: no connections" },
 	{ "drop", drop, "[node=N]: closes the connections" },
 	{ "status", status,
-	  "opcode=N status=N [vb=N] [node=N] [count=N]: how the next such requests are answered" },
+	  "opcode=N status=N [vb=N] [node=N] [count=N]: how the next such requests are answered; "
+	  "0xffff: not at all" },
 	{ "end", end, "[vb=N] reason=N: ends streams" },
 	{ "rollback", rollback,
 	  "[vb=N] to=SEQNO [count=N]: how the next stream requests are answered" },
 	{ "cursor", cursor, "[vb=N]: streams are too slow" },
 	{ "unknown", unknown, "[vb=N] opcode=N n=BYTES: streams send a message that nobody knows" },
+	{ "repeat", repeat, "[vb=N]: streams send their last snapshot once more, marker and all" },
 	{ "clear", clear, "no faults any more" },
 };
 

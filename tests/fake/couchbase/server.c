@@ -107,6 +107,16 @@ static ssize_t raw_read(struct conn *c, void *p, size_t len)
 	return -1;
 }
 
+/* Some bytes are not what they were: one bit, or anything. */
+static void garble(struct node *n, uint8_t *p, size_t len)
+{
+	for (size_t i = (size_t)rand_r(&n->garble_seed) % (2 * n->garble); i < len;
+	     i += 1 + (size_t)rand_r(&n->garble_seed) % (2 * n->garble)) {
+		int r = rand_r(&n->garble_seed);
+		p[i] = (uint8_t)(r & 0x800 ? r : p[i] ^ 1 << (r & 7));
+	}
+}
+
 static void flush_out(struct fake *f, struct conn *c)
 {
 	struct node *n = c->node;
@@ -122,6 +132,8 @@ static void flush_out(struct fake *f, struct conn *c)
 			c->dead = true; /* the script cut it here */
 			return;
 		}
+		if (n->garble)
+			garble(n, c->out.p + c->out_at, len);
 		ssize_t sent = raw_write(c, c->out.p + c->out_at, len);
 		if (sent < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
