@@ -72,12 +72,12 @@ typedef struct weir_dcp_options {
 	bool xattrs, no_value, system_events, change_history, out_of_order_snapshots;
 	bool ignore_purged_tombstones; /* resume over a purge: deletions may be missed */
 	bool deliver_metadata;         /* documents of connectors and transactions, too */
-	int64_t skip_until_ms;         /* ms since 1970: older documents are passed over */
+	int64_t skip_until_ms;         /* ms since 1970, perhaps to come: older documents are passed over */
 	uint32_t window_bytes;         /* of flow control per node; 0: 8 MiB */
 	uint32_t noop_ms;              /* liveness; 0: 5000 */
 	uint32_t connect_timeout_ms;   /* 0: 10000 */
 	enum weir_dcp_mitigation mitigation;
-	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 15 */
+	uint32_t mitigation_min_ms, mitigation_max_ms; /* how often copies are asked; 0: 5 and 15, but no less than min */
 	/* Where checkpoints are kept; at most one of file, bucket, log, store, none. Without any the caller keeps positions,
 	 * and weir_dcp_commit is UNSUPPORTED. */
 	const char *checkpoint_file;

@@ -47,7 +47,7 @@
 	  .letter = 'n',                                                                           \
 	  .kind = OPTION_COUNT,                                                                    \
 	  .arg = "N",                                                                              \
-	  .help = "End after N events" }
+	  .help = "End after N events (0: no limit)" }
 
 #define WATCH_ROW_TIMEOUT                                                                          \
 	{ .name = "timeout",                                                                       \

@@ -66,6 +66,38 @@ void instances_sign(struct instances *m, struct instance *n, uint64_t sign)
 	n->changed = env_mono(m->env);
 }
 
+/* ---- two of one id ---- */
+
+void instances_signed(struct instances *m, int64_t sign)
+{
+	m->signs[m->n_signs++ % ARRAY_LEN(m->signs)] = sign;
+}
+
+/* One may be the last word of a process that is dead; the second comes from one that lives. */
+void instances_own_seen(struct instances *m, int64_t sign)
+{
+	bool ours = m->n_signs == 0 || sign == m->foreign;
+	for (size_t i = 0; i < ARRAY_LEN(m->signs); i++)
+		ours |= sign == m->signs[i];
+	if (ours)
+		return;
+	m->foreign = sign;
+	m->n_foreign++;
+}
+
+/* Who has just come goes; who was there before stays, and says so. */
+static int check_own(struct instances *m, struct err *e)
+{
+	if (m->n_foreign < 2)
+		return 0;
+	m->yields |= env_mono(m->env) - m->began <= 4 * m->interval;
+	struct err *to = m->yields ? e : m->base.trouble.code ? NULL : &m->base.trouble;
+	int rc = err_set(to, ERR_EXISTS,
+			 "another process is member \"%s\" of the group, too: ids must be unique",
+			 m->own + m->prefix);
+	return m->yields ? rc : 0;
+}
+
 /* ---- what members have ---- */
 
 void instances_put_held(struct buf *out, const struct held *h)
@@ -101,13 +133,27 @@ void instances_read_held(struct held *h, const struct value *v)
 
 /* ---- a document for each member ---- */
 
+static int64_t beat_in(struct slice json);
+
+/* Before one writes over it. */
+static void look_at_own(struct instances *m)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	uint64_t cas;
+	if (m->n_signs && m->doc->ops->get(m->doc, m->own, &text, &cas, NULL) == 1)
+		instances_own_seen(m, beat_in(buf_slice(&text)));
+}
+
 static int beat_apart(struct instances *m, struct err *e)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
+	int64_t now = instances_wall_ns(m);
+	look_at_own(m);
+	instances_signed(m, now);
 	buf_add_fmt(&text,
 		    "{\"type\":\"instance\",\"heartbeatTime\":%" PRId64
 		    ",\"clusterJoinTime\":%" PRId64,
-		    instances_wall_ns(m), m->joined);
+		    now, m->joined);
 	if (m->held.told) {
 		buf_add_str(&text, ",\"held\":");
 		instances_put_held(&text, &m->held);
@@ -140,6 +186,13 @@ static void read_instance(struct instance *n, struct slice json)
 	n->beat = v.type == BSON_INT64 ? v.i64 : 0;
 	v = bson_get_str(buf_slice(&doc), "held");
 	instances_read_held(&n->held, &v);
+}
+
+static int64_t beat_in(struct slice json)
+{
+	struct instance n;
+	read_instance(&n, json);
+	return n.beat;
 }
 
 static int probe_apart(struct instances *m, struct err *e)
@@ -393,12 +446,17 @@ static int step(struct membership *base, struct membership_info *out, nsec *next
 	struct instances *m = container_of(base, struct instances, base);
 	bool had = m->told.member != 0;
 	err_clear(&base->trouble);
+	if (m->yields)
+		return check_own(m, e);
 	int rc = had && !in_touch(m) ? TAKEN_OFF : round_of(m, &base->trouble);
 	if (rc < 0 && !m->ever && (rc == ERR_AUTH || rc == ERR_NOTFOUND)) {
 		if (e)
 			*e = base->trouble;
 		return rc;
 	}
+	int own = check_own(m, e);
+	if (own < 0)
+		return own;
 	if (rc == TAKEN_OFF) {
 		m->told = (struct membership_info){ 0 };
 		m->looked = m->beaten = m->probed = -1;
@@ -416,7 +474,7 @@ static int step(struct membership *base, struct membership_info *out, nsec *next
 static void leave(struct membership *base)
 {
 	struct instances *m = container_of(base, struct instances, base);
-	for (int i = 0; i < TRIES; i++) {
+	for (int i = 0; i < TRIES && !m->yields; i++) {
 		if (read_list(m, NULL) < 0)
 			return;
 		struct instance *me = self(m);
@@ -459,7 +517,7 @@ static void tell_held(struct membership *base, const bool *held, uint32_t n)
 {
 	struct instances *m = container_of(base, struct instances, base);
 	struct held h = { .told = true, .n_bytes = (n + 7) / 8 };
-	if (n > HELD_VBUCKETS_MAX)
+	if (n > HELD_VBUCKETS_MAX || m->yields)
 		return;
 	for (uint32_t vb = 0; vb < n; vb++)
 		h.bits[vb / 8] |= (uint8_t)(held[vb] << (7 - vb % 8));
@@ -550,6 +608,7 @@ int membership_couchbase(const struct couchbase_members *o, struct membership **
 	m->expiry_s = o->expiry_s ? o->expiry_s : EXPIRY_S;
 	m->beaten = m->looked = m->probed = -1;
 	m->joined = instances_wall_ns(m);
+	m->began = env_mono(m->env);
 	m->e = mem_try_array(MEMBERS_MAX + 1, sizeof(*m->e));
 	int rc = m->e ? name_keys(m, o, e) : err_nomem(e);
 	if (rc < 0) {

@@ -62,11 +62,19 @@ struct instances {
 	struct membership_info told;
 	struct held held;
 	bool untold; /* held could not be written */
+	/* whether somebody else has the same id */
+	nsec began;
+	int64_t signs[4]; /* written last; one whose answer was lost is among them */
+	unsigned n_signs, n_foreign;
+	int64_t foreign; /* the last sign that was not ours */
+	bool yields;
 	struct instance *e; /* by join time */
 	size_t n;
 };
 
 int64_t instances_wall_ns(struct instances *m);
+void instances_signed(struct instances *m, int64_t sign); /* what is going to be written */
+void instances_own_seen(struct instances *m, int64_t sign);
 /* The entry with the key, made when it is new; NULL: there is no room. */
 struct instance *instances_entry(struct instances *m, struct slice key);
 /* Notes a sign of life. */

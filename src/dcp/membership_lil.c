@@ -19,6 +19,7 @@ static int64_t next_sign(struct instances *m)
 {
 	int64_t now = instances_wall_ns(m);
 	m->sign = now == m->sign ? now + 1 : now;
+	instances_signed(m, m->sign);
 	return m->sign;
 }
 
@@ -47,6 +48,8 @@ static void read_entry(struct instances *m, struct slice key, const struct value
 	struct value held = bson_get_str(value_slice(*v), "held");
 	instances_read_held(&n->held, &held);
 	instances_sign(m, n, (uint64_t)n->beat);
+	if (strcmp(n->key, m->own) == 0)
+		instances_own_seen(m, n->beat);
 }
 
 static void write_entry(struct instances *m, const struct instance *n, struct buf *out)

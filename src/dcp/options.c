@@ -110,7 +110,8 @@ const struct dcp_option dcp_options_table[] = {
 	{ "stream.from", DCP_OPTION_CHOICE, "oldest", "oldest|now", AT(from),
 	  .help = "Where a vBucket without a checkpoint begins" },
 	{ "stream.skip_until", DCP_OPTION_TIME, AT(skip_until_ms),
-	  .help = "Older documents are passed over; the position moves on all the same" },
+	  .help = "Older documents are passed over; the position moves on all the same. It may be "
+		  "a time to come" },
 	{ "stream.window", DCP_OPTION_SIZE, "8MiB", .min = 64 << 10, .max = 1 << 30,
 	  AT(window_bytes), .help = "Flow control: what a node may have under way" },
 	{ "stream.noop", DCP_OPTION_DURATION, "5s", .min = 1000, .max = HOUR, AT(noop_ms),

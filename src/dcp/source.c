@@ -57,6 +57,16 @@ static uint32_t open_flags(const struct dcp_options *o)
 	return flags;
 }
 
+/* Of a document of that moment: CAS are nanoseconds since 1970. One of a time to come is as good as any: what a program
+ * is to begin with at midnight may be said before. Beyond 2554 there are none. */
+static uint64_t first_cas(int64_t ms)
+{
+	uint64_t cas;
+	if (ms <= 0)
+		return 0;
+	return __builtin_mul_overflow((uint64_t)ms, (uint64_t)NSEC_PER_MS, &cas) ? UINT64_MAX : cas;
+}
+
 static void fill_defaults(struct dcp_source *s)
 {
 	struct dcp_options *o = &s->o;
@@ -105,8 +115,7 @@ static void fill_defaults(struct dcp_source *s)
 		.stream_id = o->stream_id,
 		.system_events = o->system_events,
 		.rollback_unacked = o->rollback_unacked,
-		.skip_until_cas =
-			o->skip_until_ms > 0 ? (uint64_t)o->skip_until_ms * NSEC_PER_MS : 0,
+		.skip_until_cas = first_cas(o->skip_until_ms),
 		.skip_prefix = o->deliver_metadata ? NULL : metadata_keys,
 		.n_skip_prefix = o->deliver_metadata ? 0 : ARRAY_LEN(metadata_keys),
 		.backoff_min = o->backoff_min,

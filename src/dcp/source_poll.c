@@ -233,14 +233,15 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 		} else if (c->kind == CELL_PLACE) {
 			memcpy(&at, c + 1, sizeof(at));
 			i += 1 + PLACE_CELLS;
-		} else if (c->kind == CELL_TIME) {
+		} else if (unlikely(c->kind == CELL_TIME)) {
 			s->came = c[1].time;
 			i += 2;
 		} else if (c->kind == DCP_ADVANCED) {
 			read_advanced(c, &at, &s->batch[(*n)++]);
 			i += 2;
 		} else {
-			read_rare(s, b, c, &at, &s->batch[(*n)++]);
+			read_rare(s, b, c, &at, &s->batch[*n]);
+			s->batch[(*n)++].came = s->came;
 			i++;
 		}
 	}

@@ -84,7 +84,7 @@ static int take_positions(weir_dcp *d, const weir_dcp_options *o, struct err *e)
 	return rc;
 }
 
-/* A number that stands for nothing: a mitigation of 77 would hold everything back for ever. */
+/* Numbers that stand for nothing (a mitigation of 77 would hold everything back for ever), or that exclude each other. */
 static int check_choices(const weir_dcp_options *o, struct err *e)
 {
 	const struct {
@@ -101,6 +101,10 @@ static int check_choices(const weir_dcp_options *o, struct err *e)
 		if (choice[i].value < 0 || choice[i].value > choice[i].last)
 			return err_set(e, ERR_INVALID, "%s is %d, which is none of its choices",
 				       choice[i].name, choice[i].value);
+	if (o->mitigation_max_ms && o->mitigation_min_ms > o->mitigation_max_ms)
+		return err_set(e, ERR_INVALID,
+			       "mitigation_min_ms %u is more than mitigation_max_ms %u",
+			       o->mitigation_min_ms, o->mitigation_max_ms);
 	return 0;
 }
 

@@ -141,16 +141,13 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 /* The rows take any text; what is in it is seen here. What is wrong begins with "filter: " or "pipeline: ". */
 static int check_language(const weir_dcp_options *o, const char *name, struct err *e)
 {
-	const weir_doc none = { 0 };
-	struct err why = ERR_INIT;
 	struct feed *f = NULL;
-	int rc = lib_dcp_new_feed(NULL, o->bucket, o->filter, none, &f, &why);
+	struct err why = ERR_INIT; /* "filter: ..." or "pipeline: ..." */
+	int rc = lib_dcp_new_feed(NULL, o->bucket, o->filter, o->pipeline, &f, &why);
 	feed_free(f);
-	f = NULL;
-	if (rc == 0)
-		rc = lib_dcp_new_feed(NULL, o->bucket, none, o->pipeline, &f, &why);
-	feed_free(f);
-	return rc < 0 ? err_set(e, rc, "%s: stream.%s", name, why.msg) : 0;
+	if (rc == ERR_NOMEM)
+		return err_nomem(e);
+	return rc < 0 ? err_number(e, rc, why.number, "%s: stream.%s", name, why.msg) : 0;
 }
 
 int weir_dcp_config_parse(const char *yaml, size_t len, const char *name, weir_dcp_config **out,

@@ -22,7 +22,17 @@ first=$(grep -c . "$dir/out")
 run "$weir" couchbase watch --member 2/2 $to
 t "two members share everything" lines $((200 - first))
 run "$weir" couchbase watch --filter '{"a":{"$nope":1}}' $to
-t "a filter that is wrong is told" gives 2 '$nope'
+t "a filter that is wrong is told" gives 2 'filter: a: unknown operator: $nope'
+run "$weir" couchbase watch --pipeline '[{"$nope":1}]' $to
+t "and so is a pipeline" gives 2 'pipeline: stage 0'
+run "$weir" couchbase watch --since 2199-01-01T00:00:00Z $to
+t "what is to begin at a time to come passes everything over" lines 0
+printf 'hosts: [127.0.0.1:%s]\nuser: Administrator\npassword: "${COUCHBASE_PASSWORD}"\nbucket: default\nstream: {mode: finite, skip_until: 2199-01-01T00:00:00Z}\n' \
+	$port >"$dir/later.yml"
+run "$weir" couchbase watch --config "$dir/later.yml"
+t "whether an option or a file says so" lines 0
+run "$weir" couchbase watch --limit 0 $to
+t "--limit 0 is no limit" lines 200
 run "$weir" couchbase watch nothing
 t "an operand without a bucket is a usage error" gives 2 "HOST"
 run env COUCHBASE_PASSWORD=wrong "$weir" couchbase watch $to

@@ -59,10 +59,20 @@ t "a standard output that is closed is told, and no file takes its place" gives 
 run "$weir" couchbase watch $host/default --token "$dir/t3" --out /dev/full
 t "an output that cannot be cut back takes no token" gives 2 "not a regular file"
 
-# A management port that is taken for the data service's: it waits for a line that never comes.
-printf 'hosts: [127.0.0.1:%s]\nuser: Administrator\npassword: "%s"\nbucket: default\nconnect_timeout: 300ms\n' "$http" password >"$dir/http.yml"
-run "$weir" couchbase watch -c "$dir/http.yml"
-t "a host that says nothing is named" gives 7 "nothing came from 127.0.0.1:$http"
+# A node that takes connections and says nothing.
+silent_port=$(sed -n 's/^node 1: kv \([0-9]*\),.*/\1/p' "$dir/main.cluster")
+fake_post() {
+	exec 3<>/dev/tcp/127.0.0.1/"$http"
+	printf 'POST /_fake/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: 0\r\n\r\n' \
+		"$1" "$(printf Administrator:password | base64)" >&3
+	head -n 1 <&3 >/dev/null
+	exec 3>&-
+}
+printf 'hosts: [127.0.0.1:%s]\nuser: Administrator\npassword: "%s"\nbucket: default\nconnect_timeout: 300ms\n' "$silent_port" password >"$dir/silent.yml"
+fake_post 'stall?node=1'
+run "$weir" couchbase watch -c "$dir/silent.yml"
+t "a host that says nothing is named" gives 7 "nothing came from 127.0.0.1:$silent_port"
+fake_post 'stall?node=1&on=0'
 
 # ---- a place for checkpoints that cannot be written ----
 

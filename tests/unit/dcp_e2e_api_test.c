@@ -140,6 +140,11 @@ static void arguments_that_make_no_sense_are_refused(void **state)
 	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
 	assert_string_equal(e.message, "mitigation is 77, which is none of its choices");
 	o.mitigation = WEIR_DCP_MITIGATE_NONE;
+	o.mitigation_min_ms = 50;
+	o.mitigation_max_ms = 49;
+	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
+	assert_string_equal(e.message, "mitigation_min_ms 50 is more than mitigation_max_ms 49");
+	o.mitigation_min_ms = o.mitigation_max_ms = 0;
 	o.network = (enum weir_dcp_network)3;
 	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
 	o.network = WEIR_DCP_NETWORK_AUTO;

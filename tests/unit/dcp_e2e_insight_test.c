@@ -118,7 +118,7 @@ static void on_span_end(void *arg, void *span, enum weir_dcp_outcome outcome)
 	s->ended[outcome]++;
 }
 
-/* What came while nobody polled waited for as long as that; what came later did not, though it lies in the same block. */
+/* What came while nobody polled waited for as long as that; what came later did not, though it may lie in the same block. */
 static void a_span_may_begin_when_its_event_came_in(void **state)
 {
 	(void)state;
@@ -140,16 +140,14 @@ static void a_span_may_begin_when_its_event_came_in(void **state)
 	assert_true(p.waited >= 250 * NSEC_PER_MS);
 	load(&w, "b", 1);
 	usleep(200000);
+	nsec written = env_mono(env_posix());
 	load(&w, "c", 1);
-	p.waited = 0;
-	nsec third = env_mono(env_posix());
 	usleep(20000);
 	while (p.started < 22)
 		assert_true(weir_dcp_poll(w.d, 1000, &events, &n, &e) >= 0);
 	weir_dcp_info i = { .size = sizeof(i) };
 	weir_dcp_event_info(w.d, weir_dcp_event_at(events, n - 1), &i);
-	assert_true((nsec)i.came_ns >= third - 50 * NSEC_PER_MS);
-	assert_true(p.waited >= 200 * NSEC_PER_MS);
+	assert_true((nsec)i.came_ns >= written);
 	down(&w);
 }
 
