@@ -1,6 +1,7 @@
 #include "dcp/conn_internal.h"
 
 #include "base/mem.h"
+#include "dcp/port.h"
 #include "dcp/wire_parse.h"
 #include "net/tcp.h"
 #include "net/tls.h"
@@ -262,7 +263,9 @@ int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn
 	struct tcp_options t = { .tls = o->tls,
 				 .slabs = o->slabs,
 				 .read_bytes = READ_BYTES,
-				 .connect_timeout = o->connect_timeout };
+				 .connect_timeout = o->connect_timeout,
+				 .expected = o->unproven ? &port_of_data : NULL,
+				 .asked = o->asked };
 	int rc = timer_init(&c->liveness, l, check_liveness, c, e);
 	if (rc == 0)
 		rc = tcp_connect(l, host, port, &t, &tcp_ops, c, &c->tcp, e);
@@ -357,6 +360,11 @@ const char *conn_host(const struct conn *c)
 uint16_t conn_port(const struct conn *c)
 {
 	return c->port;
+}
+
+bool conn_has_asked(const struct conn *c)
+{
+	return tcp_has_asked(c->tcp);
 }
 
 bool conn_gives_maps(const struct conn *c)

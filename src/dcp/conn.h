@@ -42,6 +42,8 @@ struct conn_options {
 	struct scram_cache *cache;
 	const char *agent; /* "weir/0.1" */
 	nsec connect_timeout, noop;
+	bool unproven; /* nobody has shown yet that a data service is there: ERR_WRONG_PORT when it is none */
+	bool asked;    /* it was asked in vain what it is */
 	bool push_maps;                  /* ask for map notifications */
 	const struct map_version *known; /* the newest map that the owner has; NULL: none is told */
 	struct slab_pool *slabs;         /* to read into; NULL: its own */
@@ -91,6 +93,7 @@ bool conn_is_ready(const struct conn *c);
 bool conn_has(const struct conn *c, enum hello_feature f);
 const char *conn_host(const struct conn *c);
 uint16_t conn_port(const struct conn *c);
+bool conn_has_asked(const struct conn *c);  /* what listens there */
 bool conn_gives_maps(const struct conn *c); /* ready, and the server hands out cluster maps here */
 void conn_ask_map(struct conn *c); /* ready; what is newer than options.known comes to ops.map */
 enum reaction conn_reaction(const struct conn *c, uint16_t status); /* by this server's error map */
