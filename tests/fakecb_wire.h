@@ -293,6 +293,20 @@ static inline int w_manage(struct fake *f, const char *user, const char *method,
 	return status;
 }
 
+/* ---- TLS ---- */
+
+/* A certificate of its own, made by the openssl program. */
+static inline bool w_certificate(const char *dir, const char *name, const char *common_name)
+{
+	char command[2000];
+	(void)snprintf(command, sizeof(command),
+		       "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+		       "-days 2 -subj /CN=%s -addext subjectAltName=IP:127.0.0.1 "
+		       "-keyout %s/%s.key -out %s/%s.pem >/dev/null 2>&1 </dev/null",
+		       common_name, dir, name, dir, name);
+	return system(command) == 0;
+}
+
 /* ---- common steps ---- */
 
 static inline uint16_t w_auth(struct wire *w, const char *plain)

@@ -230,8 +230,10 @@ static void check_liveness(void *arg)
 	nsec now = loop_now(c->loop), silent = now - c->last_received;
 	nsec left = c->ready ? INT64_MAX : c->opened_at + c->o.connect_timeout - now;
 	bool late = now - c->look_at > c->o.noop / 2;
-	if (late)
+	if (late) {
 		left = MAX(left, c->o.noop);
+		c->awaited_at = now;
+	}
 	if (silent >= 2 * c->o.noop && !late) {
 		give_up(c, "no sign of life", silent);
 		return;

@@ -7,18 +7,6 @@
 
 /* ---- who comes in ---- */
 
-/* A certificate of its own, made by the openssl program. */
-static bool make_certificate(const char *dir, const char *name, const char *common_name)
-{
-	char command[2000];
-	(void)snprintf(command, sizeof(command),
-		       "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
-		       "-days 2 -subj /CN=%s -addext subjectAltName=IP:127.0.0.1 "
-		       "-keyout %s/%s.key -out %s/%s.pem >/dev/null 2>&1 </dev/null",
-		       common_name, dir, name, dir, name);
-	return system(command) == 0;
-}
-
 /* A TLS session; with the client's own certificate where `own` says. NULL when it is refused. */
 static SSL_CTX *tls_context(const char *dir, const char *trusts, const char *own)
 {
@@ -53,8 +41,7 @@ static bool make_files(struct files *x, const char *client)
 	(void)snprintf(x->cert, sizeof(x->cert), "%s/server.pem", x->dir);
 	(void)snprintf(x->key, sizeof(x->key), "%s/server.key", x->dir);
 	(void)snprintf(x->ca, sizeof(x->ca), "%s/client.pem", x->dir);
-	if (make_certificate(x->dir, "server", "127.0.0.1") &&
-	    make_certificate(x->dir, "client", client))
+	if (w_certificate(x->dir, "server", "127.0.0.1") && w_certificate(x->dir, "client", client))
 		return true;
 	print_message("no openssl program to make certificates with\n");
 	test_rmdir(x->dir);
@@ -66,9 +53,9 @@ static void over_tls_a_password_or_a_certificate_logs_in(void **state)
 	(void)state;
 	char dir[256], cert[300], key[300], ca[300];
 	(void)snprintf(dir, sizeof(dir), "%s", test_tmpdir());
-	if (!make_certificate(dir, "server", "127.0.0.1") ||
-	    !make_certificate(dir, "client", "Administrator") ||
-	    !make_certificate(dir, "other", "Administrator")) {
+	if (!w_certificate(dir, "server", "127.0.0.1") ||
+	    !w_certificate(dir, "client", "Administrator") ||
+	    !w_certificate(dir, "other", "Administrator")) {
 		print_message("no openssl program to make certificates with\n");
 		test_rmdir(dir);
 		skip();

@@ -316,6 +316,36 @@ static void scripts_disturb_streams(void **state)
 	fake_stop(f);
 }
 
+/* The client's library answers by itself; the cluster counts that. */
+static void scripts_change_keys(void **state)
+{
+	(void)state;
+	char dir[256], cert[300], key[300];
+	(void)snprintf(dir, sizeof(dir), "%s", test_tmpdir());
+	bool able = w_certificate(dir, "server", "127.0.0.1");
+	(void)snprintf(cert, sizeof(cert), "%s/server.pem", dir);
+	(void)snprintf(key, sizeof(key), "%s/server.key", dir);
+	struct fake_options o = { .vbuckets = 8, .tls_cert = cert, .tls_key = key };
+	struct fake *f = fake_start(able ? &o : &(struct fake_options){ .vbuckets = 8 });
+	struct fake_stats st = { 0 };
+	assert_int_equal(script(f, "rekey?n=100"), 200);
+	if (able) {
+		struct wire w = w_connect(fake_kvs_port(f, 0));
+		SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+		w.ssl = SSL_new(ctx);
+		SSL_set_fd(w.ssl, w.fd);
+		assert_int_equal(SSL_connect(w.ssl), 1);
+		for (int i = 0; i < 50; i++)
+			assert_int_equal(w_ask(&w, (struct w_request){ .opcode = 0x0a }), 0);
+		fake_stats(f, &st);
+		assert_true(st.rekeys > 0);
+		w_close(&w);
+		SSL_CTX_free(ctx);
+	}
+	fake_stop(f);
+	test_rmdir(dir);
+}
+
 /* After all others: a verb that no test runs is one that nobody knows to work. */
 static void every_verb_was_scripted(void **state)
 {
@@ -444,6 +474,7 @@ int main(void)
 		cmocka_unit_test(scripts_change_maps_and_users),
 		cmocka_unit_test(scripts_slow_silence_and_close),
 		cmocka_unit_test(scripts_disturb_streams),
+		cmocka_unit_test(scripts_change_keys),
 		cmocka_unit_test(every_verb_was_scripted),
 		cmocka_unit_test(paths_lead_where_they_say),
 	};
