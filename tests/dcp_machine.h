@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum { OPENINGS_MAX = 200 };
+
 struct harness {
 	struct vbucket v;
 	struct vbucket_config config;
@@ -17,6 +19,8 @@ struct harness {
 	uint64_t dropped_bytes, emitted_bytes, sent_bytes;
 	nsec now;
 	int emit_rc;
+	nsec opening[OPENINGS_MAX]; /* when requests were sent, for who notes it */
+	size_t n_openings;
 };
 
 static inline void say_stream_req(void *arg, struct vbucket *v, const struct wire_stream_req *r)

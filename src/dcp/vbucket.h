@@ -16,6 +16,9 @@
 #define VBUCKET_FATAL_TRIES \
 	5u /* refusals of a request in a row before the vBucket ends with an error */
 #define VBUCKET_NO_END UINT64_MAX
+/* A stream that fails is opened again at once, but from then on, until one brings something, there is a second between
+ * two openings: that many times backoff_min. */
+#define VBUCKET_PACE 10
 
 enum vbucket_state {
 	VB_IDLE,    /* not assigned */
@@ -70,7 +73,7 @@ struct vbucket_config {
 	uint64_t skip_until_cas;         /* older documents only advance; 0: none */
 	const struct slice *skip_prefix; /* keys that only advance */
 	size_t n_skip_prefix;
-	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s */
+	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s; see VBUCKET_PACE */
 };
 
 struct vbucket_held { /* serialised events, oldest first */
@@ -95,6 +98,9 @@ struct vbucket {
 	uint64_t requested;  /* start of the last STREAM_REQ */
 	uint32_t refusals;   /* in a row */
 	uint32_t tries;      /* failures in a row, of whatever kind */
+	uint32_t barren;     /* openings in a row that brought nothing */
+	nsec asked_at;       /* the last opening */
+	nsec moved_at;       /* to another node, where it may be opened at once */
 	nsec timer_at;       /* 0: none */
 	nsec not_before;     /* refused by the consumer: not to be opened until then; 0: at once */
 	uint32_t nacks;      /* in a row at nacked_at */
