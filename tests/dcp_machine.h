@@ -96,6 +96,12 @@ static inline void ignore_history(void *arg, struct vbucket *v)
 	(void)v;
 }
 
+static inline void say_ask_purge(void *arg, struct vbucket *v)
+{
+	(void)v;
+	buf_add_str(&((struct harness *)arg)->log, "purge?\n");
+}
+
 static inline void say_retreat(void *arg, struct vbucket *v, const struct dcp_position *pos)
 {
 	(void)v;
@@ -126,6 +132,8 @@ static const struct vbucket_ops ops = {
 	.timer = ignore_timer,
 	.wrong_node = say_wrong_node,
 	.history = ignore_history,
+	.ask_purge = say_ask_purge,
+	.purge = ignore_history,
 	.reaction = by_error_map,
 	.retreat = say_retreat,
 };

@@ -3,7 +3,7 @@
  *	                 start
  *	  IDLE ────────────────────────▶ WAIT ◀───────────────────────────────────────────┐
  *	   ▲                              │ node ready and timer passed                    │
- *	   │ stop (from anywhere)         ▼                                                │ back-off
+ *	   │ stop (from anywhere)         ▼  [ASKING first: what is purged]                │ back-off
  *	   │                    ┌──── OPENING ── busy, moved, refused, connection lost ───▶│
  *	   │          rollback R│         │ ok: failover log                               │
  *	   │                    ▼         ▼                                                │
@@ -14,7 +14,7 @@
  *	   │  OPENING           │ [checkpoint gone back,] told, acknowledged
  *	   └────────────────    └──────▶ OPENING
  *
- *	  WAIT, OPENING, LOG, STREAMING ── pause ──▶ PAUSED ── resume ──▶ WAIT        whatever leads to WAIT while it
+ *	  WAIT to LOG, STREAMING ──────── pause ──▶ PAUSED ── resume ──▶ WAIT        whatever leads to WAIT while it
  *	  REWIND stays until it is acknowledged                                       is paused leads to PAUSED
  *
  * How often. A stream that fails goes through WAIT. The first reopening comes after some 100 ms; while none brings
@@ -25,7 +25,7 @@
  * A place that the map names newly is asked at once. What the server's rollbacks ask for does not pass through there.
  *
  * The rest of the machine: vbucket_answer.c (what the server answers, and going back), vbucket_stream.c (the packets
- * of a running stream), vbucket_held.c (holding back). vbucket_internal.h has what they share. */
+ * of a running stream), vbucket_purge.c (deletions that are gone), vbucket_held.c (holding back). vbucket_internal.h has what they share. */
 #include "dcp/vbucket_internal.h"
 
 #include "base/mem.h"
@@ -39,6 +39,7 @@ const char *vbucket_state_name(enum vbucket_state s)
 	switch (s) {
 	case VB_IDLE: return "idle";
 	case VB_WAIT: return "waiting";
+	case VB_ASKING: return "asking what is purged";
 	case VB_OPENING: return "opening";
 	case VB_LOG: return "reading failover log";
 	case VB_REWIND: return "rewinding";
@@ -117,7 +118,7 @@ static void note_progress(struct vbucket *v, nsec now)
 	bool held = v->state == VB_STREAMING && now - v->opened_at > STEADY;
 	if (held)
 		v->tries = 0;
-	if (held || v->pos.seqno > v->requested)
+	if (held || (v->pos.seqno > v->requested && !v->checking))
 		v->barren = 0;
 }
 
@@ -156,6 +157,8 @@ static void credit_move(struct vbucket *v, nsec now)
 /* Packets of the stream so far mean nothing any more. An out-of-order snapshot starts anew. */
 void vb_abandon(struct vbucket *v)
 {
+	if (v->checking)
+		vb_stop_checking(v);
 	if (v->oso)
 		vb_drop_held(v, &v->pos);
 	v->generation++;
@@ -184,11 +187,22 @@ void vb_open(struct vbucket *v)
 		vb_finish(v, STREAM_END_OK, 0);
 		return;
 	}
+	if (v->pos.seqno < v->purge.from)
+		vb_know_purge(v, NULL);
+	if (vb_asks_purge_first(v)) {
+		vb_abandon(v);
+		vb_enter(v, VB_ASKING);
+		vb_ask_purge(v);
+	} else {
+		vb_request(v);
+	}
+}
+
+void vb_request(struct vbucket *v)
+{
 	vb_abandon(v);
 	vb_enter(v, VB_OPENING);
 	v->requested = v->pos.seqno;
-	if (v->pos.seqno < v->purge_from)
-		v->knows_purge = false;
 	struct wire_stream_req r = {
 		.flags = v->config->stream_flags,
 		.start = v->pos.seqno,
@@ -198,8 +212,8 @@ void vb_open(struct vbucket *v)
 		.snap_end = v->pos.snap_end,
 		.json = v->config->stream_json,
 		.sid = v->config->stream_id,
-		.knows_purge = v->knows_purge,
-		.purge_seqno = v->purge_seqno,
+		.knows_purge = v->purge.uuid && v->pos.seqno > 0,
+		.purge_seqno = v->purge.seqno,
 	};
 	v->config->ops->stream_req(v->config->arg, v, &r);
 }
@@ -257,9 +271,11 @@ void vb_finish(struct vbucket *v, uint32_t reason, int code)
 	struct dcp_event ev = {
 		.kind = DCP_END, .vb = v->id, .pos = v->pos, .end_reason = reason, .code = code
 	};
-	vb_abandon(v);
+	if (!v->checking) /* else the answer is still to come: it may have to begin anew */
+		vb_abandon(v);
 	vb_set_timer(v, 0);
 	vb_enter(v, VB_DONE);
+	(void)vb_release_held(v);
 	(void)vb_hand_out(v, &ev);
 }
 
@@ -282,7 +298,8 @@ void vbucket_start(struct vbucket *v, const struct vbucket_start *s, nsec now)
 	v->delivered = s->restarted ? UINT64_MAX : s->pos.seqno;
 	v->seen_limit = s->high_seqno;
 	v->relieved = false;
-	v->untold = v->retreating = v->knows_purge = false;
+	v->untold = v->retreating = false;
+	v->purge = s->purge;
 	v->persisted_uuid = v->persisted = 0;
 	v->tries = v->refusals = v->nacks = v->barren = 0;
 	v->requested = s->pos.seqno;
@@ -340,7 +357,7 @@ void vbucket_on_node(struct vbucket *v, int node, bool ready, uint32_t connectio
 		return;
 	if (moved && vb_may_run(v) && v->node_ready && node != v->node)
 		v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
-	bool lost = (moved || !ready) && (vb_may_run(v) || v->state == VB_LOG);
+	bool lost = (moved || !ready) && (vb_may_run(v) || vb_asks(v));
 	if (lost)
 		note_progress(v, now);
 	if (node != v->node && node >= 0)
@@ -397,7 +414,7 @@ void vbucket_pause(struct vbucket *v, nsec now)
 	if (vb_may_run(v) && v->node_ready)
 		v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
 	vb_disown_held(v);
-	if (vb_may_run(v) || v->state == VB_LOG) {
+	if (vb_may_run(v) || vb_asks(v)) {
 		vb_abandon(v);
 		vb_enter(v, VB_WAIT);
 	}
@@ -447,7 +464,7 @@ void vbucket_on_persisted(struct vbucket *v, uint64_t uuid, uint64_t seqno, nsec
 
 void vbucket_relieve(struct vbucket *v, nsec now)
 {
-	if (v->state != VB_STREAMING || !vb_keep_first_held(v))
+	if (v->state != VB_STREAMING || v->checking || !vb_keep_first_held(v))
 		return;
 	v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
 	v->relieved = true;
@@ -464,6 +481,8 @@ void vbucket_on_history_changed(struct vbucket *v, nsec now)
 
 void vbucket_set_gate(struct vbucket *v, enum vbucket_gate gate, nsec now)
 {
-	v->gate = (uint8_t)gate;
+	v->open_gate = (uint8_t)gate;
+	if (!v->checking)
+		v->gate = v->open_gate;
 	release(v, now);
 }

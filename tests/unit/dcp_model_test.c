@@ -17,6 +17,7 @@
 #include "dcp/vbucket.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +37,8 @@ struct model {
 	struct failover_log log; /* newest first */
 	uint64_t next_uuid;
 	uint32_t next_content;
-	bool open, log_asked, oso_wanted;
+	bool open, log_asked, purge_asked;
+	bool older; /* than 8.0: says what is purged in its statistics only, and takes no purge seqno */
 	uint64_t sent, snap_start, snap_end;
 	uint32_t opaque;
 	/* the consumer */
@@ -45,8 +47,9 @@ struct model {
 	size_t n_tickets;
 	struct ack_window window;
 	uint64_t rollbacks, told_rollbacks;
-	bool gate, unsafe; /* unsafe: what the gate waited for is lost all the same */
-	bool retreating;   /* the checkpoint is being set back */
+	bool gate, unsafe;             /* unsafe: what the gate waited for is lost all the same */
+	bool retreating;               /* the checkpoint is being set back */
+	struct dcp_purge known, saved; /* by the machine; by the checkpoint, now and then */
 	/* both */
 	struct vbucket v;
 	struct vbucket_config config;
@@ -76,7 +79,7 @@ static void on_stream_req(void *arg, struct vbucket *v, const struct wire_stream
 	m->requested = true;
 	m->req = *r;
 	m->opaque = vbucket_opaque(v);
-	m->open = false;
+	m->open = m->purge_asked = false;
 }
 
 static void on_failover_log(void *arg, struct vbucket *v)
@@ -84,6 +87,26 @@ static void on_failover_log(void *arg, struct vbucket *v)
 	struct model *m = arg;
 	m->log_asked = true;
 	m->opaque = vbucket_opaque(v);
+}
+
+static void on_ask_purge(void *arg, struct vbucket *v)
+{
+	struct model *m = arg;
+	m->purge_asked = true;
+	m->opaque = vbucket_opaque(v);
+}
+
+static void save_purge(struct model *m)
+{
+	m->saved = ack_rollback_open(&m->window) ? (struct dcp_purge){ 0 } : m->known;
+}
+
+static void on_purge(void *arg, struct vbucket *v)
+{
+	struct model *m = arg;
+	m->known = v->purge;
+	if (m->saved.uuid && m->window.mark.seqno == 0)
+		save_purge(m); /* before anything is handed out */
 }
 
 static void on_close(void *arg, struct vbucket *v, int node, uint32_t opaque)
@@ -179,6 +202,8 @@ static const struct vbucket_ops ops = {
 	.timer = ignore,
 	.wrong_node = ignore_map,
 	.history = adopt_branch,
+	.ask_purge = on_ask_purge,
+	.purge = on_purge,
 	.retreat = on_retreat,
 };
 
@@ -237,7 +262,8 @@ static int needs_rollback(const struct model *m, uint64_t *to)
 	while (i < m->log.n && m->log.entry[i].uuid != m->req.uuid)
 		i++;
 	*to = 0;
-	if (start < purged(m) && !(m->req.knows_purge && m->req.purge_seqno == purged(m)))
+	if (start < purged(m) &&
+	    (m->older || !m->req.knows_purge || m->req.purge_seqno != purged(m)))
 		return 1;
 	if (i == m->log.n)
 		return 1;
@@ -276,6 +302,30 @@ static void answer_request(struct model *m)
 	m->open = true;
 	m->sent = m->snap_end = m->req.start;
 	give_log(m, OP_DCP_STREAM_REQ);
+}
+
+static void give_statistic(struct model *m, uint16_t status, const char *name, uint64_t value)
+{
+	char text[24];
+	int len = snprintf(text, sizeof(text), "%" PRIu64, value);
+	give(m, (struct packet){ .magic = MAGIC_RESPONSE,
+				 .opcode = OP_STAT,
+				 .vb_status = status,
+				 .key = slice_str(name),
+				 .value = slice_of(text, *name ? (size_t)len : 0) });
+}
+
+static void answer_statistics(struct model *m)
+{
+	m->purge_asked = false;
+	switch (rnd(m, 12)) {
+	case 0: give_statistic(m, STATUS_EACCESS, "", 0); return;
+	case 1: give_statistic(m, STATUS_ETMPFAIL, "", 0); return;
+	}
+	give_statistic(m, STATUS_OK, "vb_1:high_seqno", shown(m));
+	give_statistic(m, STATUS_OK, "vb_1:purge_seqno", purged(m));
+	give_statistic(m, STATUS_OK, "vb_1:uuid", m->log.entry[0].uuid);
+	give_statistic(m, STATUS_OK, "", 0);
 }
 
 static void send_item(struct model *m, uint64_t s)
@@ -325,6 +375,8 @@ static void send_out_of_order(struct model *m)
 		if (rnd(m, 40) == 0)
 			return; /* stays open: the caller cuts it */
 	}
+	if (m->open && left_out(m, m->snap_end))
+		send_number(m, OP_DCP_SEQNO_ADVANCED, m->snap_end, 8);
 	m->sent = m->snap_end;
 	send_number(m, OP_DCP_OSO_SNAPSHOT, 2, 4);
 }
@@ -335,8 +387,8 @@ static void send_some(struct model *m)
 		uint64_t high = shown(m);
 		if (high <= m->sent)
 			return;
-		if (m->sent == m->req.start && m->sent >= purged(m) && high - m->sent > 3 &&
-		    rnd(m, 4) == 0) {
+		if (m->sent == m->req.start && (m->sent == 0 || m->sent >= purged(m)) &&
+		    high - m->sent > 3 && rnd(m, 4) == 0) {
 			uint64_t before = m->sent;
 			send_out_of_order(m);
 			if (m->sent == before) {
@@ -358,7 +410,7 @@ static void send_some(struct model *m)
 		put_be64(x + 8, m->snap_end);
 		put_be32(x + 16, disk ? SNAPSHOT_DISK : SNAPSHOT_MEMORY);
 		put_be64(x + 36, purged(m));
-		bool newer = disk && (m->sent < purged(m) || rnd(m, 4));
+		bool newer = disk && !m->older;
 		give(m, (struct packet){ .magic = MAGIC_REQUEST,
 					 .opcode = OP_DCP_SNAPSHOT_MARKER,
 					 .extras = newer ? slice_of(&version, 1) : slice_of(x, 20),
@@ -407,7 +459,7 @@ static void fail_over(struct model *m, bool quietly)
 	sum.failovers++;
 	if (quietly)
 		return;
-	m->open = m->requested = m->log_asked = false;
+	m->open = m->requested = m->log_asked = m->purge_asked = false;
 	vbucket_on_node(&m->v, (int)(m->next_uuid % 2), true, ++m->connection, m->now);
 }
 
@@ -431,7 +483,7 @@ static void purge_some(struct model *m)
 static void fall_behind(struct model *m)
 {
 	m->behind = rnd(m, (uint32_t)m->high + 1);
-	m->open = m->requested = m->log_asked = false;
+	m->open = m->requested = m->log_asked = m->purge_asked = false;
 	vbucket_on_node(&m->v, m->v.node, false, m->v.connection, m->now);
 }
 
@@ -439,8 +491,10 @@ static void fall_behind(struct model *m)
 
 static void after_acks(struct model *m, uint64_t rollbacks_before)
 {
-	if (m->window.rollbacks_acked != rollbacks_before && !ack_rollback_open(&m->window))
-		vbucket_on_rollback_acked(&m->v, m->now);
+	if (m->window.rollbacks_acked == rollbacks_before || ack_rollback_open(&m->window))
+		return;
+	save_purge(m);
+	vbucket_on_rollback_acked(&m->v, m->now);
 }
 
 static void acknowledge_some(struct model *m, bool all)
@@ -470,9 +524,11 @@ static void start(struct model *m, bool restarted)
 {
 	struct vbucket_start s = { .pos = m->window.mark,
 				   .points = m->window.points,
+				   .purge = m->saved,
 				   .restarted = restarted,
 				   .high_seqno = m->high,
 				   .end_seqno = VBUCKET_NO_END };
+	m->known = m->saved;
 	vbucket_start(&m->v, &s, m->now);
 	vbucket_on_node(&m->v, 0, true, ++m->connection, m->now);
 }
@@ -487,7 +543,7 @@ static void kill_and_restart(struct model *m)
 	ack_done(&m->window);
 	ack_init(&m->window, first, &mark, &points);
 	m->n_tickets = 0;
-	m->open = m->requested = m->log_asked = m->retreating = false;
+	m->open = m->requested = m->log_asked = m->purge_asked = m->retreating = false;
 	vbucket_on_node(&m->v, 0, false, 0, m->now);
 	if (rnd(m, 2))
 		m->behind = UINT64_MAX; /* meanwhile it caught up */
@@ -508,6 +564,8 @@ static void step(struct model *m, bool calm)
 	} else if (m->log_asked) {
 		m->log_asked = false;
 		give_log(m, OP_DCP_GET_FAILOVER_LOG);
+	} else if (m->purge_asked && (!m->open || rnd(m, 2))) {
+		answer_statistics(m);
 	} else if (m->open) {
 		send_some(m);
 	}
@@ -515,9 +573,12 @@ static void step(struct model *m, bool calm)
 		vbucket_on_node(&m->v, m->v.node, true, ++m->connection, m->now);
 	if (m->retreating && rnd(m, 2)) {
 		m->retreating = false;
+		save_purge(m);
 		vbucket_on_retreated(&m->v, m->now);
 	}
 	acknowledge_some(m, calm);
+	if (rnd(m, 3) == 0)
+		save_purge(m);
 	if (calm || rnd(m, 30) == 0) {
 		uint64_t before = purged(m);
 		m->behind = UINT64_MAX;
@@ -540,7 +601,7 @@ static void step(struct model *m, bool calm)
 	case 1: kill_and_restart(m); break;
 	case 2: refuse(m); break;
 	case 3:
-		m->open = m->requested = m->log_asked = false;
+		m->open = m->requested = m->log_asked = m->purge_asked = false;
 		vbucket_on_node(&m->v, m->v.node, false, m->v.connection, m->now);
 		vbucket_on_node(&m->v, m->v.node, true, ++m->connection, m->now);
 		break;
@@ -590,7 +651,8 @@ static void run(uint32_t seed, bool gate, bool unsafe)
 			    .now = NSEC_PER_SEC,
 			    .gate = gate,
 			    .unsafe = unsafe,
-			    .config = { .ops = &ops, .collections = false } };
+			    .older = seed % 2,
+			    .config = { .ops = &ops, .ask_purge_first = seed / 2 % 2 } };
 	m.config.arg = &m;
 	m.log = (struct failover_log){ .n = 1, .entry = { { 1, 0 } } };
 	vbucket_init(&m.v, 1, &m.config, seed);
