@@ -336,12 +336,19 @@ static inline void widen(struct cover *c, uint64_t seqno, const struct seen_item
 		*c = (struct cover){ i->snap_start, i->snap_end };
 }
 
-/* Whether the server was right not to send it; next_end: of the next event's snapshot. */
-static inline bool left_out(const struct world *w, const struct seen *s, uint64_t seqno,
-			    const struct truth *t, const struct cover *c, uint64_t next_end)
+/* It is a deletion, or was deleted, by one that may be gone. */
+static inline bool may_be_purged(const struct history *h, const struct seen *s, uint64_t seqno)
 {
-	if (seqno <= s->purged && (t->kind == 'd' || t->kind == 'e'))
-		return true;
+	for (uint64_t i = seqno; i && i <= s->purged; i = h->t[i].next)
+		if (h->t[i].kind == 'd' || h->t[i].kind == 'e')
+			return true;
+	return false;
+}
+
+/* Whether the server was right not to send it; next_end: of the next event's snapshot. */
+static inline bool left_out(const struct world *w, uint64_t seqno, const struct truth *t,
+			    const struct cover *c, uint64_t next_end)
+{
 	if (t->dropped)
 		return true;
 	if (!t->next || w->complete)
@@ -379,7 +386,8 @@ static inline const char *differs(struct world *w, unsigned vb)
 		const struct seen_item *have = &s->item[i];
 		if (have->hash && (have->hash != t->hash || !t->wanted))
 			wrong = "is of another history";
-		else if (!have->hash && t->wanted && !left_out(w, s, i, t, &cover, next_end))
+		else if (!have->hash && t->wanted && !may_be_purged(&h, s, i) &&
+			 !left_out(w, i, t, &cover, next_end))
 			wrong = "is missing";
 		if (have->hash && !wrong && outlived(&h, s, i))
 			wrong = "was deleted, which never came";

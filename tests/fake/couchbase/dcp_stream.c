@@ -66,15 +66,28 @@ static bool keeps_history(const struct conn *c, const struct item *it)
 	return !coll || coll->history;
 }
 
+/* A deletion, or a version that it deleted, where those are kept. */
+static bool is_purged(const struct vb *v, const struct stream *s, const struct item *it)
+{
+	while (it->seqno <= s->purged) {
+		if (it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM)
+			return true;
+		if (!it->next)
+			return false;
+		it = &v->item[it->next - 1];
+	}
+	return false;
+}
+
 static bool visible(const struct conn *c, const struct stream *s, const struct item *it)
 {
 	if (it->next && it->next <= s->snap_end && !keeps_history(c, it))
 		return false; /* deduplicated */
 	if (it->flushed || it->compacted)
 		return false;
-	bool deleted = it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM;
-	if (deleted && it->seqno <= s->purged)
+	if (is_purged(&c->b->vb[s->vb], s, it))
 		return false;
+	bool deleted = it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM;
 	if (deleted && s->initial && (c->dcp_flags & OPEN_SKIP_DELETES))
 		return false;
 	return dcp_wanted(c, s, it);
