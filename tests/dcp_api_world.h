@@ -4,8 +4,8 @@
 
 #include "tests/test.h"
 
+#include "tests/dcp_client.h"
 #include "tests/fake/couchbase/fake.h"
-#include "weir/weir.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -26,12 +26,7 @@ static inline void up(struct world *w)
 	assert_non_null(w->f);
 	(void)snprintf(w->hosts, sizeof(w->hosts), "127.0.0.1:%u,127.0.0.1:%u",
 		       fake_kv_port(w->f, 0), fake_kv_port(w->f, 1));
-	w->o = (weir_dcp_options){ .size = sizeof(w->o),
-				   .hosts = w->hosts,
-				   .user = "Administrator",
-				   .password = "password",
-				   .bucket = "default",
-				   .group = "g" };
+	w->o = client_options(w->hosts);
 }
 
 static inline void load(struct world *w, const char *prefix, unsigned n)

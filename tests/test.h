@@ -17,6 +17,9 @@
 const char *test_tmpdir(void);
 void test_rmdir(const char *dir);
 
+/* For tests that are not about the disk: temporary directories are in memory where that can be had. */
+void test_in_memory(void);
+
 /* The conformance data folder ($WEIR_ORACLE, else ../shared/oracle), or NULL: then say so and skip(). */
 const char *test_oracle(void);
 

@@ -61,6 +61,20 @@ void *arena_try_array(struct arena *a, size_t n, size_t size)
 	return arena_try(a, total);
 }
 
+void *arena_room(struct arena *a, void *array, size_t n, size_t *cap, size_t size)
+{
+	if (n < *cap)
+		return array;
+	size_t more = *cap ? *cap * 2 : 8;
+	void *p = arena_try_array(a, more, size);
+	if (!p)
+		return NULL;
+	if (n)
+		memcpy(p, array, n * size);
+	*cap = more;
+	return p;
+}
+
 void *arena_copy(struct arena *a, const void *p, size_t len)
 {
 	void *q = arena_try(a, len);

@@ -47,6 +47,9 @@ static inline void *arena_try(struct arena *a, size_t n)
 }
 
 void *arena_try_array(struct arena *a, size_t n, size_t size);
+/* Room for one more behind n of at most *cap elements: the array as it is, or a copy twice as long. NULL: none, and the
+ * old one stays. */
+void *arena_room(struct arena *a, void *array, size_t n, size_t *cap, size_t size);
 void *arena_copy(struct arena *a, const void *p, size_t len); /* NULL when out of memory */
 char *arena_strdup(struct arena *a, struct slice s);          /* adds a NUL */
 struct arena_mark arena_mark(const struct arena *a);

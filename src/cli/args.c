@@ -357,3 +357,18 @@ bool args_choice(const struct args *a, const char *name, const char *choice)
 	const char *text = args_text(a, name);
 	return text && strcmp(text, choice) == 0;
 }
+
+void format_time_ms(int64_t ms, char out[40])
+{
+	time_t s = (time_t)(ms / 1000);
+	int fraction = (int)(ms % 1000);
+	if (fraction < 0) {
+		fraction += 1000;
+		s--;
+	}
+	struct tm tm;
+	char day[32];
+	gmtime_r(&s, &tm);
+	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out, 40, "%s.%03dZ", day, fraction);
+}

@@ -89,6 +89,7 @@ bool parse_duration_ms(const char *text, int64_t *out);
 /* "2026-01-31", "2026-01-31T10:00:00Z" (any RFC 3339 offset and fraction), "1517966773840" (ms), "-5m" (ago).
  * Milliseconds since 1970. */
 bool parse_time_ms(const char *text, int64_t *out);
+void format_time_ms(int64_t ms, char out[40]); /* "2026-01-31T10:00:00.000Z" */
 
 /* ---- help.c, man.c, completion.c ---- */
 

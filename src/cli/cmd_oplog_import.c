@@ -280,15 +280,6 @@ static int append_history(struct import *im, weir_error *e)
 
 /* ---- reading ---- */
 
-static enum weir_json_input format_of(const char *text)
-{
-	if (strcmp(text, "ndjson") == 0)
-		return WEIR_INPUT_NDJSON;
-	if (strcmp(text, "json") == 0)
-		return WEIR_INPUT_ARRAY;
-	return strcmp(text, "geojson") == 0 ? WEIR_INPUT_FEATURES : WEIR_INPUT_AUTO;
-}
-
 /* Where an error happened: "path: line 3". A reader's message begins with the line itself. */
 static void place_text(const struct import *im, const weir_place *place, bool from_reader,
 		       char *out, size_t size)
@@ -357,7 +348,7 @@ static int read_input(struct import *im, FILE *f)
 {
 	weir_error e = WEIR_ERROR_INIT;
 	weir_json_reader *r;
-	if (weir_json_reader_new(format_of(args_text(im->args, "format")), &r, &e) < 0)
+	if (weir_json_reader_new(json_input_of(args_text(im->args, "format")), &r, &e) < 0)
 		return fail(NULL, &e);
 	char *piece = malloc(PIECE_BYTES);
 	int rc = piece ? 0 : -EXIT_FAILED;

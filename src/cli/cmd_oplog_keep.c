@@ -4,22 +4,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
-
-static void format_time(int64_t ms, char out[40])
-{
-	time_t s = (time_t)(ms / 1000);
-	int fraction = (int)(ms % 1000);
-	if (fraction < 0) {
-		fraction += 1000;
-		s--;
-	}
-	struct tm tm;
-	char day[32];
-	gmtime_r(&s, &tm);
-	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(out, 40, "%s.%03dZ", day, fraction);
-}
 
 static void format_bytes(uint64_t bytes, char out[32])
 {
@@ -57,8 +41,8 @@ static void print_stat(weir_oplog *o, const weir_oplog_stats *s)
 		printf("  (offsets %" PRIu64 " to %" PRIu64 ")", s->oldest, s->next - 1);
 	putchar('\n');
 	if (s->next > s->oldest) {
-		format_time(s->oldest_wall_ms, from);
-		format_time(s->newest_wall_ms, to);
+		format_time_ms(s->oldest_wall_ms, from);
+		format_time_ms(s->newest_wall_ms, to);
 		printf("wall times  %s to %s\n", from, to);
 	}
 	format_bytes(s->bytes_on_disk, bytes);

@@ -138,20 +138,11 @@ static int drain_json(struct querying *q, weir_json_reader *r, const char *path,
 	return EXIT_OK;
 }
 
-static enum weir_json_input input_of(const char *text)
-{
-	if (strcmp(text, "ndjson") == 0)
-		return WEIR_INPUT_NDJSON;
-	if (strcmp(text, "json") == 0)
-		return WEIR_INPUT_ARRAY;
-	return strcmp(text, "geojson") == 0 ? WEIR_INPUT_FEATURES : WEIR_INPUT_AUTO;
-}
-
 static int read_json(struct querying *q, FILE *f, const char *path)
 {
 	weir_error e = WEIR_ERROR_INIT;
 	weir_json_reader *r;
-	if (weir_json_reader_new(input_of(args_text(q->args, "input")), &r, &e) < 0)
+	if (weir_json_reader_new(json_input_of(args_text(q->args, "input")), &r, &e) < 0)
 		return fail(path, &e);
 	char *piece = malloc(QUERY_PIECE);
 	int code = piece ? EXIT_OK : EXIT_FAILED;

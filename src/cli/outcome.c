@@ -13,6 +13,7 @@ int exit_code_of(int code)
 	case WEIR_ERR_UNSUPPORTED:
 	case WEIR_ERR_FORMAT:
 	case WEIR_ERR_TYPE:
+	case WEIR_ERR_WRONG_PORT:
 	case WEIR_ERR_TOKEN_CORRUPT:
 	case WEIR_ERR_TOKEN_FOREIGN:
 	case WEIR_ERR_TOKEN_FUTURE: return EXIT_USAGE;
@@ -152,4 +153,13 @@ int json_operand(const char *text, weir_buffer *out)
 	int rc = read_stream(f, text + 1, out);
 	fclose(f);
 	return rc;
+}
+
+enum weir_json_input json_input_of(const char *text)
+{
+	if (strcmp(text, "ndjson") == 0)
+		return WEIR_INPUT_NDJSON;
+	if (strcmp(text, "json") == 0)
+		return WEIR_INPUT_ARRAY;
+	return strcmp(text, "geojson") == 0 ? WEIR_INPUT_FEATURES : WEIR_INPUT_AUTO;
 }

@@ -24,5 +24,6 @@ bool split_ns(const char *ns, char *out, size_t cap, const char **db, const char
 int json_operand(const char *text, weir_buffer *out);
 
 enum weir_ack ack_of(const char *text);
+enum weir_json_input json_input_of(const char *text); /* anything else: auto */
 
 #endif

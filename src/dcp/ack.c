@@ -159,22 +159,22 @@ static bool pop(struct ack_window *w)
 	return w->version != before;
 }
 
+int ack_reserve(struct ack_window *w, size_t n, struct err *e)
+{
+	int rc = 0;
+	while (rc == 0 && w->tail - w->head + n > w->cap)
+		rc = grow(w, e);
+	w->peak = MAX(w->peak, (uint32_t)(w->tail - w->head + n));
+	return rc;
+}
+
 int ack_push(struct ack_window *w, enum ack_kind kind, const struct dcp_position *pos,
 	     uint64_t *ticket, struct err *e)
 {
-	ASSERT(dcp_position_valid(pos));
-	if (w->tail - w->head == w->cap) {
-		int rc = grow(w, e);
-		if (rc < 0)
-			return rc;
-	}
-	*ticket = w->tail++;
-	w->peak = MAX(w->peak, (uint32_t)(w->tail - w->head));
-	struct ack_entry *n = at(w, *ticket);
-	n->pos = *pos;
-	n->kind = (uint8_t)kind;
-	n->done = false;
-	return 0;
+	int rc = ack_reserve(w, 1, e);
+	if (rc == 0)
+		*ticket = ack_put(w, kind, pos);
+	return rc;
 }
 
 int ack_advance(struct ack_window *w, const struct dcp_position *pos, struct err *e)

@@ -64,6 +64,8 @@ void ack_share(struct ack_window *w,
 	       struct ack_rings *rings); /* after ack_init; the same lock guards both */
 void ack_done(struct ack_window *w);
 
+/* Room for n more tickets. ERR_NOMEM, ERR_LIMIT. */
+int ack_reserve(struct ack_window *w, size_t n, struct err *e);
 /* Hands out a ticket. ERR_NOMEM, ERR_LIMIT. */
 int ack_push(struct ack_window *w, enum ack_kind kind, const struct dcp_position *pos,
 	     uint64_t *ticket, struct err *e);
@@ -84,6 +86,18 @@ void ack_rewind(struct ack_window *w);
 void ack_retreat(struct ack_window *w, const struct dcp_position *pos);
 /* Whether ack_one would take it. */
 bool ack_valid(const struct ack_window *w, uint64_t ticket);
+
+/* As ack_push, where ack_reserve has made room. */
+static inline uint64_t ack_put(struct ack_window *w, enum ack_kind kind,
+			       const struct dcp_position *pos)
+{
+	ASSERT(dcp_position_valid(pos) && w->tail - w->head < w->cap);
+	struct ack_entry *n = &w->ring[w->tail & (w->cap - 1)];
+	n->pos = *pos;
+	n->kind = (uint8_t)kind;
+	n->done = false;
+	return w->tail++;
+}
 
 static inline uint64_t ack_open(const struct ack_window *w)
 {

@@ -1,6 +1,7 @@
 #include "dcp/conn_internal.h"
 
 #include "base/mem.h"
+#include "dcp/port.h"
 #include "dcp/wire_parse.h"
 #include "net/tcp.h"
 #include "net/tls.h"
@@ -77,7 +78,7 @@ static void on_response(struct conn *c, const struct packet *p)
 	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
 	else if (p->opcode != OP_GET_CLUSTER_CONFIG)
-		c->ops->packet(c->arg, c, p);
+		c->ops->packet(c->arg, c, p, c->last_received);
 	else if (p->vb_status == STATUS_OK && p->value.len)
 		c->ops->map(c->arg, c, p->value);
 }
@@ -119,7 +120,7 @@ static void on_packet(struct conn *c, const struct packet *p)
 	}
 	c->received += p->len;
 	if (c->ready)
-		c->ops->packet(c->arg, c, p);
+		c->ops->packet(c->arg, c, p, c->last_received);
 	else
 		conn_consumed(c, (uint32_t)p->len);
 }
@@ -127,6 +128,18 @@ static void on_packet(struct conn *c, const struct packet *p)
 static void note_unacked(struct conn *c)
 {
 	c->unacked_max = MAX(c->unacked_max, c->received - c->acked);
+}
+
+static size_t take_documents(struct conn *c, struct slice in)
+{
+	size_t taken = 0, n;
+	if (!c->ready || !c->ops->documents)
+		return 0;
+	while ((n = c->ops->documents(c->arg, slice_of(in.p + taken, in.len - taken))) > 0) {
+		c->received += n;
+		taken += n;
+	}
+	return taken;
 }
 
 static size_t on_bytes(void *arg, struct slice in, size_t *need)
@@ -138,6 +151,7 @@ static size_t on_bytes(void *arg, struct slice in, size_t *need)
 	c->busy = true;
 	for (;;) {
 		struct err e = ERR_INIT;
+		taken += take_documents(c, slice_of(in.p + taken, in.len - taken));
 		int rc = packet_view(slice_of(in.p + taken, in.len - taken), PACKET_BODY_MAX, &p,
 				     need, &e);
 		if (rc == 0)
@@ -148,7 +162,7 @@ static size_t on_bytes(void *arg, struct slice in, size_t *need)
 		}
 		if (likely(p.magic == MAGIC_REQUEST && c->ready && p.opcode != OP_DCP_NOOP)) {
 			c->received += p.len;
-			c->ops->packet(c->arg, c, &p);
+			c->ops->packet(c->arg, c, &p, c->last_received);
 		} else {
 			on_packet(c, &p);
 		}
@@ -179,28 +193,40 @@ static void on_connected(void *arg)
 {
 	struct conn *c = arg;
 	c->last_received = loop_now(c->loop);
-	timer_set(&c->liveness, c->o.noop);
+	timer_set(&c->liveness, MIN(c->o.noop, c->o.connect_timeout));
 	conn_say_hello(c);
 }
 
+static void give_up(struct conn *c, const char *why, nsec after)
+{
+	struct err e = ERR_INIT;
+	(void)err_set(&e, ERR_TIMEOUT, "%s for %" PRId64 " ms", why,
+		      (int64_t)(after / NSEC_PER_MS));
+	on_closed(c, &e);
+}
+
+/* Silent, or not done with logging in: one that answers noops, but a step of the login never, would be waited for for
+ * ever. */
 static void check_liveness(void *arg)
 {
 	struct conn *c = arg;
-	nsec silent = loop_now(c->loop) - c->last_received;
+	nsec now = loop_now(c->loop), silent = now - c->last_received;
+	nsec left = c->ready ? INT64_MAX : c->opened_at + c->o.connect_timeout - now;
 	if (silent >= 2 * c->o.noop) {
-		struct err e = ERR_INIT;
-		(void)err_set(&e, ERR_TIMEOUT, "no sign of life for %" PRId64 " ms",
-			      (int64_t)(silent / NSEC_PER_MS));
-		on_closed(c, &e);
+		give_up(c, "no sign of life", silent);
+		return;
+	}
+	if (left <= 0) {
+		give_up(c, "the login has not been answered", now - c->opened_at);
 		return;
 	}
 	if (silent >= c->o.noop) {
 		wire_simple(tcp_out(c->tcp), OP_NOOP, 0, SLICE_NONE, SLICE_NONE);
 		tcp_flush_soon(c->tcp);
-		timer_set(&c->liveness, 2 * c->o.noop - silent);
+		timer_set(&c->liveness, MIN(left, 2 * c->o.noop - silent));
 		return;
 	}
-	timer_set(&c->liveness, c->o.noop - silent);
+	timer_set(&c->liveness, MIN(left, c->o.noop - silent));
 }
 
 int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn_options *o,
@@ -216,12 +242,15 @@ int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn
 	c->loop = l;
 	c->port = port;
 	c->id = next_id();
+	c->opened_at = loop_now(l);
 	(void)snprintf(c->host, sizeof(c->host), "%s", host);
 	(void)snprintf(c->name, sizeof(c->name), "%s", o->name ? o->name : "");
 	struct tcp_options t = { .tls = o->tls,
 				 .slabs = o->slabs,
 				 .read_bytes = READ_BYTES,
-				 .connect_timeout = o->connect_timeout };
+				 .connect_timeout = o->connect_timeout,
+				 .expected = o->unproven ? &port_of_data : NULL,
+				 .asked = o->asked };
 	int rc = timer_init(&c->liveness, l, check_liveness, c, e);
 	if (rc == 0)
 		rc = tcp_connect(l, host, port, &t, &tcp_ops, c, &c->tcp, e);
@@ -266,11 +295,6 @@ struct slab *conn_slab(const struct conn *c)
 	return tcp_in(c->tcp);
 }
 
-nsec conn_time(const struct conn *c)
-{
-	return c->last_received;
-}
-
 void conn_pause(struct conn *c, bool pause)
 {
 	tcp_pause(c->tcp, pause);
@@ -312,6 +336,11 @@ const char *conn_host(const struct conn *c)
 uint16_t conn_port(const struct conn *c)
 {
 	return c->port;
+}
+
+bool conn_has_asked(const struct conn *c)
+{
+	return tcp_has_asked(c->tcp);
 }
 
 bool conn_gives_maps(const struct conn *c)

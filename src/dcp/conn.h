@@ -42,6 +42,8 @@ struct conn_options {
 	struct scram_cache *cache;
 	const char *agent; /* "weir/0.1" */
 	nsec connect_timeout, noop;
+	bool unproven; /* nobody has shown yet that a data service is there: ERR_WRONG_PORT when it is none */
+	bool asked;    /* it was asked in vain what it is */
 	bool push_maps;                  /* ask for map notifications */
 	const struct map_version *known; /* the newest map that the owner has; NULL: none is told */
 	struct slab_pool *slabs;         /* to read into; NULL: its own */
@@ -60,7 +62,10 @@ struct conn;
 
 struct conn_ops {
 	void (*ready)(void *arg, struct conn *c);
-	void (*packet)(void *arg, struct conn *c, const struct packet *p); /* once ready */
+	/* once ready: bytes at the beginning of `in` that are packets, and taken; the next goes through packet. NULL: none */
+	size_t (*documents)(void *arg, struct slice in);
+	/* once ready; now: when the packets of this round came */
+	void (*packet)(void *arg, struct conn *c, const struct packet *p, nsec now);
 	void (*round)(void *arg, struct conn *c); /* no more packets for the moment */
 	void (*map)(void *arg, struct conn *c, struct slice json);
 	void (*manifest)(void *arg, struct conn *c, struct slice json);
@@ -76,7 +81,6 @@ void conn_flush(struct conn *c);
 void conn_consumed(struct conn *c, uint32_t bytes);
 struct slab *
 conn_slab(const struct conn *c);      /* within packet: where it lies, to be kept by reference */
-nsec conn_time(const struct conn *c); /* when the packets of this round came */
 void conn_pause(struct conn *c, bool pause); /* reads nothing for a while */
 
 uint32_t conn_id(const struct conn *c); /* unique in the process, never 0 */
@@ -84,6 +88,7 @@ bool conn_is_ready(const struct conn *c);
 bool conn_has(const struct conn *c, enum hello_feature f);
 const char *conn_host(const struct conn *c);
 uint16_t conn_port(const struct conn *c);
+bool conn_has_asked(const struct conn *c);  /* what listens there */
 bool conn_gives_maps(const struct conn *c); /* ready, and the server hands out cluster maps here */
 void conn_ask_map(struct conn *c); /* ready; what is newer than options.known comes to ops.map */
 enum reaction conn_reaction(const struct conn *c, uint16_t status); /* by this server's error map */

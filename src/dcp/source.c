@@ -146,6 +146,7 @@ void source_free(struct dcp_source *s)
 {
 	if (s->loop) {
 		loop_stop(s->loop);
+		source_wake(s);
 		thread_join(&s->io);
 	}
 	mutex_lock(&s->lock);
@@ -169,6 +170,7 @@ void source_free(struct dcp_source *s)
 	mutex_done(&s->assigning);
 	cond_done(&s->changed);
 	cond_done(&s->arrived);
+	cond_done(&s->drive.returned);
 	mem_free(s);
 }
 
@@ -189,6 +191,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
 	cond_init(&s->arrived);
+	cond_init(&s->drive.returned);
 	rc = source_blocks_init(s, e);
 	if (rc == 0 && (o->tls || seeds_want_tls(o)))
 		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);
@@ -291,17 +294,18 @@ static void gather(struct dcp_source *s, struct gathered *g, enum save_what what
 	}
 }
 
-/* Another member has the vBucket: what we acknowledge of it does not count any more. */
-static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
+/* Another member has the vBucket: what we acknowledge of it does not count any more. False: it is none of these, so that
+ * saving the same again would be refused for ever. */
+static bool fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 {
 	size_t at = 0;
 	while (at < g->n && g->cp[at].vb != vb)
 		at++;
-	if (at < g->n) {
-		g->n--;
-		memmove(g->cp + at, g->cp + at + 1, (g->n - at) * sizeof(*g->cp));
-		memmove(g->version + at, g->version + at + 1, (g->n - at) * sizeof(*g->version));
-	}
+	if (at == g->n)
+		return false;
+	g->n--;
+	memmove(g->cp + at, g->cp + at + 1, (g->n - at) * sizeof(*g->cp));
+	memmove(g->version + at, g->version + at + 1, (g->n - at) * sizeof(*g->version));
 	mutex_lock(&s->lock);
 	struct slot *slot = &s->slot[vb];
 	slot->owned = false;
@@ -310,7 +314,8 @@ static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	slot->held = false;
 	ack_done(&slot->w);
 	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
+	source_wake(s);
+	return true;
 }
 
 static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, nsec took,
@@ -339,7 +344,7 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 	s->release_rollbacks |= release;
 	mutex_unlock(&s->lock);
 	if (release)
-		loop_wake(s->loop);
+		source_wake(s);
 }
 
 /* One round; with api held, which guards the store. ERR_FENCED: all others are saved. */
@@ -354,10 +359,9 @@ int source_save(struct dcp_source *s, enum save_what what, struct err *caller)
 		mutex_lock(&s->lock);
 		gather(s, &g, what);
 		mutex_unlock(&s->lock);
-		while ((rc = checkpoint_save(s->o.store, g.cp, g.n, &e)) == ERR_FENCED && g.n &&
-		       e.newest < s->n_slots) {
+		while ((rc = checkpoint_save(s->o.store, g.cp, g.n, &e)) == ERR_FENCED &&
+		       fence(s, &g, e.newest)) {
 			fenced = e;
-			fence(s, &g, e.newest);
 			err_clear(&e);
 		}
 	}

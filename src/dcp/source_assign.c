@@ -29,7 +29,7 @@ static void carry_out(struct dcp_source *s, const uint16_t *stop, size_t n_stop,
 	s->command_done = false;
 	s->command = true;
 	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
+	source_wake(s);
 	mutex_lock(&s->lock);
 	while (!s->command_done)
 		cond_wait(&s->changed, &s->lock);

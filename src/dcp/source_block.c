@@ -2,8 +2,8 @@
  * where in the slabs that the sockets were read into its packets lie, and keeps those slabs.
  *
  *	slab   ...| mutation | mutation | marker | deletion |...          packets, as they were read
- *	             ▲          ▲                   ▲
- *	block  place | at       | at       place    | at  | ADVANCED seqno | ...     cells of eight bytes
+ *	             ▲                              ▲
+ *	block  place | at, 1 more          place    | at  | ADVANCED seqno | ...     cells of eight bytes
  *
  *	emit ─▶ cells of the block being filled ─▶ flush: behind the last block, or into it ─▶ queue ─▶ poll
  *	conn_consumed ◀── returned ◀── (next poll) ◀────────────────────────────────────────────────────┘
@@ -209,10 +209,12 @@ void source_take_back(struct dcp_source *s)
 
 static void hand_over(struct dcp_source *s, bool end_of_round);
 
-static inline struct block *block_with_room(struct dcp_source *s)
+/* For so many events: one cell of them and a place. */
+static inline struct block *block_with_room(struct dcp_source *s, uint32_t events)
 {
 	struct block *b = s->fill;
-	if (b && (b->n_events == BLOCK_EVENTS || b->n_cells + PLACE_CELLS + 3 > BLOCK_CELLS))
+	if (b &&
+	    (b->n_events + events > BLOCK_EVENTS || b->n_cells + PLACE_CELLS + 5 > BLOCK_CELLS))
 		hand_over(s, false);
 	if (!s->fill)
 		s->fill = take_block(s);
@@ -256,6 +258,12 @@ static inline bool same_place(const struct place *a, const struct place *b, bool
 	       (whole || (a->snap_start == b->snap_start && a->snap_end == b->snap_end));
 }
 
+static inline uint16_t place_flags(const struct dcp_event *ev)
+{
+	return (uint16_t)((ev->snapshot_flags & ~PLACE_OUT_OF_ORDER) |
+			  (ev->out_of_order ? PLACE_OUT_OF_ORDER : 0));
+}
+
 /* False: it is the one before. */
 static inline bool put_place(struct dcp_source *s, struct block *b, const struct dcp_event *ev,
 			     bool whole)
@@ -266,8 +274,7 @@ static inline bool put_place(struct dcp_source *s, struct block *b, const struct
 		.uuid = ev->pos.uuid,
 		.epoch = s->slot[ev->vb].epoch,
 		.vb = ev->vb,
-		.flags = (uint16_t)((ev->snapshot_flags & ~PLACE_OUT_OF_ORDER) |
-				    (ev->out_of_order ? PLACE_OUT_OF_ORDER : 0)),
+		.flags = place_flags(ev),
 	};
 	if (likely(b->n_cells > 0 && same_place(&now, &s->place, whole)))
 		return false;
@@ -276,6 +283,15 @@ static inline bool put_place(struct dcp_source *s, struct block *b, const struct
 	b->n_cells += PLACE_CELLS;
 	s->place = now;
 	return true;
+}
+
+/* A block begins with a round of reading. */
+static void put_time(struct dcp_source *s, struct block *b)
+{
+	if (b->n_events)
+		return;
+	b->cell[b->n_cells++] = (union cell){ .kind = CELL_TIME };
+	b->cell[b->n_cells++].time = source_now(s);
 }
 
 /* Where the event's bytes are: the slab that its connection was read into, or the one at the side. */
@@ -338,10 +354,10 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 	int index = 0;
 	if (ev->kind != DCP_ADVANCED && !(p = bytes_of(s, v, ev, &slab)))
 		return ERR_NOMEM;
-	struct block *b = block_with_room(s);
+	struct block *b = block_with_room(s, 1);
 	if (b && !fits(b, ev, slab, &index)) {
 		hand_over(s, false);
-		b = block_with_room(s);
+		b = block_with_room(s, 1);
 		if (b)
 			(void)fits(b, ev, slab, &index);
 	}
@@ -349,6 +365,8 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 		return ERR_NOMEM;
 	bool whole = ev->pos.snap_start == ev->pos.snap_end;
 	bool same = !put_place(s, b, ev, whole);
+	if (unlikely(s->o.timed))
+		put_time(s, b);
 	if (ev->kind == DCP_ADVANCED) {
 		put_advanced(b, ev, whole, same);
 		return 0;
@@ -363,6 +381,39 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 		s->slot[ev->vb].rollbacks_queued++;
 		mutex_unlock(&s->lock);
 	}
+	return 0;
+}
+
+int source_emit_run(void *arg, struct vbucket *v, const struct doc_run *run)
+{
+	struct dcp_source *s = arg;
+	struct node *n = source_node_of(s, v);
+	struct slab *slab = n && n->dcp ? conn_slab(n->dcp) : NULL;
+	if (!slab || !slab_has(slab, run->first))
+		return ERR_UNSUPPORTED;
+	struct dcp_event ev = { .vb = v->id,
+				.snapshot_flags = v->snap_flags,
+				.pos = { 0, v->snap_start, v->snap_end, run->uuid },
+				.connection = v->connection,
+				.wire_bytes = run->bytes };
+	int index = 0;
+	struct block *b = block_with_room(s, run->n);
+	if (b && !fits(b, &ev, slab, &index)) {
+		hand_over(s, false);
+		b = block_with_room(s, run->n);
+		if (b)
+			(void)fits(b, &ev, slab, &index);
+	}
+	if (!b)
+		return ERR_NOMEM;
+	(void)put_place(s, b, &ev, false);
+	if (unlikely(s->o.timed))
+		put_time(s, b);
+	b->cell[b->n_cells++] = (union cell){ .at = (uint32_t)(run->first - slab->p),
+					      .slab = (uint8_t)index,
+					      .kind = DCP_MUTATION,
+					      .more = (uint8_t)(run->n - 1) };
+	b->n_events += run->n;
 	return 0;
 }
 
@@ -384,7 +435,7 @@ static bool append(struct block *to, const struct block *b)
 	for (uint32_t i = 0; i < b->n_cells; i++) {
 		if (out[i].kind == CELL_PLACE)
 			i += PLACE_CELLS;
-		else if (out[i].kind == DCP_ADVANCED)
+		else if (out[i].kind == DCP_ADVANCED || out[i].kind == CELL_TIME)
 			i++;
 		else
 			out[i].slab = index[out[i].slab];
@@ -416,6 +467,7 @@ static void hand_over(struct dcp_source *s, bool end_of_round)
 	s->fill = b && b->n_cells ? enqueue(s, b) : b;
 	struct block *list = take_returned(s);
 	bool was_paused = s->paused, wake = end_of_round && s->waited_for && s->queue_first;
+	bool leave = end_of_round && source_round_over(s, wake);
 	s->waited_for &= !wake;
 	s->paused |= s->queued > source_read_ahead(s);
 	bool pause = s->paused;
@@ -424,6 +476,8 @@ static void hand_over(struct dcp_source *s, bool end_of_round)
 	mutex_unlock(&s->hand);
 	if (wake)
 		cond_signal(&s->arrived);
+	if (leave)
+		loop_leave(s->loop);
 	if (s->fill) {
 		source_block_empty(s->fill);
 		s->fill->n_from = 0;

@@ -3,7 +3,7 @@
  * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map),
  * source_http.c (the map over HTTP, the bucket's kind), source_vbucket.c (actions and
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks), source_poll.c
- * (events out of blocks, acknowledgements), source_observe.c (mitigation), source_seqnos.c (how far the server is).
+ * (events out of blocks, acknowledgements), source_drive.c (who runs the loop), source_observe.c (mitigation), source_seqnos.c (how far the server is).
  *
  * Locks: `lock` and `hand` guard what is named under them; they are never held while a callback or a store runs.
  * `assigning` serialises assign, seek and close; it is taken before `api`, which guards the store, that before `lock`,
@@ -60,11 +60,14 @@ union cell {
 	struct {
 		uint32_t at; /* of its bytes in the slab */
 		uint8_t slab, kind;
-		bool whole; /* its position has snap_start and snap_end equal to its seqno */
+		uint8_t more; /* documents, of whatever kind, that stand right behind it */
+		bool whole;   /* its position has snap_start and snap_end equal to its seqno */
 	};
 	uint64_t seqno;
+	nsec time;
 };
 #define CELL_PLACE  0xff /* kind */
+#define CELL_TIME   0xfe /* then when what is behind it came in; with options.timed only */
 #define PLACE_CELLS (sizeof(struct place) / sizeof(union cell))
 static_assert(sizeof(union cell) == 8 && sizeof(struct place) == 32, "a place is four cells");
 
@@ -92,6 +95,7 @@ struct node {
 	struct timer retry, kv_retry;
 	uint32_t tries, kv_tries;
 	bool in_map, asked_seqnos;
+	bool asked; /* in vain what it is, when it went without a word */
 	uint32_t highs_open; /* answers of this round that are still to come */
 	bool highs_failed;   /* it says nothing */
 };
@@ -151,6 +155,15 @@ struct source_report { /* filled by the I/O thread for dcp_source_status */
 	struct dcp_node_status *node;  /* CLUSTER_NODES_MAX, or NULL: not wanted */
 	uint32_t n_nodes;
 	bool done;
+};
+
+struct drive { /* source_drive.c; under hand */
+	bool lent, turning;  /* the consumer has the loop; it is in it */
+	struct cond returned;
+	uint64_t turns;
+	uint32_t hold;	     /* not lent for so many rounds */
+	nsec fed_at, left_at; /* a turn brought something, a turn was over */
+	nsec turn_took, rest_took; /* of late */
 };
 
 struct map_stream { /* of the management service, over HTTP */
@@ -222,6 +235,7 @@ struct dcp_source {
 	bool interrupted;    /* poll is to return */
 	nsec hand_out_until; /* poll hands out nothing after that moment */
 	uint32_t n_branch_unsaved; /* slots; while there are any, poll has nothing */
+	struct drive drive;
 	bool lent_rest;            /* the consumer has not had all of the lent block */
 	struct block *queue_first, *queue_last;
 	uint64_t queued;        /* bytes in it */
@@ -261,6 +275,7 @@ struct dcp_source {
 	/* consumer */
 	struct block *lent;      /* what the batch views */
 	struct dcp_event *batch; /* BLOCK_EVENTS */
+	nsec came;               /* what is decoded now */
 	struct buf inflated;
 
 	/* saver */
@@ -334,6 +349,7 @@ struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not rea
 /* source_map.c */
 int source_read_seeds(struct dcp_source *s, struct err *e);
 void source_find_seeds(struct dcp_source *s); /* by SRV records, where that may be meant */
+void source_note_port(struct dcp_source *s, const char *host, uint16_t port, const struct err *why);
 void source_try_seed(struct dcp_source *s); /* the next one of the data service, if there is any */
 /* host, port: where the map came from. *accepted: it is newer than ours, which it has replaced. */
 void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,
@@ -369,6 +385,7 @@ void source_take_pauses(struct dcp_source *s);
 
 /* source_block.c */
 int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev);
+int source_emit_run(void *arg, struct vbucket *v, const struct doc_run *run);
 void source_give_back(void *arg, struct vbucket *v, uint32_t connection, uint32_t bytes);
 void source_flush(struct dcp_source *s);     /* the block being filled goes to the consumer */
 void source_take_back(struct dcp_source *s); /* what the consumer returned */
@@ -376,6 +393,13 @@ void source_pause_over(void *source);        /* of pause_timer */
 int source_blocks_init(struct dcp_source *s, struct err *e);
 void source_blocks_free(struct dcp_source *s);
 void source_block_empty(struct block *b); /* any thread; drops its slabs */
+
+/* source_drive.c */
+bool source_round_over(struct dcp_source *s, bool waited_for); /* under hand: the loop is to be left */
+void source_lend(struct dcp_source *s); /* to the consumer; until it is given back */
+bool source_turn(struct dcp_source *s, nsec deadline); /* under hand, which it lets go of meanwhile: the consumer
+							  runs the loop. False: it has not got it, or is late */
+void source_wake(struct dcp_source *s); /* any thread: the loop looks at what it was asked for */
 
 /* source_poll.c; under lock */
 void source_recall(struct dcp_source *s, struct slot *slot, const struct dcp_position *to);

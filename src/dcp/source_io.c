@@ -169,9 +169,9 @@ static void report_slot(const struct dcp_source *s, const struct slot *slot,
 		.persisted = v->persisted,
 		.held = v->held.n,
 		.in_flight = ack_open(&slot->w),
-		.mutations = v->n_mutations,
-		.deletions = v->n_deletions,
-		.expirations = v->n_expirations,
+		.mutations = v->n_docs[DCP_MUTATION],
+		.deletions = v->n_docs[DCP_DELETION],
+		.expirations = v->n_docs[DCP_EXPIRATION],
 		.reopens = v->n_reopens,
 		.rollbacks = v->n_rollbacks,
 		.violations = v->n_violations,
@@ -312,7 +312,8 @@ void *source_io_run(void *arg)
 	source_find_seeds(s);
 	source_seqnos_start(s);
 	timer_set(&s->watch_timer, 0);
-	loop_run(s->loop);
+	while (loop_run(s->loop))
+		source_lend(s);
 	return NULL;
 }
 

@@ -36,17 +36,29 @@ static void on_ready(void *arg, struct conn *c)
 	source_drop_strangers(n->s);
 }
 
-static void on_packet(void *arg, struct conn *c, const struct packet *p)
+static size_t on_documents(void *arg, struct slice in)
+{
+	const struct node *n = arg;
+	struct dcp_source *s = n->s;
+	if (in.len < PACKET_HEADER || in.p[0] != MAGIC_REQUEST)
+		return 0;
+	uint16_t vb = (uint16_t)get_be32(in.p + 12);
+	if (vb >= s->n_slots || s->slot[vb].v.node != n->index)
+		return 0;
+	return vbucket_on_documents(&s->slot[vb].v, in);
+}
+
+static void on_packet(void *arg, struct conn *c, const struct packet *p, nsec now)
 {
 	struct node *n = arg;
 	struct dcp_source *s = n->s;
 	uint16_t vb = (uint16_t)p->opaque;
 	bool known = p->opaque >> 16 && vb < s->n_slots;
-	if (!packet_is_response(p)) {
-		if (p->opcode == OP_DCP_SYSTEM_EVENT)
+	if (likely(!packet_is_response(p))) {
+		if (unlikely(p->opcode == OP_DCP_SYSTEM_EVENT))
 			source_learn_name(s, p);
-		if (known && s->slot[vb].v.node == n->index)
-			vbucket_on_packet(&s->slot[vb].v, p, conn_time(c));
+		if (likely(known && s->slot[vb].v.node == n->index))
+			vbucket_on_packet(&s->slot[vb].v, p, now);
 		else
 			conn_consumed(c, (uint32_t)p->len);
 		return;
@@ -135,6 +147,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	source_note_error(s, why);
 	n->dcp = NULL;
 	n->asked_seqnos = false;
+	n->asked |= conn_has_asked(c);
 	source_kind_lost(s, c);
 	source_seqnos_lost(n);
 	conn_free(c);
@@ -147,6 +160,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	source_http_review(s);
 	if (fatal_at_start(s, why->code))
 		source_fail(s, why);
+	source_note_port(s, n->host, n->port, why);
 	if (!s->map) {
 		timer_set(&n->retry, source_jittered(s, n->tries));
 		return;
@@ -161,6 +175,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 
 static const struct conn_ops dcp_conn_ops = {
 	.ready = on_ready,
+	.documents = on_documents,
 	.packet = on_packet,
 	.round = on_round,
 	.map = on_map,
@@ -180,6 +195,8 @@ void source_connect(struct node *n)
 	(void)snprintf(name, sizeof(name), "weir:%.150s_%08x%08x", s->o.group, r[0], r[1]);
 	struct conn_options o = s->conn_options;
 	o.dcp = true;
+	o.unproven = s->map == NULL;
+	o.asked = n->asked;
 	o.slabs = &s->slabs;
 	o.name = name;
 	if (conn_open(s->loop, n->host, n->port, &o, &dcp_conn_ops, n, &n->dcp, &e) < 0) {

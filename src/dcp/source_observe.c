@@ -23,10 +23,11 @@ static void on_kv_ready(void *arg, struct conn *c)
 	source_observe_soon(n->s);
 }
 
-static void on_kv_packet(void *arg, struct conn *c, const struct packet *p)
+static void on_kv_packet(void *arg, struct conn *c, const struct packet *p, nsec now)
 {
 	struct node *n = arg;
 	(void)c;
+	(void)now;
 	if (packet_is_response(p) && p->opcode == OP_OBSERVE_SEQNO)
 		source_observe_reply(n->s, n, p);
 }

@@ -32,7 +32,7 @@ static int set_paused(struct dcp_source *s, int vb, bool paused, struct err *e)
 			s->slot[i].paused = paused;
 	uint64_t wish = ++s->pauses_wished;
 	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
+	source_wake(s);
 	mutex_lock(&s->lock);
 	while (s->pauses_taken < wish)
 		cond_wait(&s->changed, &s->lock);

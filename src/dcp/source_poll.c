@@ -29,7 +29,7 @@ static bool give_back(struct dcp_source *s)
 	s->returned_bytes += b->bytes;
 	bool wake = s->returned_bytes >= s->o.window_bytes / 16 ||
 		    (s->paused && s->queued <= source_read_ahead(s) / 2);
-	wake = wake && !s->io_woken;
+	wake = wake && !s->io_woken && !s->drive.lent;
 	s->io_woken |= wake;
 	return wake;
 }
@@ -52,6 +52,17 @@ static bool something(const struct dcp_source *s)
 	return s->hand_out_until == INT64_MAX || env_mono(s->env) <= s->hand_out_until;
 }
 
+/* Under hand. False: not in time. */
+static bool await(struct dcp_source *s, nsec deadline)
+{
+	if (source_turn(s, deadline))
+		return true;
+	if (deadline == 0)
+		return false;
+	s->waited_for = true;
+	return cond_wait_until(&s->arrived, &s->hand, deadline) != 0;
+}
+
 /* Lends the next block, if the one that is lent is done. Waits for one, or until it may be handed out. 1, 0 not in time,
  * the error that ended it all. */
 static int lend(struct dcp_source *s, nsec deadline, struct err *e)
@@ -62,11 +73,8 @@ static int lend(struct dcp_source *s, nsec deadline, struct err *e)
 	mutex_lock(&s->hand);
 	if (done && s->lent && give_back(s))
 		loop_wake(s->loop);
-	while (!something(s) && !s->ended && !s->interrupted && deadline != 0) {
-		s->waited_for = true;
-		if (cond_wait_until(&s->arrived, &s->hand, deadline) == 0)
-			break;
-	}
+	while (!something(s) && !s->ended && !s->interrupted && await(s, deadline))
+		;
 	s->waited_for = s->interrupted = false;
 	bool have = something(s);
 	struct block *b = s->queue_first;
@@ -124,48 +132,86 @@ static int inflate(struct dcp_source *s, size_t n, size_t total, struct err *e)
 	return 0;
 }
 
-static void read_event(const struct dcp_source *s, const union cell *c, const struct slab *slab,
-		       const struct place *at, struct dcp_event *ev)
+/* False: it would be too much for this batch. */
+static bool unpack(struct dcp_event *ev, size_t *inflated)
 {
-	const uint8_t *p = slab->p + c->at;
-	if (unlikely(ev->kind > DCP_EXPIRATION)) /* else its rarer fields are zero */
-		*ev = (struct dcp_event){ 0 };
-	if (unlikely(c->kind == DCP_ROLLBACK || c->kind == DCP_END)) {
-		memcpy(ev, p, sizeof(*ev));
-		return;
-	}
-	struct packet packet;
-	struct wire_doc d;
-	bool collections = s->vb_config.collections;
-	ASSERT(packet_view(slice_of(p, slab->cap - c->at), PACKET_BODY_MAX, &packet, NULL, NULL) ==
-	       1);
-	if (likely(c->kind <= DCP_EXPIRATION)) {
-		ASSERT(wire_doc_view(&packet, collections, &d, NULL) == 0);
-		event_take_doc(ev, &d);
-		ev->kind = c->kind;
-	} else {
-		ASSERT(event_of_packet(&packet, collections, ev, &d.seqno) == 1);
-	}
-	uint64_t seqno = d.seqno;
+	size_t size = ev->kind <= DCP_EXPIRATION ? inflated_size(ev) : 0;
+	if (size && *inflated && *inflated + size > BATCH_INFLATED)
+		return false;
+	*inflated += size;
+	if (size == 0)
+		split_xattrs(ev);
+	return true;
+}
+
+/* Where the event is, but for its seqno. */
+static inline void take_place(struct dcp_event *ev, const struct place *at, bool whole)
+{
+	uint64_t seqno = ev->pos.seqno;
 	ev->vb = at->vb;
 	ev->out_of_order = (at->flags & PLACE_OUT_OF_ORDER) != 0;
 	ev->snapshot_flags = at->flags & ~PLACE_OUT_OF_ORDER;
 	ev->ticket = at->epoch;
-	ev->pos = (struct dcp_position){ seqno, at->snap_start, at->snap_end, at->uuid };
-	if (c->whole)
-		ev->pos.snap_start = ev->pos.snap_end = seqno;
+	ev->pos.snap_start = whole ? seqno : at->snap_start;
+	ev->pos.snap_end = whole ? seqno : at->snap_end;
+	ev->pos.uuid = at->uuid;
+}
+
+static inline void read_doc(const struct dcp_source *s, const uint8_t *p, struct dcp_event *ev)
+{
+	struct wire_doc d;
+	if (unlikely(ev->kind > DCP_EXPIRATION)) /* else its rarer fields are zero */
+		*ev = (struct dcp_event){ 0 };
+	wire_doc_again(p, s->vb_config.collections, &d);
+	event_take_doc(ev, &d);
+	ev->kind = (uint8_t)(p[1] - OP_DCP_MUTATION);
+	ev->pos.seqno = d.seqno;
+}
+
+/* The documents of a cell. How many; the batch may have room for no more, then the cell has the rest. */
+static size_t read_docs(const struct dcp_source *s, struct block *b, union cell *c,
+			const struct place *at, size_t n, size_t *inflated)
+{
+	const uint8_t *slab = b->slab[c->slab]->p, *p = slab + c->at;
+	for (size_t i = 0;; i++) {
+		struct dcp_event *ev = &s->batch[n + i];
+		read_doc(s, p, ev);
+		take_place(ev, at, c->whole);
+		ev->came = s->came;
+		if (unlikely(ev->datatype & (DATATYPE_SNAPPY | DATATYPE_XATTR)) &&
+		    !unpack(ev, inflated)) {
+			c->at = (uint32_t)(p - slab);
+			c->more -= (uint8_t)i;
+			return i;
+		}
+		if (i == c->more)
+			return i + 1;
+		p += PACKET_HEADER + get_be32(p + 8);
+	}
+}
+
+/* A system event, or what was made up here. */
+static void read_rare(const struct dcp_source *s, const struct block *b, const union cell *c,
+		      const struct place *at, struct dcp_event *ev)
+{
+	const struct slab *slab = b->slab[c->slab];
+	const uint8_t *p = slab->p + c->at;
+	struct packet packet;
+	*ev = (struct dcp_event){ 0 };
+	if (c->kind == DCP_ROLLBACK || c->kind == DCP_END) {
+		memcpy(ev, p, sizeof(*ev));
+		return;
+	}
+	ASSERT(packet_view(slice_of(p, slab->cap - c->at), PACKET_BODY_MAX, &packet, NULL, NULL) ==
+	       1);
+	ASSERT(event_of_packet(&packet, s->vb_config.collections, ev, &ev->pos.seqno) == 1);
+	take_place(ev, at, c->whole);
 }
 
 static void read_advanced(const union cell *c, const struct place *at, struct dcp_event *ev)
 {
-	*ev = (struct dcp_event){
-		.kind = DCP_ADVANCED,
-		.vb = at->vb,
-		.ticket = at->epoch,
-		.pos = { c[1].seqno, at->snap_start, at->snap_end, at->uuid },
-	};
-	if (c->whole)
-		ev->pos.snap_start = ev->pos.snap_end = ev->pos.seqno;
+	*ev = (struct dcp_event){ .kind = DCP_ADVANCED, .pos.seqno = c[1].seqno };
+	take_place(ev, at, c->whole);
 }
 
 /* Fills the batch from the lent block, all of it unless its documents are big. *n events; a ticket holds the epoch. */
@@ -175,29 +221,28 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 	struct place at = b->place;
 	uint32_t i = b->at;
 	size_t inflated = 0;
+	bool full = false;
 	*n = 0;
-	while (i < b->n_cells) {
-		const union cell *c = &b->cell[i];
-		if (c->kind == CELL_PLACE) {
+	while (i < b->n_cells && !full) {
+		union cell *c = &b->cell[i];
+		if (c->kind <= DCP_EXPIRATION) {
+			size_t wanted = c->more + 1u, got = read_docs(s, b, c, &at, *n, &inflated);
+			full = got < wanted;
+			*n += got;
+			i += !full;
+		} else if (c->kind == CELL_PLACE) {
 			memcpy(&at, c + 1, sizeof(at));
 			i += 1 + PLACE_CELLS;
-			continue;
-		}
-		struct dcp_event *ev = &s->batch[*n];
-		if (c->kind == DCP_ADVANCED) {
-			read_advanced(c, &at, ev);
+		} else if (c->kind == CELL_TIME) {
+			s->came = c[1].time;
+			i += 2;
+		} else if (c->kind == DCP_ADVANCED) {
+			read_advanced(c, &at, &s->batch[(*n)++]);
 			i += 2;
 		} else {
-			read_event(s, c, b->slab[c->slab], &at, ev);
-			size_t size = ev->kind <= DCP_EXPIRATION ? inflated_size(ev) : 0;
-			if (size && inflated && inflated + size > BATCH_INFLATED)
-				break;
-			inflated += size;
-			if (size == 0)
-				split_xattrs(ev);
+			read_rare(s, b, c, &at, &s->batch[(*n)++]);
 			i++;
 		}
-		++*n;
 	}
 	int rc = inflated ? inflate(s, *n, inflated, e) : 0;
 	if (rc < 0)
@@ -221,7 +266,7 @@ void source_recall(struct dcp_source *s, struct slot *slot, const struct dcp_pos
 		to = &slot->w.mark;
 		slot->nack = s->nacks = true;
 		slot->nack_delay = 0;
-		loop_wake(s->loop);
+		source_wake(s);
 	}
 	slot->recall[kept] = (struct recall){ ++slot->epoch, *to };
 	slot->n_recalls = kept + 1;
@@ -271,20 +316,65 @@ static int enrol(struct slot *slot, struct dcp_event *ev, struct err *e)
 	return rc < 0 ? rc : 1;
 }
 
-/* Leaves in the batch what the consumer gets. */
+/* How many documents of one vBucket the batch has from i on that nothing has called back. */
+static inline size_t run_from(const struct dcp_source *s, size_t i, size_t n)
+{
+	const struct dcp_event *first = &s->batch[i];
+	const struct slot *slot = &s->slot[first->vb];
+	size_t end = i;
+	if (!takes(slot) || (uint32_t)first->ticket != slot->epoch)
+		return 0;
+	while (end < n && s->batch[end].kind <= DCP_EXPIRATION && s->batch[end].vb == first->vb &&
+	       s->batch[end].ticket == first->ticket && !s->batch[end].out_of_order)
+		end++;
+	return end - i;
+}
+
+/* Tickets for a run; it moves to `to`. */
+static int enrol_run(struct dcp_source *s, size_t i, size_t n, size_t to, struct err *e)
+{
+	struct slot *slot = &s->slot[s->batch[i].vb];
+	int rc = ack_reserve(&slot->w, n, e);
+	if (rc < 0)
+		return rc;
+	slot->polled = slot->epoch;
+	if (unlikely(to != i))
+		memmove(&s->batch[to], &s->batch[i], n * sizeof(*s->batch));
+	for (struct dcp_event *ev = &s->batch[to], *end = ev + n; ev < end; ev++)
+		ev->ticket = ack_put(&slot->w, ACK_EVENT, &ev->pos);
+	return 0;
+}
+
+/* Under lock. Leaves in the batch what the consumer gets. */
+static int enrol_batch(struct dcp_source *s, size_t n, size_t *kept, struct err *e)
+{
+	for (size_t i = 0; i < n;) {
+		struct dcp_event *ev = &s->batch[i];
+		size_t run = run_from(s, i, n);
+		int rc;
+		if (run > 0) {
+			rc = enrol_run(s, i, run, *kept, e);
+			*kept += run;
+			i += run;
+		} else {
+			rc = enrol(&s->slot[ev->vb], ev, e);
+			if (rc > 0 && *kept != i)
+				s->batch[*kept] = *ev;
+			*kept += rc > 0;
+			i++;
+		}
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 static int enrol_all(struct dcp_source *s, size_t n, size_t *kept, struct err *caller)
 {
 	struct err e = ERR_INIT;
-	int rc = 0;
 	*kept = 0;
 	mutex_lock(&s->lock);
-	for (size_t i = 0; i < n && rc >= 0; i++) {
-		struct dcp_event *ev = &s->batch[i];
-		rc = enrol(&s->slot[ev->vb], ev, &e);
-		if (rc > 0 && *kept != i)
-			s->batch[*kept] = *ev;
-		*kept += rc > 0;
-	}
+	int rc = enrol_batch(s, n, kept, &e);
 	mutex_unlock(&s->lock);
 	if (rc >= 0)
 		return 0;
@@ -368,6 +458,7 @@ int dcp_source_fd(struct dcp_source *s)
 	if (something(s) || s->ended)
 		notify_set(s->fd);
 	mutex_unlock(&s->hand);
+	source_wake(s); /* nobody looks at the sockets while the caller waits */
 	return s->fd;
 }
 
@@ -392,7 +483,7 @@ void source_save_rollback(struct dcp_source *s)
 		cond_broadcast(&s->changed);
 	} else {
 		s->release_rollbacks = true;
-		loop_wake(s->loop);
+		source_wake(s);
 	}
 }
 
@@ -425,5 +516,5 @@ void dcp_source_nack(struct dcp_source *s, uint16_t vb, nsec delay)
 	s->slot[vb].nack = s->nacks = true;
 	s->slot[vb].nack_delay = delay;
 	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
+	source_wake(s);
 }

@@ -12,7 +12,7 @@ int dcp_source_wait_open(struct dcp_source *s, nsec wait, struct err *e)
 	s->open_waiters++;
 	s->all_open = false;
 	mutex_unlock(&s->lock);
-	loop_wake(s->loop); /* it looks at once, and as often as something changes */
+	source_wake(s); /* it looks at once, and as often as something changes */
 	mutex_lock(&s->lock);
 	while (!s->all_open && !s->failed)
 		if (cond_wait_until(&s->changed, &s->lock, deadline) == 0)
@@ -86,7 +86,7 @@ static int report(struct dcp_source *s, struct source_report *r)
 		cond_wait(&s->changed, &s->lock);
 	s->report = r;
 	mutex_unlock(&s->lock);
-	loop_wake(s->loop);
+	source_wake(s);
 	mutex_lock(&s->lock);
 	while (!r->done)
 		cond_wait(&s->changed, &s->lock);

@@ -108,20 +108,29 @@ static void save_first(struct dcp_source *s, struct slot *slot)
 
 /* A mark without a branch (at the beginning of everything, at a seqno that was the latest or that a caller named) adopts
  * it and is saved, since without a checkpoint a restart knows nothing: it goes on here, and can tell when the branch is
- * gone. */
+ * gone. Before the oldest branch that the server still knows there is none to be had, and nothing to wait for: the server
+ * takes whoever comes back from there to the beginning. Under lock. */
+static void settle_branch(struct dcp_source *s, struct slot *slot, const struct failover_log *log)
+{
+	uint64_t at = slot->w.mark.seqno;
+	uint64_t uuid = at ? failover_uuid_at(log, at) : log->entry[log->n - 1].uuid;
+	if (uuid == 0) {
+		source_branch_settled(s, slot);
+		return;
+	}
+	slot->w.mark.uuid = uuid;
+	slot->w.version++;
+	save_first(s, slot);
+}
+
 static void on_history(void *arg, struct vbucket *v)
 {
 	struct dcp_source *s = arg;
 	struct slot *slot = slot_of(v);
 	mitigation_reset(&slot->m);
 	mutex_lock(&s->lock);
-	if (slot->owned && slot->w.mark.uuid == 0) {
-		uint64_t at = slot->w.mark.seqno;
-		slot->w.mark.uuid =
-			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
-		slot->w.version++;
-		save_first(s, slot);
-	}
+	if (slot->owned && slot->w.mark.uuid == 0)
+		settle_branch(s, slot, &v->log);
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
 }
@@ -167,6 +176,7 @@ const struct vbucket_ops source_vbucket_ops = {
 	.failover_log = send_failover_log,
 	.close_stream = send_close,
 	.emit = source_emit,
+	.emit_run = source_emit_run,
 	.dropped = source_give_back,
 	.timer = on_vb_timer_changed,
 	.wrong_node = on_wrong_node,

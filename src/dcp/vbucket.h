@@ -42,6 +42,13 @@ enum vbucket_gate {
 struct vbucket;
 
 /* The actions. The machine never calls itself back from within one. */
+/* Documents of the current snapshot, not its last one, whose packets stand one behind the other. */
+struct doc_run {
+	const uint8_t *first;
+	uint32_t n, bytes; /* for flow control, too */
+	uint64_t uuid;
+};
+
 struct vbucket_ops {
 	void (*stream_req)(void *arg, struct vbucket *v, const struct wire_stream_req *r);
 	void (*failover_log)(void *arg, struct vbucket *v); /* ask for it on the DCP connection */
@@ -51,6 +58,8 @@ struct vbucket_ops {
 	 * event_of_packet by whoever needs it. Valid during the call. Negative: out of room or memory; the stream is
 	 * reopened. */
 	int (*emit)(void *arg, struct vbucket *v, const struct dcp_event *ev);
+	/* The same for a run of documents. Negative: they are to come one by one. NULL: they always do. */
+	int (*emit_run)(void *arg, struct vbucket *v, const struct doc_run *run);
 	void (*dropped)(void *arg, struct vbucket *v, uint32_t connection, uint32_t wire_bytes);
 	void (*timer)(void *arg, struct vbucket *v); /* v->timer_at changed */
 	void (*wrong_node)(void *arg, struct vbucket *v,
@@ -148,7 +157,7 @@ struct vbucket {
 	bool relieved; /* of what it held, but for the first: opened again when that has gone */
 
 	/* counters */
-	uint64_t n_mutations, n_deletions, n_expirations, n_reopens, n_rollbacks, n_violations;
+	uint64_t n_docs[DCP_EXPIRATION + 1], n_reopens, n_rollbacks, n_violations;
 };
 
 void vbucket_init(struct vbucket *v, uint16_t id, const struct vbucket_config *config,
@@ -176,6 +185,9 @@ void vbucket_rewind(struct vbucket *v, const struct dcp_position *pos, nsec at, 
 void vbucket_on_node(struct vbucket *v, int node, bool ready, uint32_t connection, nsec now);
 void vbucket_on_packet(struct vbucket *v, const struct packet *p,
 		       nsec now); /* a request of the server */
+/* What vbucket_on_packet does, for as many documents at the beginning of `in` as need no second look. How many bytes they
+ * are; 0: vbucket_on_packet takes the next one. */
+size_t vbucket_on_documents(struct vbucket *v, struct slice in);
 void vbucket_on_response(struct vbucket *v, const struct packet *p,
 			 nsec now); /* to STREAM_REQ, failover log, close, statistics */
 void vbucket_on_timer(struct vbucket *v, nsec now); /* timer_at has come */

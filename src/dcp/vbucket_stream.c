@@ -56,17 +56,22 @@ static inline void received(struct vbucket *v, const struct dcp_position *pos)
 		points_add(&v->points, pos->seqno);
 }
 
-static inline bool skipped(const struct vbucket_config *c, const struct wire_doc *d)
+static inline bool skipped(const struct vbucket_config *c, uint64_t cas, struct slice key)
 {
-	if (d->cas < c->skip_until_cas)
+	if (cas < c->skip_until_cas)
 		return true;
 	for (size_t i = 0; i < c->n_skip_prefix; i++) {
 		struct slice s = c->skip_prefix[i];
-		if (d->key.len >= s.len && d->key.p[0] == s.p[0] &&
-		    memcmp(d->key.p, s.p, s.len) == 0)
+		if (key.len >= s.len && key.p[0] == s.p[0] && memcmp(key.p, s.p, s.len) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* Its bytes count, but carry no event. */
+static void drop(struct vbucket *v, const struct packet *p)
+{
+	v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
 }
 
 static inline void deliver(struct vbucket *v, struct dcp_event *ev, const struct packet *p,
@@ -78,12 +83,11 @@ static inline void deliver(struct vbucket *v, struct dcp_event *ev, const struct
 	ev->packet = slice_of(p->start, p->len);
 	ev->wire_bytes = (uint32_t)p->len;
 	ev->connection = v->connection;
-	if (v->oso &&
-	    ev->kind == DCP_ADVANCED) { /* only the end of the snapshot moves the position */
-		v->config->ops->dropped(v->config->arg, v, ev->connection, ev->wire_bytes);
+	if (unlikely(v->oso && ev->kind == DCP_ADVANCED)) {
+		drop(v, p); /* only the end of the snapshot moves the position */
 		received(v, &ev->pos);
-	} else if (vb_hand_out(v, ev) < 0) {
-		v->config->ops->dropped(v->config->arg, v, ev->connection, ev->wire_bytes);
+	} else if (unlikely(vb_hand_out(v, ev) < 0)) {
+		drop(v, p);
 		v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
 		vb_retry(v, now);
 	} else {
@@ -91,88 +95,78 @@ static inline void deliver(struct vbucket *v, struct dcp_event *ev, const struct
 	}
 }
 
-static void on_doc(struct vbucket *v, const struct packet *p, nsec now)
+/* These say whether the packet belongs to the stream. */
+
+static inline bool on_doc(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct wire_doc d;
 	struct dcp_event ev; /* clearing what nobody looks at would cost more than all the rest */
+	if (unlikely(wire_doc_view(p, v->config->collections, &d, NULL) < 0 ||
+		     !place(v, d.seqno, &ev.pos)))
+		return false;
 	ev.kind = (uint8_t)(p->opcode - OP_DCP_MUTATION);
-	if (wire_doc_view(p, v->config->collections, &d, NULL) < 0 || !place(v, d.seqno, &ev.pos)) {
-		vb_violation(v, now);
-		return;
-	}
-	if (skipped(v->config, &d)) {
+	if (unlikely(skipped(v->config, d.cas, d.key)))
 		ev.kind = DCP_ADVANCED;
-		deliver(v, &ev, p, now);
-		return;
-	}
-	if (ev.kind == DCP_MUTATION)
-		v->n_mutations++;
-	else if (ev.kind == DCP_DELETION)
-		v->n_deletions++;
 	else
-		v->n_expirations++;
+		v->n_docs[ev.kind]++;
 	deliver(v, &ev, p, now);
+	return true;
 }
 
-static void on_system_event(struct vbucket *v, const struct packet *p, nsec now)
+static bool on_system_event(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct dcp_event ev = { .kind = DCP_SYSTEM };
 	struct dcp_system system;
 	struct slice name;
 	uint64_t seqno = 0;
 	int rc = system_event_parse(p, &seqno, &system, &name, NULL);
-	if (rc < 0 || !place(v, seqno, &ev.pos)) {
-		vb_violation(v, now);
-		return;
-	}
+	if (rc < 0 || !place(v, seqno, &ev.pos))
+		return false;
 	if (rc == 0 || !v->config->system_events)
 		ev.kind = DCP_ADVANCED;
 	deliver(v, &ev, p, now);
+	return true;
 }
 
-static void on_advanced(struct vbucket *v, const struct packet *p, nsec now)
+static bool on_advanced(struct vbucket *v, const struct packet *p, nsec now)
 {
 	struct dcp_event ev = { .kind = DCP_ADVANCED };
 	uint64_t seqno;
-	if (wire_seqno_advanced_parse(p, &seqno, NULL) < 0) {
-		vb_violation(v, now);
-		return;
-	}
+	if (wire_seqno_advanced_parse(p, &seqno, NULL) < 0)
+		return false;
 	if (seqno <= v->pos.seqno && !v->oso) { /* says nothing new */
-		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
-		return;
+		drop(v, p);
+		return true;
 	}
 	if (!place(v, seqno, &ev.pos)) {
 		/* after an out-of-order snapshot it may stand alone: everything up to it was sent */
-		if (v->in_snapshot) {
-			vb_violation(v, now);
-			return;
-		}
+		if (v->in_snapshot)
+			return false;
 		ev.pos = (struct dcp_position){ seqno, seqno, seqno, vb_branch_of(v, seqno) };
 	}
 	deliver(v, &ev, p, now);
+	return true;
 }
 
-static void on_oso(struct vbucket *v, const struct packet *p, nsec now)
+static bool on_oso(struct vbucket *v, const struct packet *p, nsec now)
 {
 	bool start;
-	if (wire_oso_parse(p, &start, NULL) < 0 || start == v->oso) {
-		vb_violation(v, now);
-		return;
-	}
+	if (wire_oso_parse(p, &start, NULL) < 0 || start == v->oso)
+		return false;
 	if (start) {
 		v->oso = true;
 		v->oso_max = v->pos.seqno;
 		v->in_snapshot = false;
 		v->snap_flags = SNAPSHOT_DISK;
 		vb_doubt_purge(v, true);
-		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
-		return;
+		drop(v, p);
+		return true;
 	}
 	v->oso = false;
 	uint64_t s = v->oso_max;
 	struct dcp_event ev = { .kind = DCP_ADVANCED, .pos = { s, s, s, vb_branch_of(v, s) } };
 	deliver(v, &ev, p, now);
+	return true;
 }
 
 static void on_end(struct vbucket *v, const struct packet *p, nsec now)
@@ -196,47 +190,81 @@ static void on_end(struct vbucket *v, const struct packet *p, nsec now)
 	}
 }
 
+/* Up to where documents of this snapshot are ordinary: its last one is a place of its own. */
+static uint64_t ordinary_to(const struct vbucket *v)
+{
+	if (!v->in_snapshot || v->oso || v->held.n || v->snap_end == 0)
+		return 0;
+	if (vb_may_pass(v, v->snap_end))
+		return v->snap_end - 1;
+	return vb_may_pass(v, v->persisted) ? MIN(v->persisted, v->snap_end - 1) : 0;
+}
+
+size_t vbucket_on_documents(struct vbucket *v, struct slice in)
+{
+	enum { RUN_MAX = 64 };
+	const struct vbucket_config *c = v->config;
+	if (v->state != VB_STREAMING || c->stream_id || !c->ops->emit_run)
+		return 0;
+	uint64_t seqno = v->pos.seqno, to = ordinary_to(v), from = v->log.entry[0].seqno;
+	uint32_t opaque = vbucket_opaque(v), n_docs[ARRAY_LEN(v->n_docs)] = { 0 };
+	struct doc_run run = { .first = in.p, .uuid = v->log.entry[0].uuid };
+	struct wire_quick d;
+	while (run.n < RUN_MAX) {
+		const uint8_t *h = in.p + run.bytes;
+		size_t len = wire_doc_quick(slice_of(h, in.len - run.bytes), c->collections, &d);
+		if (len == 0 || d.opaque != opaque || d.seqno <= seqno || d.seqno > to ||
+		    d.seqno < from || skipped(c, d.cas, d.key))
+			break;
+		n_docs[h[1] - OP_DCP_MUTATION]++;
+		seqno = d.seqno;
+		run.n++;
+		run.bytes += (uint32_t)len;
+	}
+	if (run.n == 0 || c->ops->emit_run(c->arg, v, &run) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(n_docs); i++)
+		v->n_docs[i] += n_docs[i];
+	received(v, &(struct dcp_position){ seqno, v->snap_start, v->snap_end, run.uuid });
+	if (v->delivered != UINT64_MAX && seqno > v->delivered)
+		v->delivered = seqno;
+	return run.bytes;
+}
+
 static bool has_our_id(const struct vbucket *v, const struct packet *p)
 {
 	uint16_t id;
 	return framing_stream_id(p->framing, &id, NULL) == 0 && id == v->config->stream_id;
 }
 
+/* Markers and ends carry no event whose consumption would give their bytes back; nor does what newer servers send. */
+static bool on_other(struct vbucket *v, const struct packet *p, nsec now)
+{
+	switch (p->opcode) {
+	case OP_DCP_SYSTEM_EVENT: return on_system_event(v, p, now);
+	case OP_DCP_SEQNO_ADVANCED: return on_advanced(v, p, now);
+	case OP_DCP_OSO_SNAPSHOT: return on_oso(v, p, now);
+	case OP_DCP_SNAPSHOT_MARKER: on_marker(v, p, now); break;
+	case OP_DCP_STREAM_END: on_end(v, p, now); break;
+	default: break;
+	}
+	drop(v, p);
+	return true;
+}
+
 void vbucket_on_packet(struct vbucket *v, const struct packet *p, nsec now)
 {
-	/* DCP_END and markers carry no event whose consumption would give their bytes back */
 	if (unlikely(v->state != VB_STREAMING || p->opaque != vbucket_opaque(v))) {
-		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
+		drop(v, p);
 		return;
 	}
-	uint64_t violations = v->n_violations;
-	if (unlikely(v->config->stream_id) && !has_our_id(v, p)) {
+	bool ours = !v->config->stream_id || has_our_id(v, p);
+	if (likely(ours && p->opcode >= OP_DCP_MUTATION && p->opcode <= OP_DCP_EXPIRATION))
+		ours = on_doc(v, p, now);
+	else if (ours)
+		ours = on_other(v, p, now);
+	if (unlikely(!ours)) {
 		vb_violation(v, now);
-		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
-		return;
+		drop(v, p);
 	}
-	if (likely(p->opcode >= OP_DCP_MUTATION && p->opcode <= OP_DCP_EXPIRATION)) {
-		on_doc(v, p, now);
-		if (unlikely(v->n_violations != violations))
-			v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
-		return;
-	}
-	switch (p->opcode) {
-	case OP_DCP_SYSTEM_EVENT: on_system_event(v, p, now); break;
-	case OP_DCP_SEQNO_ADVANCED: on_advanced(v, p, now); break;
-	case OP_DCP_OSO_SNAPSHOT: on_oso(v, p, now); break;
-	case OP_DCP_SNAPSHOT_MARKER:
-		on_marker(v, p, now);
-		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
-		return;
-	case OP_DCP_STREAM_END:
-		on_end(v, p, now);
-		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
-		return;
-	default: /* something newer servers send: its bytes count all the same */
-		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
-		return;
-	}
-	if (unlikely(v->n_violations != violations))
-		v->config->ops->dropped(v->config->arg, v, v->connection, (uint32_t)p->len);
 }

@@ -197,6 +197,8 @@ int packet_parse(struct slice bytes, size_t body_max, struct packet *out, size_t
 /* Appends the packet; one with framing extras gets the alternative magic. */
 void packet_encode(struct buf *out, const struct packet *p);
 
+enum { FRAMING_STREAM_ID = 2 };
+
 /* Takes the next framing extra off the front. 1, 0 at the end, ERR_PROTOCOL. */
 int framing_next(struct slice *rest, uint32_t *id, struct slice *data, struct err *e);
 void framing_put(struct buf *out, uint32_t id, struct slice data);

@@ -223,6 +223,17 @@ static inline bool bson_next(struct bson_iter *it)
 	return true;
 }
 
+/* The elements of an array, or the fields of a document. */
+static inline size_t bson_count(struct slice doc)
+{
+	struct bson_iter it;
+	size_t n = 0;
+	bson_iter_init(&it, doc);
+	while (bson_next(&it))
+		n++;
+	return n;
+}
+
 /* The named top-level field; BSON_MISSING when it is not there. The first wins where names
  * repeat. */
 static inline struct value bson_get(struct slice doc, struct slice key)

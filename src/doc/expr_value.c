@@ -84,30 +84,11 @@ bool value_truth(struct value v)
 
 /* ---- vectors ---- */
 
-static void *grow(struct expr_env *env, void *old, size_t n, size_t *cap, size_t size,
-		  struct err *e)
-{
-	size_t more = *cap ? *cap * 2 : 8;
-	void *p = arena_try_array(&env->ev->arena, more, size);
-	if (!p) {
-		(void)env_nomem(env, e);
-		return NULL;
-	}
-	if (n)
-		memcpy(p, old, n * size);
-	*cap = more;
-	return p;
-}
-
 int values_grow(struct expr_env *env, struct values *s, struct err *e)
 {
-	struct err nomem = ERR_INIT;
-	void *p = grow(env, s->v, s->n, &s->cap, sizeof(*s->v), &nomem);
-	if (!p) {
-		if (e)
-			*e = nomem;
-		return nomem.code;
-	}
+	struct value *p = arena_room(&env->ev->arena, s->v, s->n, &s->cap, sizeof(*p));
+	if (!p)
+		return env_nomem(env, e);
 	s->v = p;
 	return 0;
 }
@@ -128,13 +109,9 @@ int fields_add(struct expr_env *env, struct fields *s, struct slice key, struct 
 	       struct err *e)
 {
 	if (s->n == s->cap) {
-		struct err nomem = ERR_INIT;
-		void *p = grow(env, s->f, s->n, &s->cap, sizeof(*s->f), &nomem);
-		if (!p) {
-			if (e)
-				*e = nomem;
-			return nomem.code;
-		}
+		struct field *p = arena_room(&env->ev->arena, s->f, s->n, &s->cap, sizeof(*p));
+		if (!p)
+			return env_nomem(env, e);
 		s->f = p;
 	}
 	s->f[s->n++] = (struct field){ key, v };
@@ -339,12 +316,7 @@ int build_string(struct expr_env *env, struct slice s, struct value *out, struct
 
 size_t array_length(struct value array)
 {
-	struct bson_iter it;
-	size_t n = 0;
-	bson_iter_init(&it, value_slice(array));
-	while (bson_next(&it))
-		n++;
-	return n;
+	return bson_count(value_slice(array));
 }
 
 unsigned value_depth(struct value v, unsigned max)

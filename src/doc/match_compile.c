@@ -18,29 +18,13 @@
 
 enum { PLACE_PARTS = 12, COST_CLASSES = 4 };
 
-/* The last parts of the way, the first ones as "...". Returns the length. */
-static size_t write_place(const struct match_place *at, unsigned parts, char *out, size_t cap)
-{
-	if (!at)
-		return 0;
-	if (parts == 0)
-		return (size_t)snprintf(out, cap, "...");
-	size_t n = write_place(at->up, parts - 1, out, cap);
-	if (n + 1 >= cap)
-		return n;
-	int k = at->name.p ? snprintf(out + n, cap - n, "%s" SLICE_FMT, n ? "." : "",
-				      (int)MIN(at->name.len, 64), (const char *)at->name.p)
-			   : snprintf(out + n, cap - n, "[%u]", at->index);
-	return MIN(n + (size_t)MAX(k, 0), cap - 1);
-}
-
-void match_place_text(const struct match_place *at, char out[MATCH_PLACE_MAX])
+void match_place_text(const struct spec_place *at, char out[MATCH_PLACE_MAX])
 {
 	out[0] = '\0';
-	(void)write_place(at, PLACE_PARTS, out, MATCH_PLACE_MAX);
+	(void)spec_place_text(at, PLACE_PARTS, out, MATCH_PLACE_MAX);
 }
 
-int match_fail_in(struct match_compiler *c, const struct match_place *at, int rc)
+int match_fail_in(struct match_compiler *c, const struct spec_place *at, int rc)
 {
 	char place[MATCH_PLACE_MAX];
 	match_place_text(at, place);
@@ -49,7 +33,7 @@ int match_fail_in(struct match_compiler *c, const struct match_place *at, int rc
 	return err_in(c->e, rc, "%s", place);
 }
 
-int match_fail(struct match_compiler *c, const struct match_place *at, int code, int number,
+int match_fail(struct match_compiler *c, const struct spec_place *at, int code, int number,
 	       const char *fmt, ...)
 {
 	char text[ERR_MSG_MAX];
@@ -60,7 +44,7 @@ int match_fail(struct match_compiler *c, const struct match_place *at, int code,
 	return match_fail_in(c, at, err_number(c->e, code, number, "%s", text));
 }
 
-int match_enter(struct match_compiler *c, const struct match_place *at)
+int match_enter(struct match_compiler *c, const struct spec_place *at)
 {
 	if (++c->depth > MATCH_DEPTH_MAX)
 		return match_fail(c, at, ERR_LIMIT, 15, "operators are nested more than %d deep",
@@ -86,21 +70,6 @@ int match_own(struct match_compiler *c, void *p, void (*release)(void *p))
 }
 
 /* ---- fields ---- */
-
-/* Doubles *cap and moves the array; 0 elements become some. */
-static void *grow(struct arena *a, void *old, uint32_t n, uint32_t *cap, size_t size)
-{
-	if (n < *cap)
-		return old;
-	uint32_t more = *cap ? *cap * 2 : 4;
-	void *p = arena_try_array(a, more, size);
-	if (!p)
-		return NULL;
-	if (n)
-		memcpy(p, old, n * size);
-	*cap = more;
-	return p;
-}
 
 static uint64_t index_hash(uint32_t group, struct slice name)
 {
@@ -131,7 +100,7 @@ static uint32_t group_add(struct match_compiler *c, uint32_t parent)
 {
 	struct match_program *p = c->b->p;
 	struct match_group *g =
-		grow(&c->m->arena, p->group, p->n_groups, &c->b->groups_cap, sizeof(*g));
+		arena_room(&c->m->arena, p->group, p->n_groups, &c->b->groups_cap, sizeof(*g));
 	if (!g)
 		return MATCH_NONE;
 	p->group = g;
@@ -153,7 +122,7 @@ static uint32_t field_add(struct match_compiler *c, uint32_t group, struct path 
 {
 	struct match_program *p = c->b->p;
 	struct match_field *f =
-		grow(&c->m->arena, p->field, p->n_fields, &c->b->fields_cap, sizeof(*f));
+		arena_room(&c->m->arena, p->field, p->n_fields, &c->b->fields_cap, sizeof(*f));
 	if (!f)
 		return MATCH_NONE;
 	p->field = f;
@@ -190,7 +159,7 @@ static uint32_t field_in(struct match_compiler *c, uint32_t group, struct path p
 	return f;
 }
 
-static int field_of(struct match_compiler *c, struct slice text, const struct match_place *at,
+static int field_of(struct match_compiler *c, struct slice text, const struct spec_place *at,
 		    uint32_t *out)
 {
 	struct path path;
@@ -249,7 +218,7 @@ static int finish_groups(struct match_compiler *c)
 
 struct match_node *match_nodes_add(struct match_compiler *c, struct match_nodes *list)
 {
-	struct match_node *v = grow(&c->m->arena, list->v, list->n, &list->cap, sizeof(*v));
+	struct match_node *v = arena_room(&c->m->arena, list->v, list->n, &list->cap, sizeof(*v));
 	if (!v)
 		return NULL;
 	list->v = v;
@@ -365,7 +334,7 @@ const struct match_operator *match_find_operator(struct slice name)
 }
 
 /* An operator that does not exist, or not here. */
-static int unknown_operator(struct match_compiler *c, const struct match_place *at,
+static int unknown_operator(struct match_compiler *c, const struct spec_place *at,
 			    struct slice name, enum match_where where)
 {
 	const struct match_operator *row = match_find_operator(name);
@@ -391,12 +360,12 @@ static int unknown_operator(struct match_compiler *c, const struct match_place *
 }
 
 int match_compile_predicates(struct match_compiler *c, uint32_t field, struct slice doc,
-			     const struct match_place *at, struct match_nodes *out)
+			     const struct spec_place *at, struct match_nodes *out)
 {
 	struct bson_iter it;
 	bson_iter_init(&it, doc);
 	while (bson_next(&it)) {
-		struct match_place here = { .up = at, .name = it.key };
+		struct spec_place here = { .up = at, .name = it.key };
 		const struct match_operator *row = match_find_operator(it.key);
 		if (!row || !row->field)
 			return unknown_operator(c, at, it.key, MATCH_FIELD);
@@ -411,7 +380,7 @@ int match_compile_predicates(struct match_compiler *c, uint32_t field, struct sl
 }
 
 int match_compile_condition(struct match_compiler *c, uint32_t field, struct value spec,
-			    const struct match_place *at, struct match_nodes *out)
+			    const struct spec_place *at, struct match_nodes *out)
 {
 	if (match_is_operators(spec, false))
 		return match_compile_predicates(c, field, value_slice(spec), at, out);
@@ -422,9 +391,9 @@ int match_compile_condition(struct match_compiler *c, uint32_t field, struct val
 }
 
 static int compile_member(struct match_compiler *c, const struct bson_iter *it,
-			  const struct match_place *at, struct match_nodes *out)
+			  const struct spec_place *at, struct match_nodes *out)
 {
-	struct match_place here = { .up = at, .name = it->key };
+	struct spec_place here = { .up = at, .name = it->key };
 	if (it->key.len && it->key.p[0] == '$' && !is_dbref_name(it->key)) {
 		const struct match_operator *row = match_find_operator(it->key);
 		if (!row || !row->top)
@@ -436,7 +405,7 @@ static int compile_member(struct match_compiler *c, const struct bson_iter *it,
 	return rc < 0 ? rc : match_compile_condition(c, field, it->value, &here, out);
 }
 
-int match_compile_query(struct match_compiler *c, struct slice doc, const struct match_place *at,
+int match_compile_query(struct match_compiler *c, struct slice doc, const struct spec_place *at,
 			struct match_node *out)
 {
 	struct match_nodes list = { 0 };
@@ -460,7 +429,7 @@ static int build_init(struct match_compiler *c, struct match_build *b)
 
 static const char *const value_root[] = { "", NULL };
 
-static int compile_value(struct match_compiler *c, struct value spec, const struct match_place *at,
+static int compile_value(struct match_compiler *c, struct value spec, const struct spec_place *at,
 			 struct match_node *out)
 {
 	struct match_nodes list = { 0 };
@@ -475,7 +444,7 @@ static int compile_value(struct match_compiler *c, struct value spec, const stru
 }
 
 int match_compile_inner(struct match_compiler *c, struct slice doc, bool of_values,
-			const struct match_place *at, const struct match_program **out)
+			const struct spec_place *at, const struct match_program **out)
 {
 	struct match_program *p = arena_try(&c->m->arena, sizeof(*p));
 	if (!p)

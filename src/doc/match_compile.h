@@ -1,28 +1,24 @@
-/* match_compile.h: what the compiler of filters (match_compile.c) and its operators (match_operators.c) share. */
+/* match_compile.h: what the compiler of filters (match_compile.c) and its operators (match_operators.c, match_values.c,
+ * match_tests.c) share. */
 #ifndef DOC_MATCH_COMPILE_H
 #define DOC_MATCH_COMPILE_H
 
 #include "doc/match_tree.h"
+#include "doc/spec_place.h"
 
 #define MATCH_PLACE_MAX 256
 
-/* Where in the spec the compiler stands, for messages: "$or[1].a.b.$gt". Lives on the stack. */
-struct match_place {
-	const struct match_place *up;
-	struct slice name; /* p NULL: index counts */
-	uint32_t index;
-};
-
 struct match_nodes {
 	struct match_node *v;
-	uint32_t n, cap;
+	uint32_t n;
+	size_t cap;
 };
 
 /* A program that grows. index finds a field by its group and name. */
 struct match_build {
 	struct match_program *p;
 	const char *const *roots; /* names of the virtual roots, or NULL */
-	uint32_t fields_cap, groups_cap;
+	size_t fields_cap, groups_cap;
 	uint32_t *index, index_cap;
 	bool whole; /* arrays at the end of a path are not taken apart ($elemMatch's value form) */
 	bool inner; /* inside $elemMatch: $expr and $jsonSchema cannot stand there */
@@ -40,29 +36,43 @@ struct match_predicate {
 	uint32_t field;
 	struct value arg;
 	struct slice siblings; /* the document it stands in ($regex looks for its $options) */
-	const struct match_place *at;
+	const struct spec_place *at;
 };
 
 enum match_where { MATCH_FIELD = 1, MATCH_TOP = 2 };
 
+struct match_operator;
+
+/* Checks the operand and adds the nodes of an operator that belongs to a field, or stands beside the fields. */
+typedef int match_field_operator(struct match_compiler *c, const struct match_operator *row,
+				 const struct match_predicate *p, struct match_nodes *out);
+typedef int match_top_operator(struct match_compiler *c, const struct match_operator *row,
+			       struct value arg, const struct spec_place *at,
+			       struct match_nodes *out);
+
 struct match_operator {
 	const char *name, *group, *help;
-	int (*field)(struct match_compiler *c, const struct match_operator *row,
-		     const struct match_predicate *p, struct match_nodes *out);
-	int (*top)(struct match_compiler *c, const struct match_operator *row, struct value arg,
-		   const struct match_place *at, struct match_nodes *out);
+	match_field_operator *field;
+	match_top_operator *top;
 	int param; /* the row's own */
 };
 
 extern const struct match_operator match_table[];
 extern const size_t match_table_len;
 
-/* Errors with the place in front; number is MongoDB's. Return code. */
-int match_fail(struct match_compiler *c, const struct match_place *at, int code, int number,
-	       const char *fmt, ...) PRINTF(5, 6);
-int match_fail_in(struct match_compiler *c, const struct match_place *at, int rc);
+match_field_operator match_op_compare, match_op_not_equal, match_op_regex, match_op_options,
+	match_op_in; /* match_values.c */
+match_field_operator match_op_exists, match_op_type, match_op_mod, match_op_size,
+	match_op_bits; /* match_tests.c */
 
-void match_place_text(const struct match_place *at, char out[MATCH_PLACE_MAX]);
+/* Errors with the place in front; number is MongoDB's. Return code. */
+int match_fail(struct match_compiler *c, const struct spec_place *at, int code, int number,
+	       const char *fmt, ...) PRINTF(5, 6);
+int match_fail_in(struct match_compiler *c, const struct spec_place *at, int rc);
+
+#define BAD(c, at, ...) match_fail(c, at, ERR_INVALID, 2, __VA_ARGS__)
+
+void match_place_text(const struct spec_place *at, char out[MATCH_PLACE_MAX]);
 
 /* A fresh node at the end of the list, zeroed; NULL when out of memory. */
 struct match_node *match_nodes_add(struct match_compiler *c, struct match_nodes *list);
@@ -74,20 +84,20 @@ int match_join(struct match_compiler *c, enum match_kind kind, struct match_node
 	       struct match_node *out);
 
 /* A whole query document, as one node. */
-int match_compile_query(struct match_compiler *c, struct slice doc, const struct match_place *at,
+int match_compile_query(struct match_compiler *c, struct slice doc, const struct spec_place *at,
 			struct match_node *out);
 /* The operators of one field: { $gt: 1, $lt: 5 }. */
 int match_compile_predicates(struct match_compiler *c, uint32_t field, struct slice doc,
-			     const struct match_place *at, struct match_nodes *out);
+			     const struct spec_place *at, struct match_nodes *out);
 /* field: literal, regex or operators. */
 int match_compile_condition(struct match_compiler *c, uint32_t field, struct value spec,
-			    const struct match_place *at, struct match_nodes *out);
+			    const struct spec_place *at, struct match_nodes *out);
 /* A program of its own for $elemMatch: of documents, or of single values. */
 int match_compile_inner(struct match_compiler *c, struct slice doc, bool of_values,
-			const struct match_place *at, const struct match_program **out);
+			const struct spec_place *at, const struct match_program **out);
 
 int match_enter(struct match_compiler *c,
-		const struct match_place *at); /* ERR_LIMIT when too deep */
+		const struct spec_place *at); /* ERR_LIMIT when too deep */
 void match_leave(struct match_compiler *c);
 
 /* True for documents of operators; DBRefs ({$ref, $id}) are values. */

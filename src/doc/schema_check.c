@@ -36,20 +36,10 @@ static int count_steps(struct cx *cx, uint64_t n)
 
 static int same(struct cx *cx, struct value a, struct value b);
 
-static uint32_t count_members(struct slice doc)
-{
-	uint32_t n = 0;
-	struct bson_iter it;
-	bson_iter_init(&it, doc);
-	while (bson_next(&it))
-		n++;
-	return n;
-}
-
 static int same_objects(struct cx *cx, struct slice a, struct slice b)
 {
-	uint32_t n = count_members(b);
-	if (count_members(a) != n)
+	size_t n = bson_count(b);
+	if (bson_count(a) != n)
 		return 0;
 	struct bson_iter x, y;
 	bson_iter_init(&x, a);

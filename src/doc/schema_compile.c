@@ -15,6 +15,7 @@
 #include "doc/regex.h"
 #include "doc/schema_compile.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -22,28 +23,15 @@ enum { DEPTH_MAX = 200, PLACE_MAX = 200 };
 
 /* ---- errors ---- */
 
-size_t schema_place_text(const struct schema_place *at, char *out, size_t cap)
-{
-	if (!at)
-		return 0;
-	size_t n = schema_place_text(at->up, out, cap);
-	if (n + 1 >= cap)
-		return n;
-	int k = at->name.p ? snprintf(out + n, cap - n, "%s" SLICE_FMT, n ? "." : "",
-				      (int)MIN(at->name.len, 64), (const char *)at->name.p)
-			   : snprintf(out + n, cap - n, "[%u]", at->index);
-	return MIN(n + (size_t)MAX(k, 0), cap - 1);
-}
-
-static int fail_in(struct schema_compiler *c, const struct schema_place *at, int rc)
+static int fail_in(struct schema_compiler *c, const struct spec_place *at, int rc)
 {
 	char place[PLACE_MAX];
-	if (rc == ERR_NOMEM || schema_place_text(at, place, sizeof(place)) == 0)
+	if (rc == ERR_NOMEM || spec_place_text(at, UINT_MAX, place, sizeof(place)) == 0)
 		return rc;
 	return err_in(c->e, rc, "%s", place);
 }
 
-int schema_fail(struct schema_compiler *c, const struct schema_place *at, int code, int number,
+int schema_fail(struct schema_compiler *c, const struct spec_place *at, int code, int number,
 		const char *fmt, ...)
 {
 	char text[ERR_MSG_MAX];
@@ -56,7 +44,7 @@ int schema_fail(struct schema_compiler *c, const struct schema_place *at, int co
 
 #define BAD(c, at, ...) schema_fail(c, at, ERR_INVALID, 9, __VA_ARGS__)
 
-static int wrong_type(struct schema_compiler *c, const struct schema_place *at, const char *want,
+static int wrong_type(struct schema_compiler *c, const struct spec_place *at, const char *want,
 		      struct value got)
 {
 	return schema_fail(c, at, ERR_INVALID, 14, "must be %s, not %s", want,
@@ -66,19 +54,14 @@ static int wrong_type(struct schema_compiler *c, const struct schema_place *at, 
 /* ---- small parts ---- */
 
 typedef int keyword_fn(struct schema_compiler *c, struct schema_node *n, struct value v,
-		       const struct schema_place *at);
+		       const struct spec_place *at);
 
 static uint32_t count_elements(struct value v)
 {
-	uint32_t n = 0;
-	struct bson_iter it;
-	bson_iter_init(&it, value_slice(v));
-	while (bson_next(&it))
-		n++;
-	return n;
+	return (uint32_t)bson_count(value_slice(v));
 }
 
-static int parse_count(struct schema_compiler *c, struct value v, const struct schema_place *at,
+static int parse_count(struct schema_compiler *c, struct value v, const struct spec_place *at,
 		       uint64_t *out)
 {
 	int64_t n;
@@ -90,7 +73,7 @@ static int parse_count(struct schema_compiler *c, struct value v, const struct s
 	return 0;
 }
 
-static int parse_bool(struct schema_compiler *c, struct value v, const struct schema_place *at,
+static int parse_bool(struct schema_compiler *c, struct value v, const struct spec_place *at,
 		      bool *out)
 {
 	if (v.type != BSON_BOOL)
@@ -99,8 +82,8 @@ static int parse_bool(struct schema_compiler *c, struct value v, const struct sc
 	return 0;
 }
 
-static int parse_regex(struct schema_compiler *c, struct slice pattern,
-		       const struct schema_place *at, struct regex **out)
+static int parse_regex(struct schema_compiler *c, struct slice pattern, const struct spec_place *at,
+		       struct regex **out)
 {
 	struct schema_owned *o = arena_try(&c->s->arena, sizeof(*o));
 	if (!o)
@@ -113,7 +96,7 @@ static int parse_regex(struct schema_compiler *c, struct slice pattern,
 	return 0;
 }
 
-static int parse_schema(struct schema_compiler *c, struct value v, const struct schema_place *at,
+static int parse_schema(struct schema_compiler *c, struct value v, const struct spec_place *at,
 			const struct schema_node **out)
 {
 	if (v.type != BSON_DOCUMENT)
@@ -122,7 +105,7 @@ static int parse_schema(struct schema_compiler *c, struct value v, const struct 
 }
 
 static int parse_schemas(struct schema_compiler *c, struct value v, bool may_be_empty,
-			 const struct schema_place *at, struct schema_nodes *out)
+			 const struct spec_place *at, struct schema_nodes *out)
 {
 	if (v.type != BSON_ARRAY)
 		return wrong_type(c, at, "an array of schemas", v);
@@ -135,7 +118,7 @@ static int parse_schemas(struct schema_compiler *c, struct value v, bool may_be_
 	struct bson_iter it;
 	bson_iter_init(&it, value_slice(v));
 	for (out->n = 0; bson_next(&it); out->n++) {
-		struct schema_place here = { .up = at, .index = out->n };
+		struct spec_place here = { .up = at, .index = out->n };
 		int rc = parse_schema(c, it.value, &here, &out->v[out->n]);
 		if (rc < 0)
 			return rc;
@@ -155,7 +138,7 @@ static const struct {
 };
 
 static int one_type(struct schema_compiler *c, struct value v, bool bson,
-		    const struct schema_place *at, uint32_t *types)
+		    const struct spec_place *at, uint32_t *types)
 {
 	if (v.type != BSON_STRING)
 		return wrong_type(c, at, "the name of a type", v);
@@ -179,12 +162,12 @@ static int one_type(struct schema_compiler *c, struct value v, bool bson,
 	return 0;
 }
 
-static int types(struct schema_compiler *c, struct value v, bool bson,
-		 const struct schema_place *at, uint32_t *out)
+static int types(struct schema_compiler *c, struct value v, bool bson, const struct spec_place *at,
+		 uint32_t *out)
 {
 	if (v.type != BSON_ARRAY)
 		return one_type(c, v, bson, at, out);
-	struct schema_place here = { .up = at };
+	struct spec_place here = { .up = at };
 	struct bson_iter it;
 	bson_iter_init(&it, value_slice(v));
 	for (; bson_next(&it); here.index++) {
@@ -196,13 +179,13 @@ static int types(struct schema_compiler *c, struct value v, bool bson,
 }
 
 static int type(struct schema_compiler *c, struct schema_node *n, struct value v,
-		const struct schema_place *at)
+		const struct spec_place *at)
 {
 	return types(c, v, false, at, &n->types);
 }
 
 static int bson_type(struct schema_compiler *c, struct schema_node *n, struct value v,
-		     const struct schema_place *at)
+		     const struct spec_place *at)
 {
 	if (bson_get_str(n->spec, "type").type != BSON_MISSING)
 		return BAD(c, at, "type and bsonType cannot stand together");
@@ -210,7 +193,7 @@ static int bson_type(struct schema_compiler *c, struct schema_node *n, struct va
 }
 
 static int enum_(struct schema_compiler *c, struct schema_node *n, struct value v,
-		 const struct schema_place *at)
+		 const struct spec_place *at)
 {
 	if (v.type != BSON_ARRAY)
 		return wrong_type(c, at, "an array of values", v);
@@ -228,25 +211,25 @@ static int enum_(struct schema_compiler *c, struct schema_node *n, struct value 
 }
 
 static int all_of(struct schema_compiler *c, struct schema_node *n, struct value v,
-		  const struct schema_place *at)
+		  const struct spec_place *at)
 {
 	return parse_schemas(c, v, false, at, &n->all_of);
 }
 
 static int any_of(struct schema_compiler *c, struct schema_node *n, struct value v,
-		  const struct schema_place *at)
+		  const struct spec_place *at)
 {
 	return parse_schemas(c, v, false, at, &n->any_of);
 }
 
 static int one_of(struct schema_compiler *c, struct schema_node *n, struct value v,
-		  const struct schema_place *at)
+		  const struct spec_place *at)
 {
 	return parse_schemas(c, v, false, at, &n->one_of);
 }
 
 static int not(struct schema_compiler * c, struct schema_node *n, struct value v,
-	       const struct schema_place *at)
+	       const struct spec_place *at)
 {
 	return parse_schema(c, v, at, &n->not );
 }
@@ -254,21 +237,21 @@ static int not(struct schema_compiler * c, struct schema_node *n, struct value v
 /* ---- keywords of numbers and texts ---- */
 
 static int minimum(struct schema_compiler *c, struct schema_node *n, struct value v,
-		   const struct schema_place *at)
+		   const struct spec_place *at)
 {
 	n->minimum = v;
 	return value_is_number(v) ? 0 : wrong_type(c, at, "a number", v);
 }
 
 static int maximum(struct schema_compiler *c, struct schema_node *n, struct value v,
-		   const struct schema_place *at)
+		   const struct spec_place *at)
 {
 	n->maximum = v;
 	return value_is_number(v) ? 0 : wrong_type(c, at, "a number", v);
 }
 
 static int exclusive_minimum(struct schema_compiler *c, struct schema_node *n, struct value v,
-			     const struct schema_place *at)
+			     const struct spec_place *at)
 {
 	if (bson_get_str(n->spec, "minimum").type == BSON_MISSING)
 		return BAD(c, at, "needs a minimum beside it");
@@ -276,7 +259,7 @@ static int exclusive_minimum(struct schema_compiler *c, struct schema_node *n, s
 }
 
 static int exclusive_maximum(struct schema_compiler *c, struct schema_node *n, struct value v,
-			     const struct schema_place *at)
+			     const struct spec_place *at)
 {
 	if (bson_get_str(n->spec, "maximum").type == BSON_MISSING)
 		return BAD(c, at, "needs a maximum beside it");
@@ -284,7 +267,7 @@ static int exclusive_maximum(struct schema_compiler *c, struct schema_node *n, s
 }
 
 static int multiple_of(struct schema_compiler *c, struct schema_node *n, struct value v,
-		       const struct schema_place *at)
+		       const struct spec_place *at)
 {
 	n->multiple_of = v;
 	if (!value_is_number(v))
@@ -293,19 +276,19 @@ static int multiple_of(struct schema_compiler *c, struct schema_node *n, struct 
 }
 
 static int min_length(struct schema_compiler *c, struct schema_node *n, struct value v,
-		      const struct schema_place *at)
+		      const struct spec_place *at)
 {
 	return parse_count(c, v, at, &n->min_length);
 }
 
 static int max_length(struct schema_compiler *c, struct schema_node *n, struct value v,
-		      const struct schema_place *at)
+		      const struct spec_place *at)
 {
 	return parse_count(c, v, at, &n->max_length);
 }
 
 static int pattern(struct schema_compiler *c, struct schema_node *n, struct value v,
-		   const struct schema_place *at)
+		   const struct spec_place *at)
 {
 	if (v.type != BSON_STRING)
 		return wrong_type(c, at, "a regular expression as a string", v);
@@ -313,7 +296,7 @@ static int pattern(struct schema_compiler *c, struct schema_node *n, struct valu
 }
 
 static int format(struct schema_compiler *c, struct schema_node *n, struct value v,
-		  const struct schema_place *at)
+		  const struct spec_place *at)
 {
 	if (v.type != BSON_STRING)
 		return wrong_type(c, at, "the name of a format", v);
@@ -324,7 +307,7 @@ static int format(struct schema_compiler *c, struct schema_node *n, struct value
 /* ---- keywords of arrays ---- */
 
 static int items(struct schema_compiler *c, struct schema_node *n, struct value v,
-		 const struct schema_place *at)
+		 const struct spec_place *at)
 {
 	if (v.type != BSON_ARRAY)
 		return parse_schema(c, v, at, &n->items);
@@ -333,7 +316,7 @@ static int items(struct schema_compiler *c, struct schema_node *n, struct value 
 }
 
 static int additional_items(struct schema_compiler *c, struct schema_node *n, struct value v,
-			    const struct schema_place *at)
+			    const struct spec_place *at)
 {
 	if (v.type != BSON_BOOL)
 		return parse_schema(c, v, at, &n->additional_items);
@@ -342,19 +325,19 @@ static int additional_items(struct schema_compiler *c, struct schema_node *n, st
 }
 
 static int min_items(struct schema_compiler *c, struct schema_node *n, struct value v,
-		     const struct schema_place *at)
+		     const struct spec_place *at)
 {
 	return parse_count(c, v, at, &n->min_items);
 }
 
 static int max_items(struct schema_compiler *c, struct schema_node *n, struct value v,
-		     const struct schema_place *at)
+		     const struct spec_place *at)
 {
 	return parse_count(c, v, at, &n->max_items);
 }
 
 static int unique_items(struct schema_compiler *c, struct schema_node *n, struct value v,
-			const struct schema_place *at)
+			const struct spec_place *at)
 {
 	return parse_bool(c, v, at, &n->unique_items);
 }
@@ -413,7 +396,7 @@ static uint32_t member(struct schema_node *n, struct slice name)
 }
 
 static int properties(struct schema_compiler *c, struct schema_node *n, struct value v,
-		      const struct schema_place *at)
+		      const struct spec_place *at)
 {
 	if (v.type != BSON_DOCUMENT)
 		return wrong_type(c, at, "an object of schemas", v);
@@ -421,7 +404,7 @@ static int properties(struct schema_compiler *c, struct schema_node *n, struct v
 	int rc = members_init(c, n);
 	bson_iter_init(&it, value_slice(v));
 	while (rc == 0 && bson_next(&it)) {
-		struct schema_place here = { .up = at, .name = it.key };
+		struct spec_place here = { .up = at, .name = it.key };
 		rc = parse_schema(c, it.value, &here, &n->member[member(n, it.key)].node);
 	}
 	return rc;
@@ -429,9 +412,9 @@ static int properties(struct schema_compiler *c, struct schema_node *n, struct v
 
 /* An array of different strings. */
 static int parse_names(struct schema_compiler *c, struct schema_node *n, struct value v,
-		       const struct schema_place *at, uint32_t *out)
+		       const struct spec_place *at, uint32_t *out)
 {
-	struct schema_place here = { .up = at };
+	struct spec_place here = { .up = at };
 	struct bson_iter it;
 	bson_iter_init(&it, value_slice(v));
 	for (; bson_next(&it); here.index++) {
@@ -443,7 +426,7 @@ static int parse_names(struct schema_compiler *c, struct schema_node *n, struct 
 }
 
 static int required(struct schema_compiler *c, struct schema_node *n, struct value v,
-		    const struct schema_place *at)
+		    const struct spec_place *at)
 {
 	if (v.type != BSON_ARRAY)
 		return wrong_type(c, at, "an array of names", v);
@@ -463,7 +446,7 @@ static int required(struct schema_compiler *c, struct schema_node *n, struct val
 }
 
 static int dependency(struct schema_compiler *c, struct schema_node *n, uint32_t at_member,
-		      struct value v, const struct schema_place *at)
+		      struct value v, const struct spec_place *at)
 {
 	if (v.type == BSON_DOCUMENT)
 		return parse_schema(c, v, at, &n->member[at_member].then);
@@ -479,7 +462,7 @@ static int dependency(struct schema_compiler *c, struct schema_node *n, uint32_t
 }
 
 static int dependencies(struct schema_compiler *c, struct schema_node *n, struct value v,
-			const struct schema_place *at)
+			const struct spec_place *at)
 {
 	if (v.type != BSON_DOCUMENT)
 		return wrong_type(c, at, "an object", v);
@@ -487,14 +470,14 @@ static int dependencies(struct schema_compiler *c, struct schema_node *n, struct
 	int rc = members_init(c, n);
 	bson_iter_init(&it, value_slice(v));
 	while (rc == 0 && bson_next(&it)) {
-		struct schema_place here = { .up = at, .name = it.key };
+		struct spec_place here = { .up = at, .name = it.key };
 		rc = dependency(c, n, member(n, it.key), it.value, &here);
 	}
 	return rc;
 }
 
 static int pattern_properties(struct schema_compiler *c, struct schema_node *n, struct value v,
-			      const struct schema_place *at)
+			      const struct spec_place *at)
 {
 	if (v.type != BSON_DOCUMENT)
 		return wrong_type(c, at, "an object of schemas", v);
@@ -505,7 +488,7 @@ static int pattern_properties(struct schema_compiler *c, struct schema_node *n, 
 	int rc = 0;
 	bson_iter_init(&it, value_slice(v));
 	while (rc == 0 && bson_next(&it)) {
-		struct schema_place here = { .up = at, .name = it.key };
+		struct spec_place here = { .up = at, .name = it.key };
 		struct schema_pattern *p = &n->patterns[n->n_patterns++];
 		rc = parse_regex(c, it.key, &here, &p->regex);
 		if (rc == 0)
@@ -515,7 +498,7 @@ static int pattern_properties(struct schema_compiler *c, struct schema_node *n, 
 }
 
 static int additional_properties(struct schema_compiler *c, struct schema_node *n, struct value v,
-				 const struct schema_place *at)
+				 const struct spec_place *at)
 {
 	if (v.type != BSON_BOOL)
 		return parse_schema(c, v, at, &n->additional);
@@ -524,13 +507,13 @@ static int additional_properties(struct schema_compiler *c, struct schema_node *
 }
 
 static int min_properties(struct schema_compiler *c, struct schema_node *n, struct value v,
-			  const struct schema_place *at)
+			  const struct spec_place *at)
 {
 	return parse_count(c, v, at, &n->min_members);
 }
 
 static int max_properties(struct schema_compiler *c, struct schema_node *n, struct value v,
-			  const struct schema_place *at)
+			  const struct spec_place *at)
 {
 	return parse_count(c, v, at, &n->max_members);
 }
@@ -538,14 +521,14 @@ static int max_properties(struct schema_compiler *c, struct schema_node *n, stru
 /* ---- keywords that check nothing ---- */
 
 static int text(struct schema_compiler *c, struct schema_node *n, struct value v,
-		const struct schema_place *at)
+		const struct spec_place *at)
 {
 	(void)n;
 	return v.type == BSON_STRING ? 0 : wrong_type(c, at, "a string", v);
 }
 
 static int anything(struct schema_compiler *c, struct schema_node *n, struct value v,
-		    const struct schema_place *at)
+		    const struct spec_place *at)
 {
 	(void)c;
 	(void)n;
@@ -556,7 +539,7 @@ static int anything(struct schema_compiler *c, struct schema_node *n, struct val
 
 /* Compiled also when nothing refers to them, so that mistakes come out. */
 static int definitions(struct schema_compiler *c, struct schema_node *n, struct value v,
-		       const struct schema_place *at)
+		       const struct spec_place *at)
 {
 	(void)n;
 	if (v.type != BSON_DOCUMENT)
@@ -565,7 +548,7 @@ static int definitions(struct schema_compiler *c, struct schema_node *n, struct 
 	int rc = 0;
 	bson_iter_init(&it, value_slice(v));
 	while (rc == 0 && bson_next(&it)) {
-		struct schema_place here = { .up = at, .name = it.key };
+		struct spec_place here = { .up = at, .name = it.key };
 		const struct schema_node *unused;
 		rc = parse_schema(c, it.value, &here, &unused);
 	}
@@ -614,7 +597,7 @@ static const struct {
 };
 
 static int unknown_keyword(struct schema_compiler *c, struct slice name,
-			   const struct schema_place *at)
+			   const struct spec_place *at)
 {
 	struct suggestion s = SUGGESTION_INIT;
 	for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
@@ -626,13 +609,13 @@ static int unknown_keyword(struct schema_compiler *c, struct slice name,
 
 /* Set aside until it is known whether a reference points below it. The rest become errors at once. */
 static int note_unknown(struct schema_compiler *c, struct schema_node *n, struct slice name,
-			const struct schema_place *at)
+			const struct spec_place *at)
 {
 	if (c->n_unknown == SCHEMA_UNKNOWN_MAX)
 		return unknown_keyword(c, name, at);
 	struct schema_unknown *u = &c->unknown[c->n_unknown++];
 	*u = (struct schema_unknown){ .schema = n->spec, .name = name };
-	(void)schema_place_text(at, u->place, sizeof(u->place));
+	(void)spec_place_text(at, UINT_MAX, u->place, sizeof(u->place));
 	return 0;
 }
 
@@ -640,7 +623,7 @@ static int check_unknown(struct schema_compiler *c)
 {
 	for (uint32_t i = 0; i < c->n_unknown; i++) {
 		const struct schema_unknown *u = &c->unknown[i];
-		struct schema_place at = { .name = slice_str(u->place) };
+		struct spec_place at = { .name = slice_str(u->place) };
 		if (!u->used)
 			return unknown_keyword(c, u->name, u->place[0] ? &at : NULL);
 	}
@@ -651,10 +634,9 @@ static_assert(ARRAY_LEN(keywords) <= 64, "a bit each");
 
 /* seen: a bit for each keyword that was there already; the others count on being called once. */
 static int compile_keyword(struct schema_compiler *c, struct schema_node *n,
-			   const struct bson_iter *it, const struct schema_place *at,
-			   uint64_t *seen)
+			   const struct bson_iter *it, const struct spec_place *at, uint64_t *seen)
 {
-	struct schema_place here = { .up = at, .name = it->key };
+	struct spec_place here = { .up = at, .name = it->key };
 	for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
 		if (!slice_is(it->key, keywords[i].name))
 			continue;
@@ -683,7 +665,7 @@ static struct schema_node *node_new(struct schema_compiler *c, struct slice spec
 	return schema_index_add(c, n) ? n : NULL;
 }
 
-int schema_node_at(struct schema_compiler *c, struct slice spec, const struct schema_place *at,
+int schema_node_at(struct schema_compiler *c, struct slice spec, const struct spec_place *at,
 		   const struct schema_node **out)
 {
 	*out = schema_index_find(c, spec);

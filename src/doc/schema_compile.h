@@ -3,13 +3,7 @@
 #define DOC_SCHEMA_COMPILE_H
 
 #include "doc/schema_tree.h"
-
-/* Where in the spec the compiler stands, for messages. Lives on the stack. */
-struct schema_place {
-	const struct schema_place *up;
-	struct slice name; /* p NULL: index counts */
-	uint32_t index;
-};
+#include "doc/spec_place.h"
 
 struct schema_ref {
 	struct schema_node *node;
@@ -38,23 +32,25 @@ struct schema_compiler {
 	uint32_t index_cap, n_nodes;
 
 	struct schema_ref *refs; /* to be followed */
-	uint32_t n_refs, refs_cap;
+	uint32_t n_refs;
+	size_t refs_cap;
 
 	struct schema_id *ids; /* what ids name */
-	uint32_t n_ids, ids_cap;
+	uint32_t n_ids;
+	size_t ids_cap;
 	struct schema_id *uris; /* what references say, by the address of their objects */
-	uint32_t n_uris, uris_cap;
+	uint32_t n_uris;
+	size_t uris_cap;
 
 	struct schema_unknown unknown[SCHEMA_UNKNOWN_MAX];
 	uint32_t n_unknown;
 };
 
-int schema_fail(struct schema_compiler *c, const struct schema_place *at, int code, int number,
+int schema_fail(struct schema_compiler *c, const struct spec_place *at, int code, int number,
 		const char *fmt, ...) PRINTF(5, 6);
-size_t schema_place_text(const struct schema_place *at, char *out, size_t cap);
 
 /* The node of the subschema whose bytes begin at spec.p. */
-int schema_node_at(struct schema_compiler *c, struct slice spec, const struct schema_place *at,
+int schema_node_at(struct schema_compiler *c, struct slice spec, const struct spec_place *at,
 		   const struct schema_node **out);
 
 const struct schema_node *schema_index_find(const struct schema_compiler *c, struct slice spec);
@@ -62,7 +58,7 @@ bool schema_index_add(struct schema_compiler *c, struct schema_node *n);
 
 int schema_collect_ids(struct schema_compiler *c);
 int schema_ref_add(struct schema_compiler *c, struct schema_node *n, struct slice text,
-		   const struct schema_place *at);
+		   const struct spec_place *at);
 int schema_follow_refs(struct schema_compiler *c);
 
 #endif

@@ -10,6 +10,8 @@
 
 #include "doc/compare.h"
 
+#include <limits.h>
+
 /* ---- nodes by address ---- */
 
 static uint64_t address_hash(struct slice spec)
@@ -56,25 +58,9 @@ bool schema_index_add(struct schema_compiler *c, struct schema_node *n)
 	return true;
 }
 
-/* ---- lists ---- */
-
-static void *grow(struct arena *a, void *old, uint32_t n, uint32_t *cap, size_t size)
-{
-	if (n < *cap)
-		return old;
-	uint32_t more = *cap ? *cap * 2 : 8;
-	void *p = arena_try_array(a, more, size);
-	if (!p)
-		return NULL;
-	if (n)
-		memcpy(p, old, n * size);
-	*cap = more;
-	return p;
-}
-
 static int id_add(struct schema_compiler *c, struct slice uri, struct slice spec)
 {
-	struct schema_id *v = grow(&c->s->arena, c->ids, c->n_ids, &c->ids_cap, sizeof(*v));
+	struct schema_id *v = arena_room(&c->s->arena, c->ids, c->n_ids, &c->ids_cap, sizeof(*v));
 	if (!v)
 		return err_nomem(c->e);
 	c->ids = v;
@@ -171,7 +157,8 @@ static bool is_data(struct slice key)
 
 static int uri_add(struct schema_compiler *c, struct slice uri, struct slice spec)
 {
-	struct schema_id *v = grow(&c->s->arena, c->uris, c->n_uris, &c->uris_cap, sizeof(*v));
+	struct schema_id *v =
+		arena_room(&c->s->arena, c->uris, c->n_uris, &c->uris_cap, sizeof(*v));
 	if (!v)
 		return err_nomem(c->e);
 	c->uris = v;
@@ -230,14 +217,15 @@ static struct slice uri_of(const struct schema_compiler *c, struct slice spec, s
 }
 
 int schema_ref_add(struct schema_compiler *c, struct schema_node *n, struct slice text,
-		   const struct schema_place *at)
+		   const struct spec_place *at)
 {
-	struct schema_ref *r = grow(&c->s->arena, c->refs, c->n_refs, &c->refs_cap, sizeof(*r));
+	struct schema_ref *r =
+		arena_room(&c->s->arena, c->refs, c->n_refs, &c->refs_cap, sizeof(*r));
 	if (!r)
 		return err_nomem(c->e);
 	c->refs = r;
 	r[c->n_refs] = (struct schema_ref){ .node = n, .text = uri_of(c, n->spec, text) };
-	(void)schema_place_text(at, r[c->n_refs].place, sizeof(r->place));
+	(void)spec_place_text(at, UINT_MAX, r[c->n_refs].place, sizeof(r->place));
 	c->n_refs++;
 	return 0;
 }
@@ -314,7 +302,7 @@ static struct slice find_id(const struct schema_compiler *c, struct slice uri)
 }
 
 static int find_target(struct schema_compiler *c, const struct schema_ref *r,
-		       const struct schema_place *at, struct value *out)
+		       const struct spec_place *at, struct value *out)
 {
 	struct slice uri = without_fragment(r->text), frag = fragment(r->text);
 	struct slice spec = find_id(c, r->text);
@@ -337,8 +325,8 @@ static int find_target(struct schema_compiler *c, const struct schema_ref *r,
 static int follow(struct schema_compiler *c, uint32_t i)
 {
 	struct schema_ref r = c->refs[i];
-	struct schema_place at = { .name = slice_str(r.place) };
-	const struct schema_place *place = r.place[0] ? &at : NULL;
+	struct spec_place at = { .name = slice_str(r.place) };
+	const struct spec_place *place = r.place[0] ? &at : NULL;
 	struct value target = VALUE_MISSING;
 	int rc = find_target(c, &r, place, &target);
 	if (rc < 0)

@@ -65,28 +65,6 @@ int stage_let_compile(struct slice let, struct buf *vars, struct err *e);
 /* Copies the stages, with the variables put into every $expr of a $match. */
 int stage_let_rewrite(struct slice stages, struct slice vars, struct buf *out, struct err *e);
 
-/* ---- projections (stage_project.c): a tree of paths ---- */
-
-enum projection_mode {
-	PROJECTION_INCLUDE, /* what is not named goes */
-	PROJECTION_EXCLUDE, /* what is not named stays; nothing is computed */
-	PROJECTION_ADD,     /* what is not named stays; fields are computed in place */
-};
-
-struct projection;
-
-/* An empty projection; paths are added, then it is sealed. NULL: out of memory. */
-struct projection *projection_new(enum projection_mode mode);
-void projection_free(struct projection *p);
-
-/* Adds "a.b" with a value given at run time: number *index of projection_apply's values. */
-int projection_add_value(struct projection *p, struct slice path, size_t *index, struct err *e);
-int projection_seal(struct projection *p, struct err *e);
-
-/* values: one for each value added. */
-int projection_apply(const struct projection *p, struct eval *ev, struct slice doc,
-		     const struct value *values, struct slice *out, struct err *e);
-
 /* Checks a dotted path: 40352 empty, 9 an empty part, 16410 a part that begins with '$'. */
 int stage_path_check(struct slice path, struct err *e);
 

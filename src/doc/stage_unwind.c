@@ -9,6 +9,7 @@
 #include "doc/stage.h"
 
 #include "base/mem.h"
+#include "doc/projection.h"
 
 struct unwind_stage {
 	struct stage base;
@@ -94,7 +95,7 @@ static int set_one(struct slice path, struct projection **out, struct err *e)
 	*out = projection_new(PROJECTION_ADD);
 	if (!*out)
 		return err_nomem(e);
-	int rc = projection_add_value(*out, path, NULL, e);
+	int rc = projection_add_value(*out, path, e);
 	return rc < 0 ? rc : projection_seal(*out, e);
 }
 

@@ -412,8 +412,8 @@ static bool is_operators(struct value v)
 static int compile_pull(struct update *u, struct update_op *op, struct err *e)
 {
 	struct pull *pull = arena_try(&u->arena, sizeof(*pull));
-	struct match **grown =
-		update_grow(u, u->matches, u->n_matches, &u->cap_matches, sizeof(struct match *));
+	struct match **grown = arena_room(&u->arena, u->matches, u->n_matches, &u->cap_matches,
+					  sizeof(struct match *));
 	if (!pull || !grown)
 		return err_nomem(e);
 	u->matches = grown;

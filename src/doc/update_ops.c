@@ -303,8 +303,8 @@ static int compile_rename(struct update *u, struct update_op *op, struct err *e)
 	if (on_one_path(path, to))
 		return err_number(e, ERR_INVALID, 2,
 				  "the old and the new name must not lie on one path");
-	struct update_rename **grown = update_grow(u, u->renames, u->n_renames, &u->cap_renames,
-						   sizeof(struct update_rename *));
+	struct update_rename **grown = arena_room(&u->arena, u->renames, u->n_renames,
+						  &u->cap_renames, sizeof(struct update_rename *));
 	struct update_rename *r = arena_try(&u->arena, sizeof(*r));
 	if (!r || !grown)
 		return err_nomem(e);

@@ -21,20 +21,6 @@
 
 #define PAD_MAX 1500000 /* nulls put between an array's end and a new element */
 
-void *update_grow(struct update *u, void *array, size_t n, size_t *cap, size_t size)
-{
-	if (n < *cap)
-		return array;
-	size_t cap_new = *cap ? *cap * 2 : 8;
-	void *grown = arena_try_array(&u->arena, cap_new, size);
-	if (!grown)
-		return NULL;
-	if (n)
-		memcpy(grown, array, n * size);
-	*cap = cap_new;
-	return grown;
-}
-
 /* ---- paths ---- */
 
 static bool index_parse(struct slice s, uint32_t *out)
@@ -132,7 +118,7 @@ int update_add(struct update *u, const struct update_operator *row, struct slice
 	if (rc < 0)
 		return rc;
 	struct update_leaf *grown =
-		update_grow(u, u->leaves, u->n_leaves, &u->cap_leaves, sizeof(*grown));
+		arena_room(&u->arena, u->leaves, u->n_leaves, &u->cap_leaves, sizeof(*grown));
 	if (!grown)
 		return err_nomem(e);
 	u->leaves = grown;

@@ -163,9 +163,6 @@ int update_positional_find(struct update_run *run, struct err *e);
 
 /* ---- shared by the operators ---- */
 
-/* Grows *array (of items of the given size) in the update's arena so that one more fits. NULL: out of memory. */
-void *update_grow(struct update *u, void *array, size_t n, size_t *cap, size_t size);
-
 /* $rename: computes run->renamed. */
 int update_renames_find(struct update_run *run, struct err *e);
 

@@ -198,12 +198,19 @@ static int topic_make(struct log *l, const char *name, uint32_t partitions, stru
 	return rc;
 }
 
-int log_topic_create(struct log *l, const char *name, uint32_t partitions, struct log_topic **out,
-		     struct err *e)
+int log_writable(const struct log *l, struct err *e)
 {
 	if (l->options.read_only)
 		return err_set(e, ERR_ACCESS, "the log was opened for reading only");
-	int rc = check_name(name, e);
+	return 0;
+}
+
+int log_topic_create(struct log *l, const char *name, uint32_t partitions, struct log_topic **out,
+		     struct err *e)
+{
+	int rc = log_writable(l, e);
+	if (rc == 0)
+		rc = check_name(name, e);
 	if (rc)
 		return rc;
 	if (partitions == 0 || partitions > LOG_PARTITIONS_MAX)
@@ -296,14 +303,15 @@ uint32_t log_topic_partitions(const struct log_topic *t)
 int log_topic_set_retention(struct log_topic *t, const struct log_retention *r, struct err *e)
 {
 	struct log *l = t->log;
-	if (l->options.read_only)
-		return err_set(e, ERR_ACCESS, "the log was opened for reading only");
+	int rc = log_writable(l, e);
+	if (rc)
+		return rc;
 	if (r->max_age_ms < 0)
 		return err_set(e, ERR_INVALID, "a retention's age is not negative");
 	mutex_lock(&l->lock);
 	struct topic_meta m = t->meta;
 	m.retention = *r;
-	int rc = topic_meta_write(l->env, t->dir, &m, e);
+	rc = topic_meta_write(l->env, t->dir, &m, e);
 	if (rc == 0)
 		t->meta.retention = *r;
 	mutex_unlock(&l->lock);

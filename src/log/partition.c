@@ -411,19 +411,35 @@ static int append(struct partition *p, struct log_record *rec, size_t n, const s
 	return 0;
 }
 
+int partition_of(struct log_topic *t, uint32_t number, struct partition **out, struct err *e)
+{
+	if (number >= t->meta.partitions)
+		return err_set(e, ERR_INVALID, "topic %s has no partition %u", t->meta.name,
+			       number);
+	*out = &t->parts[number];
+	return 0;
+}
+
+int partition_to_write(struct log_topic *t, uint32_t number, struct partition **out, struct err *e)
+{
+	int rc = log_writable(t->log, e);
+	return rc ? rc : partition_of(t, number, out, e);
+}
+
 int log_append(struct log_topic *t, uint32_t partition, struct log_record *rec, size_t n,
 	       enum log_ack ack, uint64_t *first, struct err *e)
 {
 	struct log *l = t->log;
-	if (l->options.read_only)
-		return err_set(e, ERR_ACCESS, "the log was opened for reading only");
+	int rc = log_writable(l, e);
+	if (rc)
+		return rc;
 	if (partition >= t->meta.partitions)
 		return err_set(e, ERR_INVALID, "topic %s has %u partitions, not %u", t->meta.name,
 			       t->meta.partitions, partition + 1);
 	if (n == 0 || n > UINT32_MAX)
 		return err_set(e, ERR_INVALID, "an append needs at least one record");
 	struct sized size;
-	int rc = size_batch(l->env, rec, n, &size, e);
+	rc = size_batch(l->env, rec, n, &size, e);
 	if (rc)
 		return rc;
 	struct partition *p = &t->parts[partition];
@@ -447,12 +463,10 @@ int log_append(struct log_topic *t, uint32_t partition, struct log_record *rec, 
 
 int log_flush(struct log_topic *t, uint32_t partition, uint64_t next, struct err *e)
 {
-	if (t->log->options.read_only)
-		return err_set(e, ERR_ACCESS, "the log was opened for reading only");
-	if (partition >= t->meta.partitions)
-		return err_set(e, ERR_INVALID, "topic %s has no partition %u", t->meta.name,
-			       partition);
-	struct partition *p = &t->parts[partition];
+	struct partition *p = NULL;
+	int rc = partition_to_write(t, partition, &p, e);
+	if (rc)
+		return rc;
 	mutex_lock(&p->lock);
 	bool needed = p->durable.next < next && p->durable.next < p->next;
 	uint64_t end = partition_position(p);

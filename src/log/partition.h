@@ -141,8 +141,16 @@ struct log {
 	struct tail_watch watch;
 };
 
+/* ---- log.c ---- */
+
+int log_writable(const struct log *l, struct err *e); /* ERR_ACCESS */
+
 /* ---- partition.c ---- */
 
+/* The topic's partition of that number; ERR_INVALID. To write: ERR_ACCESS, too. */
+int partition_of(struct log_topic *t, uint32_t number, struct partition **out, struct err *e);
+int partition_to_write(struct log_topic *t, uint32_t number, struct partition **out,
+		       struct err *e);
 int partition_init(struct partition *p, struct log_topic *t, uint32_t number, struct err *e);
 int partition_start_writing(struct partition *p, struct err *e); /* recovers, then publishes */
 int partition_stop_writing(struct partition *p, struct err *e);  /* flushes, marks, truncates */

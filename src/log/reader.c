@@ -24,13 +24,14 @@ int log_reader_open(struct log_topic *t, uint32_t partition, uint64_t from,
 	static const struct log_reader_options defaults;
 	if (!o)
 		o = &defaults;
-	if (partition >= t->meta.partitions)
-		return err_set(e, ERR_INVALID, "topic %s has no partition %u", t->meta.name,
-			       partition);
+	struct partition *p = NULL;
+	int rc = partition_of(t, partition, &p, e);
+	if (rc)
+		return rc;
 	struct log_reader *r = mem_try(sizeof(*r));
 	if (!r)
 		return err_nomem(e);
-	r->p = &t->parts[partition];
+	r->p = p;
 	r->durable_only = o->durable_only;
 	r->buffer_bytes = o->buffer_bytes ? o->buffer_bytes : READER_BUFFER_BYTES;
 	r->pos = from;

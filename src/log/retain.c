@@ -155,14 +155,11 @@ int partition_retain(struct partition *p, struct err *e)
 int log_trim(struct log_topic *t, uint32_t partition, uint64_t before, uint64_t *oldest,
 	     struct err *e)
 {
-	if (t->log->options.read_only)
-		return err_set(e, ERR_ACCESS, "the log was opened for reading only");
-	if (partition >= t->meta.partitions)
-		return err_set(e, ERR_INVALID, "topic %s has no partition %u", t->meta.name,
-			       partition);
-	struct partition *p = &t->parts[partition];
+	struct partition *p = NULL;
+	int rc = partition_to_write(t, partition, &p, e);
 	/* A sealed segment can go only once it was flushed. */
-	int rc = log_flush(t, partition, before, e);
+	if (rc == 0)
+		rc = log_flush(t, partition, before, e);
 	if (rc == 0)
 		rc = partition_trim(p, before, e);
 	if (rc == 0 && oldest)
@@ -172,8 +169,9 @@ int log_trim(struct log_topic *t, uint32_t partition, uint64_t before, uint64_t 
 
 int log_retain(struct log *l, struct err *e)
 {
-	if (l->options.read_only)
-		return err_set(e, ERR_ACCESS, "the log was opened for reading only");
+	int rc = log_writable(l, e);
+	if (rc)
+		return rc;
 	for (size_t i = 0;; i++) {
 		mutex_lock(&l->lock);
 		struct log_topic *t = i < l->n_topics ? l->topics[i] : NULL;
@@ -181,7 +179,7 @@ int log_retain(struct log *l, struct err *e)
 		if (!t)
 			return 0;
 		for (uint32_t j = 0; j < t->meta.partitions; j++) {
-			int rc = log_flush(t, j, UINT64_MAX, e);
+			rc = log_flush(t, j, UINT64_MAX, e);
 			if (rc == 0)
 				rc = partition_retain(&t->parts[j], e);
 			if (rc)
@@ -229,13 +227,12 @@ static int seek_time_in(struct log_topic *t, uint32_t partition, uint64_t base, 
 int log_topic_seek_time(struct log_topic *t, uint32_t partition, int64_t time_ms, uint64_t *offset,
 			struct err *e)
 {
-	if (partition >= t->meta.partitions)
-		return err_set(e, ERR_INVALID, "topic %s has no partition %u", t->meta.name,
-			       partition);
-	struct partition *p = &t->parts[partition];
+	struct partition *p = NULL;
 	struct tail tail;
 	uint64_t oldest;
-	int rc = partition_tail(p, false, &tail, &oldest, e);
+	int rc = partition_of(t, partition, &p, e);
+	if (rc == 0)
+		rc = partition_tail(p, false, &tail, &oldest, e);
 	if (rc)
 		return rc;
 	uint64_t base = 0;

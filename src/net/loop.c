@@ -10,12 +10,20 @@
 struct loop {
 	struct event_base *base;
 	struct evdns_base *dns;
-	struct event *wake;
+	struct event *wake, *wait_over;
 	int wake_fd;
+	bool leaving;
 	_Atomic bool stopped;
 	void (*on_wake)(void *arg);
 	void *arg;
 };
+
+static void wait_is_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
 
 static void woken(evutil_socket_t fd, short what, void *arg)
 {
@@ -41,7 +49,9 @@ int loop_new(void (*on_wake)(void *arg), void *arg, struct loop **out, struct er
 		l->base = event_base_new();
 		if (l->base)
 			l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, woken, l);
-		if (!l->wake || event_add(l->wake, NULL) < 0)
+		if (l->wake)
+			l->wait_over = event_new(l->base, -1, 0, wait_is_over, l);
+		if (!l->wait_over || event_add(l->wake, NULL) < 0)
 			rc = err_set(e, ERR_IO, "cannot make an event loop");
 	}
 	if (rc < 0) {
@@ -52,10 +62,43 @@ int loop_new(void (*on_wake)(void *arg), void *arg, struct loop **out, struct er
 	return 0;
 }
 
-void loop_run(struct loop *l)
+bool loop_run(struct loop *l)
 {
-	if (!l->stopped)
-		(void)event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	l->leaving = false;
+	while (!l->stopped && !l->leaving)
+		(void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+	return !l->stopped;
+}
+
+void loop_turn(struct loop *l, nsec wait)
+{
+	l->leaving = false;
+	if (l->stopped)
+		return;
+	if (wait <= 0) {
+		/* without ONCE it would go round as long as there is something that is left alone now */
+		(void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		return;
+	}
+	struct timeval tv = { .tv_sec = wait / NSEC_PER_SEC,
+			      .tv_usec = wait % NSEC_PER_SEC / 1000 };
+	(void)event_add(l->wait_over, &tv);
+	(void)event_base_loop(l->base, EVLOOP_ONCE);
+}
+
+void loop_leave(struct loop *l)
+{
+	l->leaving = true;
+}
+
+bool loop_leaving(const struct loop *l)
+{
+	return l->leaving;
+}
+
+bool loop_stopped(const struct loop *l)
+{
+	return l->stopped;
 }
 
 void loop_stop(struct loop *l)
@@ -75,6 +118,8 @@ void loop_free(struct loop *l)
 		return;
 	if (l->wake)
 		event_free(l->wake);
+	if (l->wait_over)
+		event_free(l->wait_over);
 	if (l->dns) { /* look-ups that were cancelled end, and free what is theirs, in the loop only */
 		(void)event_base_loop(l->base, EVLOOP_NONBLOCK);
 		evdns_base_free(l->dns, 0);

@@ -1,6 +1,7 @@
 /* loop.h: one thread that waits for sockets and timers, and what other threads may do to it.
  *
- * Everything of a loop (its timers, its connections) belongs to the thread in loop_run. Other threads only call
+ * Everything of a loop (its timers, its connections) belongs to the thread in loop_run or loop_turn; there is one at a
+ * time, and what one did happens before what the next one does: the callers see to both. Other threads only call
  * loop_wake and loop_stop: the loop then calls `on_wake`, which looks at whatever the threads share under a lock of
  * their own.
  *
@@ -17,8 +18,12 @@ struct evdns_base;
 struct event;
 
 int loop_new(void (*on_wake)(void *arg), void *arg, struct loop **out, struct err *e);
-void loop_run(struct loop *l);       /* until loop_stop */
+bool loop_run(struct loop *l);       /* until loop_stop: false; or loop_leave: true */
+void loop_turn(struct loop *l, nsec wait); /* waits until something happens, `wait` at most, and does it */
+void loop_leave(struct loop *l);     /* whoever runs it comes out when it has done what is due, and reads no more */
+bool loop_leaving(const struct loop *l);
 void loop_stop(struct loop *l);      /* any */
+bool loop_stopped(const struct loop *l); /* any */
 void loop_wake(struct loop *l);      /* any; many wakes may become one call */
 void loop_free(struct loop *l);      /* not running */
 nsec loop_now(const struct loop *l); /* the monotonic clock, read afresh */

@@ -5,7 +5,7 @@
 lines() { [ "$(grep -c . "$dir/out")" -eq "$1" ] || { echo "# $(grep -c . "$dir/out") lines, not $1"; cat "$dir/err"; return 1; }; }
 silent_about() { ! grep -q "$1" "$dir/err" "$dir/out"; }
 . "$(dirname "$0")/cluster.sh.inc"
-cluster --nodes 2 --replicas 1 --vbuckets 64 --load 200
+cluster main --nodes 2 --replicas 1 --vbuckets 64 --load 200
 export COUCHBASE_PASSWORD=password
 to=127.0.0.1:$port/default
 
@@ -29,7 +29,6 @@ run env COUCHBASE_PASSWORD=wrong "$weir" couchbase watch $to
 t "a wrong password has its own exit code" gives 4 "login"
 run "$weir" couchbase watch --collections nope $to
 t "a collection that is not there is told" gives 3 "nope"
-http=$(sed -n 's/^node 0:.* http \([0-9]*\).*/\1/p' "$dir/fake")
 run "$weir" couchbase watch http://127.0.0.1:$http/default
 t "the management service is a way in" lines 200
 run "$weir" couchbase watch http://127.0.0.1:$http
@@ -39,9 +38,17 @@ t "where a wrong password is told, but not repeated" gives 4 "refused user"
 t "nor anywhere else" silent_about wrong
 run "$weir" couchbase watch --tls http://127.0.0.1:$http/default
 t "with TLS on it is refused" gives 2 "without TLS"
+run "$weir" couchbase watch 127.0.0.1:$http/default
+t "its port taken for the data service's is told at once" gives 2 "speaks HTTP: use http://127.0.0.1:$http"
+run "$weir" watch couchbases://127.0.0.1:$port/default
+t "a port without TLS, too" gives 2 "without TLS: use couchbase://127.0.0.1:$port"
+printf 'hosts: [http://127.0.0.1:%s]\nuser: Administrator\npassword: password\nbucket: default\ncheckpoint: {file: cp.json}\n' \
+	$port >"$dir/wrong.yml"
+run "$weir" couchbase status --config "$dir/wrong.yml"
+t "and by the status" gives 2 "use couchbase://127.0.0.1:$port"
 
 kill $fake_pid
-cluster --nodes 2 --vbuckets 64 --load 50 --external
+cluster second --nodes 2 --vbuckets 64 --load 50 --external
 for network in auto external; do
 	printf 'hosts: [127.0.0.1:%s]\nuser: Administrator\npassword: password\nbucket: default\nnetwork: %s\n' \
 		$port $network >"$dir/$network.yml"

@@ -44,7 +44,7 @@ for wrong in "filter: '{\"\$foo\": 1}'" "filter: '{'" "pipeline: '{}'"; do
 done
 
 . tests/cli/cluster.sh.inc
-cluster --nodes 2 --replicas 1 --vbuckets 16 --load 200
+cluster main --nodes 2 --replicas 1 --vbuckets 16 --load 200
 cat >"$dir/s.yml" <<YML
 hosts: 127.0.0.1:$port
 user: Administrator

@@ -5,29 +5,16 @@
 . "$(dirname "$0")/../clients/clients.sh.inc"
 
 version=v10.8.1
-ours=$clients/go
 theirs=$clients/gocbcore-$version
-export GOFLAGS=-mod=mod GOTOOLCHAIN=local
-
-command -v go >/dev/null || skip_all "gocbcore" "go is not installed"
-mkdir -p "$ours" && cp "$home"/go/*.go "$home"/go/go.mod "$home"/go/go.sum "$ours"
-(cd "$ours" && timeout 300 nice go build -o clients .) >"$dir/build" 2>&1 </dev/null || {
-	[ $? -eq 124 ] && skip_all "gocbcore" "its modules did not come in time"
-	if grep -qE 'dial tcp|lookup|proxy|connection|timeout|go >= ' "$dir/build"; then
-		skip_all "gocbcore" "its modules cannot be had: $(tail -1 "$dir/build")"
-	fi
-	sed 's/^/# /' "$dir/build"
-	t "our program builds" false
-	finish
-}
+go_program go gocbcore 300
 
 # ---- our program ----
 
 cluster agents --nodes 3 --replicas 1 --vbuckets 64 --magma --oso 1
 t "the simulated cluster starts" test -n "$url"
-timeout 50 "$ours/clients" "$url" Administrator password default >"$dir/agents" 2>&1 </dev/null
+timeout 50 "$ours/program" "$url" Administrator password default >"$dir/agents" 2>&1 </dev/null
 cluster external --nodes 3 --replicas 1 --vbuckets 64 --magma --oso 1 --external
-timeout 50 "$ours/clients" "$url" Administrator password default >"$dir/external" 2>&1 </dev/null
+timeout 50 "$ours/program" "$url" Administrator password default >"$dir/external" 2>&1 </dev/null
 while read -r name; do
 	t "gocbcore: $name" named "$dir/agents" "$name"
 	t "gocbcore, by alternate addresses: $name" named "$dir/external" "$name"

@@ -4,26 +4,13 @@
 . "$(dirname "$0")/tap.sh.inc"
 . "$(dirname "$0")/../clients/clients.sh.inc"
 
-ours=$clients/godcp
-export GOFLAGS=-mod=mod GOTOOLCHAIN=local QUIET=1 COUCHBASE_PASSWORD=password
-
-command -v go >/dev/null || skip_all "go-dcp" "go is not installed"
-mkdir -p "$ours" && cp "$home"/godcp/*.go "$home"/godcp/go.mod "$home"/godcp/go.sum "$ours"
-(cd "$ours" && timeout 500 nice go build -o godcp .) >"$dir/build" 2>&1 </dev/null || {
-	[ $? -eq 124 ] && skip_all "go-dcp" "its modules did not come in time"
-	if grep -qE 'dial tcp|lookup|proxy|connection|timeout|go >= ' "$dir/build"; then
-		skip_all "go-dcp" "its modules cannot be had: $(tail -1 "$dir/build")"
-	fi
-	sed 's/^/# /' "$dir/build"
-	t "our program builds" false
-	finish
-}
+export QUIET=1 COUCHBASE_PASSWORD=password
+go_program godcp go-dcp 500
 
 # ---- the cluster, and what is done to it ----
 
 cluster godcp --nodes 3 --replicas 1 --vbuckets 64 --add-bucket places --expiry-pager 0.2
 t "the simulated cluster starts" test -n "$url"
-http=$(sed -n "s/^node 0: kv [0-9]*, http \([0-9]*\),.*/\1/p" "$dir/godcp.cluster")
 
 # ask METHOD PATH [FORM]: the management port's answer is in $dir/answer; fails unless it is 200 or 202.
 ask() {
@@ -62,7 +49,7 @@ configure() {
 	YML
 }
 # godcp CONFIG COUNT OUT: one life of go-dcp.
-godcp() { timeout -k 2 60 "$ours/godcp" "$1" "$2" 25 >"$3" 2>"$3.err" </dev/null; }
+godcp() { timeout -k 2 60 "$ours/program" "$1" "$2" 25 >"$3" 2>"$3.err" </dev/null; }
 # weir FILE OUT: one life of weir, to the end of what is there, as go-dcp's configuration says.
 weir_turn() {
 	"$weir" couchbase import-config "$1" >"$1.weir" 2>"$2.err" </dev/null || return 1
@@ -144,7 +131,6 @@ t "which does not, either" same "$dir/9" h 20
 # ---- what go-dcp's own integration test does: that many documents, counted ----
 
 cluster many --nodes 2 --replicas 1 --vbuckets 1024 --load 31591
-http=$(sed -n "s/^node 0: kv [0-9]*, http \([0-9]*\),.*/\1/p" "$dir/many.cluster")
 MITIGATION=false configure "$dir/many.yml" many default
 t "31,591 documents in 1,024 vBuckets, with rollback mitigation" godcp "$dir/many.yml" 31591 "$dir/10"
 t "each once" same "$dir/10" key 31591

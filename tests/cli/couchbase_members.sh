@@ -2,7 +2,7 @@
 # Members of a group on the command line: who they are comes from the configuration, and status shows them.
 . "$(dirname "$0")/tap.sh.inc"
 . "$(dirname "$0")/cluster.sh.inc"
-cluster --nodes 2 --replicas 1 --vbuckets 16 --load 200 --add-bucket places
+cluster main --nodes 2 --replicas 1 --vbuckets 16 --load 200 --add-bucket places
 export COUCHBASE_PASSWORD=password
 
 config() { # KIND ID

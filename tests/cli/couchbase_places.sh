@@ -1,9 +1,9 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Where checkpoints are kept, through the command line: watch keeps them there, status finds them there.
 . "$(dirname "$0")/tap.sh.inc"
 cd "$(dirname "$0")/../.." || exit 1
 . tests/cli/cluster.sh.inc
-cluster --nodes 2 --replicas 1 --vbuckets 16 --load 200
+cluster main --nodes 2 --replicas 1 --vbuckets 16 --load 200
 
 # place NAME WHERE...: a configuration
 place() {

@@ -26,7 +26,7 @@ fi
 cluster sdk --nodes 2 --replicas 1 --vbuckets 64 "${secure[@]}"
 t "the simulated cluster starts" test -n "$url"
 if [ ${#secure[@]} -gt 0 ]; then
-	secure=("couchbases://127.0.0.1:$(sed -n 's/^node 0: .*kvs \([0-9]*\),.*/\1/p' "$dir/sdk.cluster")" "$dir/cert.pem")
+	secure=("couchbases://127.0.0.1:$kvs" "$dir/cert.pem")
 fi
 timeout 50 node "$home/node/sdk_test.js" "$url" Administrator password default "${secure[@]}" >"$said" 2>&1 </dev/null
 

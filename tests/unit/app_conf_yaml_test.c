@@ -1,8 +1,8 @@
 /* app_conf_yaml_test.c: configuration files: YAML, variables, the option table, and go-dcp's files. */
+#include "tests/scarce.h"
 #include "tests/test.h"
 
 #include "app/conf_couchbase.h"
-#include "base/mem.h"
 #include "dcp/options.h"
 
 #include <inttypes.h>
@@ -474,31 +474,18 @@ static void what_go_dcp_would_not_know_is_refused(void **state)
 	}
 }
 
-static size_t countdown;
-
-static void *scarce_alloc(size_t n)
-{
-	return countdown && --countdown == 0 ? NULL : malloc(n);
-}
-
-static void *scarce_realloc(void *p, size_t n)
-{
-	return countdown && --countdown == 0 ? NULL : realloc(p, n);
-}
-
 static void running_out_of_memory_is_an_error_at_every_allocation(void **state)
 {
 	(void)state;
-	static const struct mem_allocator scarce = { scarce_alloc, scarce_realloc, free };
 	bool done = false;
-	mem_set_allocator(&scarce);
-	for (size_t k = 1; !done; k++) {
+	scarce_begin();
+	for (long k = 1; !done; k++) {
 		struct dcp_config c;
 		struct err e = ERR_INIT;
-		countdown = k;
+		scarce_fail(k, false);
 		int rc = read_text(HEAD "scope: ${SET}\n", &c, &e);
-		done = countdown != 0;
-		countdown = 0;
+		done = scarce_calls() < k;
+		scarce_fail(0, false);
 		if (rc == 0)
 			dcp_config_done(&c);
 		if (!done)
@@ -507,7 +494,7 @@ static void running_out_of_memory_is_an_error_at_every_allocation(void **state)
 			assert_int_equal(rc, 0);
 		assert_true(k < 1000);
 	}
-	mem_set_allocator(NULL);
+	scarce_end();
 }
 
 int main(void)

@@ -1,6 +1,6 @@
+#include "tests/scarce.h"
 #include "tests/test.h"
 
-#include "base/mem.h"
 #include "dcp/ack.h"
 
 #include <stdlib.h>
@@ -101,17 +101,23 @@ static void weakness_11_after_a_rollback_old_acks_are_refused_and_the_mark_goes_
 	ack_done(&w);
 }
 
+/* Of 91 (ticket a) and 99, those above 95 never happened (ticket r). */
+static void roll_back_between(struct ack_window *w, uint64_t *a, uint64_t *r)
+{
+	struct err e = ERR_INIT;
+	struct dcp_position back = { 95, 95, 95, 2 };
+	start(w, 90);
+	*a = push(w, 91);
+	(void)push(w, 99);
+	assert_ok(ack_rollback(w, &back, r, &e), &e);
+}
+
 static void a_rollback_leaves_open_what_lies_below_it(void **state)
 {
 	(void)state;
-	struct err e = ERR_INIT;
 	struct ack_window w;
-	start(&w, 90);
-	uint64_t a = push(&w, 91);
-	(void)push(&w, 99);
-	struct dcp_position back = { 95, 95, 95, 2 };
-	uint64_t r;
-	assert_ok(ack_rollback(&w, &back, &r, &e), &e);
+	uint64_t a, r;
+	roll_back_between(&w, &a, &r);
 	assert_int_equal(ack_one(&w, r, NULL), 0);
 	assert_true(w.mark.seqno == 90);
 	assert_int_equal(ack_one(&w, a, NULL), 1);
@@ -143,14 +149,9 @@ static void an_out_of_order_snapshot_moves_the_mark_only_at_its_end(void **state
 static void rewinding_hands_everything_above_the_mark_out_again(void **state)
 {
 	(void)state;
-	struct err e = ERR_INIT;
 	struct ack_window w;
-	start(&w, 90);
-	uint64_t a = push(&w, 91);
-	(void)push(&w, 99);
-	struct dcp_position back = { 95, 95, 95, 2 };
-	uint64_t r;
-	assert_ok(ack_rollback(&w, &back, &r, &e), &e);
+	uint64_t a, r;
+	roll_back_between(&w, &a, &r);
 	ack_rewind(&w);
 	assert_int_equal(ack_one(&w, a, NULL), ERR_NOTFOUND);
 	assert_int_equal(ack_one(&w, r, NULL), 1);
@@ -241,23 +242,14 @@ static void b3_acks_in_random_order_never_pass_an_open_event(void **state)
 	}
 }
 
-static unsigned allocations;
-
-static void *count_alloc(size_t n)
-{
-	allocations++;
-	return malloc(n);
-}
-
 static void windows_with_nothing_open_leave_their_rings_to_others(void **state)
 {
 	(void)state;
 	enum { WINDOWS = 100, BURST = 300 };
 	static struct ack_window w[WINDOWS];
-	static const struct mem_allocator counting = { count_alloc, realloc, free };
 	struct ack_rings rings = { 0 };
 	uint64_t ticket[BURST];
-	mem_set_allocator(&counting);
+	scarce_begin();
 	for (int i = 0; i < WINDOWS; i++) {
 		start(&w[i], 10);
 		ack_share(&w[i], &rings);
@@ -272,9 +264,9 @@ static void windows_with_nothing_open_leave_their_rings_to_others(void **state)
 			assert_true(w[i].mark.seqno == last);
 			assert_true(w[i].ring == NULL);
 		}
-		assert_true(allocations < 10); /* what the first window grew through */
+		assert_true(scarce_calls() < 10); /* what the first window grew through */
 	}
-	mem_set_allocator(NULL);
+	scarce_end();
 	for (int i = 0; i < WINDOWS; i++)
 		ack_done(&w[i]);
 	ack_rings_done(&rings);

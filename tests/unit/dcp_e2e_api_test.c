@@ -1,8 +1,8 @@
 /* The public interface against the simulated cluster. */
 #include "tests/test.h"
 
+#include "tests/dcp_client.h"
 #include "tests/fake/couchbase/fake.h"
-#include "weir/weir.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,13 +41,8 @@ static void a_program_reads_saves_and_resumes(void **state)
 	(void)snprintf(path, sizeof(path), "%s/cp.json", folder);
 	(void)snprintf(hosts, sizeof(hosts), "127.0.0.1:%u,127.0.0.1:%u", fake_kv_port(f, 0),
 		       fake_kv_port(f, 1));
-	weir_dcp_options o = { .size = sizeof(o),
-			       .hosts = hosts,
-			       .user = "Administrator",
-			       .password = "password",
-			       .bucket = "default",
-			       .group = "g",
-			       .checkpoint_file = path };
+	weir_dcp_options o = client_options(hosts);
+	o.checkpoint_file = path;
 	for (unsigned round = 1; round <= 3; round++) {
 		weir_dcp *d;
 		for (unsigned i = 0; i < 100; i++) {
@@ -82,13 +77,8 @@ static void checkpoints_may_live_in_the_bucket_and_tokens_with_the_caller(void *
 	struct fake *f = fake_start(&(struct fake_options){ .nodes = 2, .vbuckets = 16 });
 	assert_non_null(f);
 	(void)snprintf(hosts, sizeof(hosts), "127.0.0.1:%u", fake_kv_port(f, 0));
-	weir_dcp_options o = { .size = sizeof(o),
-			       .hosts = hosts,
-			       .user = "Administrator",
-			       .password = "password",
-			       .bucket = "default",
-			       .group = "g",
-			       .checkpoint_bucket = "default" };
+	weir_dcp_options o = client_options(hosts);
+	o.checkpoint_bucket = "default";
 	weir_dcp *d;
 	for (unsigned round = 0; round < 2; round++) {
 		for (unsigned i = 0; i < 50; i++) {
@@ -153,6 +143,13 @@ static void arguments_that_make_no_sense_are_refused(void **state)
 	o.network = (enum weir_dcp_network)3;
 	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
 	o.network = WEIR_DCP_NETWORK_AUTO;
+	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
+	assert_string_equal(e.message, "no user");
+	o.user = "u";
+	o.tls_ca = "ca.pem"; /* but the password would go in the clear */
+	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
+	assert_non_null(strstr(e.message, "without tls"));
+	o.tls_ca = NULL;
 	o.hosts = NULL;
 	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
 	o.size = 0;

@@ -359,6 +359,36 @@ static void who_is_killed_at_once_is_told_of_the_rollback(void **state)
 	world_free(w);
 }
 
+/* Of an old vBucket the server knows the last branches only. A place before them has no branch that a checkpoint could
+ * name: that keeps nobody waiting for one. */
+static void a_place_before_the_servers_oldest_branch_holds_up_nobody(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct dcp_batch b;
+	struct kept k;
+	struct world *w = world_kept(&k);
+	write_keys(w, VB, 1, 20);
+	fake_set_failover_log(w->fake, VB, &(struct fake_branch){ 4711, 15 }, 1);
+	world_open(w);
+	for (size_t n = 0; n < 20; n += b.n) {
+		assert_int_equal(dcp_source_poll(w->source, &b, 5 * NSEC_PER_SEC, &e), 1);
+		for (size_t i = 0; i < b.n; i++) {
+			apply(w, &b.ev[i]);
+			if (b.ev[i].pos.seqno <= 10)
+				assert_int_equal(dcp_source_ack(w->source, &b.ev[i]), 0);
+		}
+	}
+	fake_drop_connections(w->fake, -1);
+	write_keys(w, VB, 21, 22);
+	write_keys(w, VB + 1, 1, 3);
+	nsec deadline = now() + 5 * NSEC_PER_SEC;
+	while (all_differ(w, VBS) && now() < deadline)
+		(void)pump_once(w, 20 * NSEC_PER_MS);
+	assert_null(all_differ(w, VBS));
+	world_free(w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -371,6 +401,7 @@ int main(void)
 		cmocka_unit_test(manual_commits_alone_save_what_was_acknowledged),
 		cmocka_unit_test(a_store_that_fails_holds_the_first_events_back_until_it_works),
 		cmocka_unit_test(who_is_killed_at_once_is_told_of_the_rollback),
+		cmocka_unit_test(a_place_before_the_servers_oldest_branch_holds_up_nobody),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e begin", tests, NULL, NULL);
 }

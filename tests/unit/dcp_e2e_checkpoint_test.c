@@ -165,7 +165,8 @@ static void a_source_keeps_its_place_in_the_bucket_itself(void **state)
 }
 
 /* Each save of a vBucket makes a document there, whose seqno nobody has to acknowledge. */
-static void checkpoints_in_the_bucket_that_is_watched_do_not_cause_each_other(void **state)
+static void
+weakness_24_checkpoints_in_the_bucket_that_is_watched_do_not_cause_each_other(void **state)
 {
 	(void)state;
 	enum { EVERY_MS = 10, LOOK_MS = 300 };
@@ -243,7 +244,8 @@ int main(void)
 		cmocka_unit_test(a_first_write_does_not_overwrite_somebody_elses),
 		cmocka_unit_test(busy_nodes_are_asked_again_and_dead_ones_time_out),
 		cmocka_unit_test(a_source_keeps_its_place_in_the_bucket_itself),
-		cmocka_unit_test(checkpoints_in_the_bucket_that_is_watched_do_not_cause_each_other),
+		cmocka_unit_test(
+			weakness_24_checkpoints_in_the_bucket_that_is_watched_do_not_cause_each_other),
 		cmocka_unit_test(b5_a_member_that_was_overtaken_is_fenced_and_told),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e checkpoint", tests, NULL, NULL);

@@ -80,32 +80,30 @@ static void on_offset(void *arg, const weir_dcp_position *p)
 	pthread_mutex_unlock(&lock);
 }
 
+static void count(unsigned *n)
+{
+	pthread_mutex_lock(&lock);
+	++*n;
+	pthread_mutex_unlock(&lock);
+}
+
 static int on_batch(void *arg, weir_dcp *d)
 {
-	struct sink *s = arg;
-	pthread_mutex_lock(&lock);
 	(void)d;
-	s->batches++;
-	pthread_mutex_unlock(&lock);
+	count(&((struct sink *)arg)->batches);
 	return WEIR_DCP_DONE;
 }
 
 static void on_ready(void *arg, weir_dcp *d)
 {
-	struct sink *s = arg;
-	pthread_mutex_lock(&lock);
 	(void)d;
-	s->readies++;
-	pthread_mutex_unlock(&lock);
+	count(&((struct sink *)arg)->readies);
 }
 
 static void on_finished(void *arg, weir_dcp *d)
 {
-	struct sink *s = arg;
-	pthread_mutex_lock(&lock);
 	(void)d;
-	s->finishes++;
-	pthread_mutex_unlock(&lock);
+	count(&((struct sink *)arg)->finishes);
 }
 
 static weir_dcp_listener listener(struct sink *s)
@@ -121,14 +119,59 @@ static weir_dcp_listener listener(struct sink *s)
 				    .retry_max_ms = 20 };
 }
 
+/* So many documents, to be read to their end. */
+static void up_finite(struct world *w, unsigned n)
+{
+	up(w);
+	load(w, "a", n);
+	w->o.finite = true;
+}
+
+/* Runs to the end; with a sink of its own that refuses nothing. */
+static struct sink run_to_the_end(struct world *w)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	struct sink s = { .refuse_vb = VBS };
+	weir_dcp_listener l = listener(&s);
+	assert_int_equal(weir_dcp_run(w->d, &l, &e), 1);
+	return s;
+}
+
+/* A listener that runs on a thread of its own. */
+struct runner {
+	pthread_t thread;
+	weir_dcp *d;
+	weir_dcp_listener l;
+	int rc;
+};
+
+static void *run_it(void *arg)
+{
+	struct runner *r = arg;
+	weir_error e = WEIR_ERROR_INIT;
+	r->rc = weir_dcp_run(r->d, &r->l, &e);
+	return NULL;
+}
+
+static void runner_start(struct runner *r, weir_dcp *d, weir_dcp_listener l)
+{
+	*r = (struct runner){ .d = d, .l = l };
+	assert_int_equal(pthread_create(&r->thread, NULL, run_it, r), 0);
+}
+
+static void runner_stop(struct runner *r)
+{
+	weir_dcp_stop(r->d);
+	assert_int_equal(pthread_join(r->thread, NULL), 0);
+	assert_int_equal(r->rc, 0);
+}
+
 static void a_listener_gets_everything_in_order_and_the_end(void **state)
 {
 	(void)state;
 	struct world w;
 	weir_error e = WEIR_ERROR_INIT;
-	up(&w);
-	load(&w, "a", 400);
-	w.o.finite = true;
+	up_finite(&w, 400);
 	open_all(&w);
 	struct sink s = { .refuse_vb = 3, .refusals = 5 };
 	weir_dcp_listener l = listener(&s);
@@ -153,9 +196,7 @@ static void a_stopped_run_goes_on_where_it_stopped(void **state)
 	(void)state;
 	struct world w;
 	weir_error e = WEIR_ERROR_INIT;
-	up(&w);
-	load(&w, "a", 80);
-	w.o.finite = true;
+	up_finite(&w, 80);
 	open_all(&w);
 	struct sink s = { .refuse_vb = VBS, .stop_after = 30, .verdict = WEIR_DCP_STOP };
 	weir_dcp_listener l = listener(&s);
@@ -175,28 +216,18 @@ static void a_stopped_run_goes_on_where_it_stopped(void **state)
 	down(&w);
 }
 
-static void *run_it(void *arg)
-{
-	void **a = arg;
-	weir_error e = WEIR_ERROR_INIT;
-	return (void *)(intptr_t)weir_dcp_run(a[0], a[1], &e);
-}
-
 static void events_may_be_acknowledged_later_from_another_thread(void **state)
 {
 	(void)state;
 	struct world w;
 	weir_error e = WEIR_ERROR_INIT;
-	pthread_t t;
-	void *rc;
+	struct runner r;
 	up(&w);
 	load(&w, "a", 40);
 	open_all(&w);
 	assert_int_equal(weir_dcp_wait_ready(w.d, 5000, &e), 1);
 	struct sink s = { .refuse_vb = VBS, .later = true };
-	weir_dcp_listener l = listener(&s);
-	void *arg[2] = { w.d, &l };
-	assert_int_equal(pthread_create(&t, NULL, run_it, arg), 0);
+	runner_start(&r, w.d, listener(&s));
 	UNTIL(SEEN(s.events) == 40);
 	UNTIL(SEEN(s.readies) == 1);
 	assert_int_equal(lag_of(w.d), 40);
@@ -215,9 +246,7 @@ static void events_may_be_acknowledged_later_from_another_thread(void **state)
 			 WEIR_ERR_NOTFOUND);
 	for (unsigned vb = 0; vb < VBS; vb++)
 		UNTIL(SEEN(s.offset[vb]) == 5);
-	weir_dcp_stop(w.d);
-	assert_int_equal(pthread_join(t, &rc), 0);
-	assert_int_equal((intptr_t)rc, 0);
+	runner_stop(&r);
 	down(&w);
 }
 
@@ -225,8 +254,7 @@ static void a_refused_rollback_is_handed_in_again(void **state)
 {
 	(void)state;
 	struct world w;
-	pthread_t t;
-	void *rc;
+	struct runner r;
 	up(&w);
 	fake_hold_persistence(w.f, true);
 	for (unsigned i = 0; i < 4; i++)
@@ -237,8 +265,7 @@ static void a_refused_rollback_is_handed_in_again(void **state)
 	struct sink s = { .refuse_vb = VBS };
 	weir_dcp_listener l = listener(&s);
 	l.track_offset = NULL;
-	void *arg[2] = { w.d, &l };
-	assert_int_equal(pthread_create(&t, NULL, run_it, arg), 0);
+	runner_start(&r, w.d, l);
 	UNTIL(SEEN(s.last[2]) == 4);
 	(void)SEEN(s.refusals = 3);
 	fake_failover_vb(w.f, 2, 1);
@@ -247,8 +274,7 @@ static void a_refused_rollback_is_handed_in_again(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		(void)fake_set(w.f, 2, 0, i ? "x" : "y", SLICE_LIT("{}"));
 	UNTIL(SEEN(s.last[2]) == 4);
-	weir_dcp_stop(w.d);
-	assert_int_equal(pthread_join(t, &rc), 0);
+	runner_stop(&r);
 	down(&w);
 }
 
@@ -259,9 +285,7 @@ static void streams_begin_and_go_where_they_are_told(void **state)
 	(void)state;
 	struct world w;
 	weir_error e = WEIR_ERROR_INIT;
-	up(&w);
-	load(&w, "a", 80);
-	w.o.finite = true;
+	up_finite(&w, 80);
 	weir_dcp_position at[3] = { { .vbucket = 1, .seqno = 7 },
 				    { .vbucket = 2 },
 				    { .vbucket = 3, .seqno = 99 } };
@@ -272,9 +296,7 @@ static void streams_begin_and_go_where_they_are_told(void **state)
 	assert_int_equal(weir_dcp_open(&w.o, &w.d, &e), WEIR_ERR_INVALID);
 	at[0].vbucket = 1;
 	open_all(&w);
-	struct sink s = { .refuse_vb = VBS };
-	weir_dcp_listener l = listener(&s);
-	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+	struct sink s = run_to_the_end(&w);
 	assert_int_equal(s.events,
 			 3 + 10); /* vBucket 3 has ended with an error: it is not that far */
 	assert_int_equal(s.last[1], 10);
@@ -282,8 +304,7 @@ static void streams_begin_and_go_where_they_are_told(void **state)
 	assert_int_equal(s.ends, VBS);
 	weir_dcp_position back[2] = { { .vbucket = 2, .seqno = 4 }, { .vbucket = 5, .seqno = 8 } };
 	assert_int_equal(weir_dcp_seek(w.d, back, 2, &e), 0);
-	s = (struct sink){ .refuse_vb = VBS };
-	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+	s = run_to_the_end(&w);
 	assert_int_equal(s.events, 6 + 2);
 	assert_int_equal(s.offset[2], 10);
 	back[0].vbucket = 77;
@@ -299,24 +320,19 @@ static void a_seek_is_saved(void **state)
 	struct world w;
 	weir_error e = WEIR_ERROR_INIT;
 	char folder[256], path[300];
-	up(&w);
+	up_finite(&w, 80);
 	(void)snprintf(folder, sizeof(folder), "%s", test_tmpdir());
 	(void)snprintf(path, sizeof(path), "%s/cp.json", folder);
-	load(&w, "a", 80);
-	w.o.finite = true;
 	w.o.checkpoint_file = path;
 	open_all(&w);
-	struct sink s = { .refuse_vb = VBS };
-	weir_dcp_listener l = listener(&s);
-	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+	struct sink s = run_to_the_end(&w);
 	assert_int_equal(s.events, 80);
 	weir_dcp_position back = { .vbucket = 4, .seqno = 1 };
 	assert_int_equal(weir_dcp_seek(w.d, &back, 1, &e), 0);
 	assert_int_equal(weir_dcp_wait_ready(w.d, 5000, &e), 1);
 	assert_int_equal(weir_dcp_close(w.d, &e), 0); /* without having taken any of it */
 	open_all(&w);
-	s = (struct sink){ .refuse_vb = VBS };
-	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+	s = run_to_the_end(&w);
 	assert_int_equal(s.events, 9);
 	back = s.told[4]; /* with its branch this time, as track_offset tells it: saved before seek returns */
 	assert_true(back.vbuuid != 0 && back.seqno == 10);
@@ -324,8 +340,7 @@ static void a_seek_is_saved(void **state)
 	assert_int_equal(weir_dcp_seek(w.d, &back, 1, &e), 0);
 	assert_int_equal(weir_dcp_close(w.d, &e), 0);
 	open_all(&w);
-	s = (struct sink){ .refuse_vb = VBS };
-	assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+	s = run_to_the_end(&w);
 	assert_int_equal(s.events, 7);
 	down(&w);
 	test_rmdir(folder);
@@ -337,9 +352,7 @@ static void members_without_a_share_end_too(void **state)
 	struct world w;
 	weir_error e = WEIR_ERROR_INIT;
 	unsigned events = 0;
-	up(&w);
-	load(&w, "a", 80);
-	w.o.finite = true;
+	up_finite(&w, 80);
 	for (uint32_t n = 1; n <= VBS + 2; n++) { /* more of them than vBuckets */
 		weir_dcp_membership m = { .size = sizeof(m),
 					  .kind = WEIR_DCP_MEMBERS_STATIC,
@@ -347,9 +360,7 @@ static void members_without_a_share_end_too(void **state)
 					  .total = VBS + 2 };
 		w.o.membership = &m;
 		assert_int_equal(weir_dcp_open(&w.o, &w.d, &e), 0);
-		struct sink s = { .refuse_vb = VBS };
-		weir_dcp_listener l = listener(&s);
-		assert_int_equal(weir_dcp_run(w.d, &l, &e), 1);
+		struct sink s = run_to_the_end(&w);
 		assert_int_equal(s.finishes, 1);
 		events += s.events;
 		assert_int_equal(weir_dcp_close(w.d, &e), 0);

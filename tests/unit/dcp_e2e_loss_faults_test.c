@@ -33,17 +33,33 @@ static void read_whole(struct world *w, unsigned *counter)
 	settle(w, VBS, 5 * NSEC_PER_SEC);
 }
 
+/* The user is one whose rights and password the test changes. */
+static void as_reader(struct world *w, const char *roles)
+{
+	assert_true(fake_set_user(w->fake, "reader", "secret", roles));
+	w->o.user = "reader";
+	w->o.password = "secret";
+}
+
+/* One that has read all there is; roles NULL: as the administrator. */
+static struct world *world_read(struct memory *m, unsigned *counter, const char *roles)
+{
+	struct world *w = world_kept(m);
+	if (roles)
+		as_reader(w, roles);
+	world_open(w);
+	read_whole(w, counter);
+	return w;
+}
+
 /* ---- the bucket ---- */
 
-static void a_bucket_flushed_while_it_is_read_goes_back_to_nothing(void **state)
+static void goes_back_to_nothing(void (*take_away)(struct fake *f))
 {
-	(void)state;
 	unsigned counter = 0;
 	struct memory m;
-	struct world *w = world_kept(&m);
-	world_open(w);
-	read_whole(w, &counter);
-	fake_empty_bucket(w->fake); /* the same bucket, other branches */
+	struct world *w = world_read(&m, &counter, NULL);
+	take_away(w->fake);
 	read_whole(w, &counter);
 	assert_true(w->rollbacks >= VBS);
 	world_close(w);
@@ -54,21 +70,18 @@ static void a_bucket_flushed_while_it_is_read_goes_back_to_nothing(void **state)
 	world_free(w);
 }
 
+/* The same bucket, other branches. */
+static void a_bucket_flushed_while_it_is_read_goes_back_to_nothing(void **state)
+{
+	(void)state;
+	goes_back_to_nothing(fake_empty_bucket);
+}
+
+/* Another uuid. */
 static void a_bucket_recreated_while_it_is_read_goes_back_to_nothing(void **state)
 {
 	(void)state;
-	unsigned counter = 0;
-	struct memory m;
-	struct world *w = world_kept(&m);
-	world_open(w);
-	read_whole(w, &counter);
-	fake_flush_bucket(w->fake); /* another uuid */
-	read_whole(w, &counter);
-	assert_true(w->rollbacks >= VBS);
-	world_close(w);
-	world_open(w);
-	read_whole(w, &counter);
-	world_free(w);
+	goes_back_to_nothing(fake_flush_bucket);
 }
 
 static void a_bucket_that_is_dropped_is_waited_for(void **state)
@@ -76,9 +89,7 @@ static void a_bucket_that_is_dropped_is_waited_for(void **state)
 	(void)state;
 	unsigned counter = 0;
 	struct memory m;
-	struct world *w = world_kept(&m);
-	world_open(w);
-	read_whole(w, &counter);
+	struct world *w = world_read(&m, &counter, NULL);
 	assert_true(fake_delete_bucket(w->fake, "default"));
 	until_said(w, "there is no bucket default");
 	assert_true(fake_create_bucket(w->fake, &(struct fake_bucket){ .name = "default",
@@ -133,9 +144,7 @@ static void who_may_not_stream_is_told_at_once(void **state)
 	struct err e = ERR_INIT;
 	struct memory m;
 	struct world *w = world_kept(&m);
-	assert_true(fake_set_user(w->fake, "reader", "secret", "data_reader[*]"));
-	w->o.user = "reader";
-	w->o.password = "secret";
+	as_reader(w, "data_reader[*]");
 	nsec start = now();
 	assert_int_equal(dcp_source_open(&w->o, &w->source, &e), ERR_AUTH);
 	assert_true(now() - start < NSEC_PER_SEC);
@@ -151,12 +160,7 @@ static void a_right_that_is_taken_away_and_given_back_loses_nothing(void **state
 	(void)state;
 	unsigned counter = 0;
 	struct memory m;
-	struct world *w = world_kept(&m);
-	assert_true(fake_set_user(w->fake, "reader", "secret", "data_dcp_reader[*]"));
-	w->o.user = "reader";
-	w->o.password = "secret";
-	world_open(w);
-	read_whole(w, &counter);
+	struct world *w = world_read(&m, &counter, "data_dcp_reader[*]");
 	assert_true(fake_set_user(w->fake, "reader", NULL, "data_reader[*]"));
 	write_some(w, VBS, 200, &counter);
 	fake_drop_connections(w->fake, -1);
@@ -172,12 +176,7 @@ static void a_password_that_changes_is_said_and_does_not_end_it(void **state)
 	(void)state;
 	unsigned counter = 0;
 	struct memory m;
-	struct world *w = world_kept(&m);
-	assert_true(fake_set_user(w->fake, "reader", "secret", "data_dcp_reader[*]"));
-	w->o.user = "reader";
-	w->o.password = "secret";
-	world_open(w);
-	read_whole(w, &counter);
+	struct world *w = world_read(&m, &counter, "data_dcp_reader[*]");
 	assert_true(fake_set_user(w->fake, "reader", "another", "data_dcp_reader[*]"));
 	fake_drop_connections(w->fake, -1);
 	until_said(w, "the login of user reader was refused");

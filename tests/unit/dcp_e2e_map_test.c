@@ -1,9 +1,7 @@
 /* How a source watches the cluster: maps over the data service and over HTTP, what the server's statuses mean, kinds of
  * buckets. */
+#include "tests/dcp_client.h"
 #include "tests/dcp_world.h"
-
-#include "weir/dcp.h"
-#include "weir/dcp_status.h"
 
 /* Pumps until the source has a map at least as new, or fails. */
 static void wait_for_map(struct world *w, int64_t rev, nsec limit)
@@ -298,14 +296,9 @@ static void programs_see_how_the_cluster_is_watched(void **state)
 		struct world *w = world_http(&(struct fake_options){
 			.nodes = 1, .vbuckets = 4, .ephemeral = ephemeral });
 		refuse_maps(w, UINT32_MAX);
-		weir_dcp_options o = { .size = sizeof(o),
-				       .hosts = w->seed,
-				       .user = "Administrator",
-				       .password = "password",
-				       .bucket = "default",
-				       .group = "g",
-				       .network = WEIR_DCP_NETWORK_DEFAULT,
-				       .mitigation = WEIR_DCP_MITIGATE_ALL };
+		weir_dcp_options o = client_options(w->seed);
+		o.network = WEIR_DCP_NETWORK_DEFAULT;
+		o.mitigation = WEIR_DCP_MITIGATE_ALL;
 		int rc = weir_dcp_open(&o, &d, &e);
 		if (rc < 0)
 			fail_msg("%s", e.message);

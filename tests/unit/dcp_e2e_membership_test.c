@@ -1,89 +1,18 @@
 /* Members of a group against the simulated cluster, through the public interface. */
-#include "tests/test.h"
+#include "tests/dcp_group.h"
 
 #include "dcp/kv.h"
-#include "dcp/membership.h"
-#include "os/env.h"
-#include "tests/clocked_env.h"
-#include "tests/fake/couchbase/fake.h"
+#include "dcp/membership_instances.h"
 #include "tests/fake/lease.h"
-#include "weir/weir.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { VBS = 16, KEYS = 4096 };
-
-struct group {
-	struct fake *fake;
-	char hosts[64];
-	unsigned written;
-	unsigned char seen[KEYS]; /* by the number in the key */
-};
-
-static void group_open(struct group *g)
-{
-	*g = (struct group){ .fake = fake_start(
-				     &(struct fake_options){ .nodes = 2, .vbuckets = VBS }) };
-	assert_non_null(g->fake);
-	(void)snprintf(g->hosts, sizeof(g->hosts), "127.0.0.1:%u", fake_kv_port(g->fake, 0));
-}
+enum { VBS = 16 };
 
 static weir_dcp *join(struct group *g, const weir_dcp_membership *m)
 {
-	weir_error e = WEIR_ERROR_INIT;
-	weir_dcp *d;
-	weir_dcp_options o = { .size = sizeof(o),
-			       .hosts = g->hosts,
-			       .user = "Administrator",
-			       .password = "password",
-			       .bucket = "default",
-			       .group = "g",
-			       .manual_commit = true,
-			       .checkpoint_bucket = "default",
-			       .membership = m };
-	if (weir_dcp_open(&o, &d, &e) != 0)
-		fail_msg("open: %s", e.message);
-	return d;
-}
-
-static void load(struct group *g, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		char key[24];
-		(void)snprintf(key, sizeof(key), "k%u", g->written);
-		(void)fake_set(g->fake, g->written++ % VBS, 0, key, SLICE_LIT("{\"a\":1}"));
-	}
-}
-
-static void take(struct group *g, weir_dcp *d, int wait_ms)
-{
-	weir_error e = WEIR_ERROR_INIT;
-	const weir_dcp_event *events;
-	size_t n;
-	int rc = weir_dcp_poll(d, wait_ms, &events, &n, &e);
-	if (rc < 0)
-		fail_msg("poll: %s", e.message);
-	for (size_t i = 0; rc == 1 && i < n; i++) {
-		unsigned number;
-		char key[24];
-		weir_dcp_info info = { .size = sizeof(info) };
-		weir_dcp_event_info(d, weir_dcp_event_at(events, i), &info);
-		(void)snprintf(key, sizeof(key), "%.*s", (int)info.key_len, (const char *)info.key);
-		if (info.kind == WEIR_DCP_MUTATION && sscanf(key, "k%u", &number) == 1)
-			g->seen[number]++;
-	}
-	if (rc == 1)
-		(void)weir_dcp_ack(d, events, n);
-}
-
-static unsigned unseen(const struct group *g)
-{
-	unsigned n = 0;
-	for (unsigned i = 0; i < g->written; i++)
-		n += g->seen[i] == 0;
-	return n;
+	return group_join(g, m, /* manual_commit */ true);
 }
 
 static weir_dcp_member member(weir_dcp *d)
@@ -118,8 +47,8 @@ static void members_hand_vbuckets_over_and_a_stale_one_cannot_save(void **state)
 	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp *d[2];
 	weir_dcp_membership m = { .size = sizeof(m), .kind = WEIR_DCP_MEMBERS_DYNAMIC };
-	group_open(&g);
-	load(&g, 320);
+	group_open(&g, 2, VBS);
+	group_write(&g, 320);
 	d[0] = join(&g, &m);
 	d[1] = join(&g, &m);
 	assert_int_equal(member(d[0]).member, 0);
@@ -130,35 +59,33 @@ static void members_hand_vbuckets_over_and_a_stale_one_cannot_save(void **state)
 	/* half of them move; they were acknowledged, never committed: letting go saves */
 	assert_int_equal(weir_dcp_set_membership(d[0], 1, 2, &e), 0);
 	settle(&g, d, (unsigned[]){ VBS / 2, 0 }, 2);
-	load(&g, 160);
+	group_write(&g, 160);
 	assert_int_equal(weir_dcp_set_membership(d[1], 2, 2, &e), 0);
 	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
-	for (unsigned i = 0; i < g.written; i++)
-		assert_int_equal(g.seen[i], 1);
+	each_came_once(&g);
 
 	/* the second is told that it is alone; the first knows nothing of it */
 	assert_int_equal(weir_dcp_set_membership(d[1], 1, 1, &e), 0);
 	settle(&g, d, (unsigned[]){ VBS / 2, VBS }, 2);
-	load(&g, 160);
+	group_write(&g, 160);
 	settle(&g, d, (unsigned[]){ VBS / 2, VBS }, 2);
 	assert_int_equal(weir_dcp_commit(d[0], &e), WEIR_ERR_FENCED);
 	assert_int_equal(weir_dcp_set_membership(d[0], 0, 2, &e), WEIR_ERR_INVALID);
 	assert_int_equal(weir_dcp_set_membership(d[0], 0, 0, &e), 0);
 	assert_int_equal(weir_dcp_commit(d[1], &e), 0);
 	settle(&g, d, (unsigned[]){ 0, VBS }, 2);
-	assert_int_equal(weir_dcp_close(d[0], &e), 0);
-	assert_int_equal(weir_dcp_close(d[1], &e), 0);
+	leave(d[0]);
+	leave(d[1]);
 
 	/* whoever comes next goes on where the last one was */
 	memset(g.seen, 1, sizeof(g.seen));
 	d[0] = join(&g, &m);
 	assert_int_equal(weir_dcp_set_membership(d[0], 1, 1, &e), 0);
-	load(&g, 16);
+	group_write(&g, 16);
 	memset(g.seen + g.written - 16, 0, 16);
 	settle(&g, d, (unsigned[]){ VBS }, 1);
-	for (unsigned i = 0; i < g.written; i++)
-		assert_int_equal(g.seen[i], 1);
-	assert_int_equal(weir_dcp_close(d[0], &e), 0);
+	each_came_once(&g);
+	leave(d[0]);
 	fake_stop(g.fake);
 }
 
@@ -168,8 +95,8 @@ static void static_members_share_and_impossible_groups_are_refused(void **state)
 	static struct group g;
 	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp *d[3];
-	group_open(&g);
-	load(&g, 160);
+	group_open(&g, 2, VBS);
+	group_write(&g, 160);
 	for (unsigned i = 0; i < 3; i++) {
 		weir_dcp_membership m = { .size = sizeof(m),
 					  .kind = WEIR_DCP_MEMBERS_STATIC,
@@ -181,19 +108,13 @@ static void static_members_share_and_impossible_groups_are_refused(void **state)
 	settle(&g, d, (unsigned[]){ 6, 5, 5 }, 3);
 	assert_int_equal(weir_dcp_set_membership(d[0], 1, 1, &e), WEIR_ERR_INVALID);
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(weir_dcp_close(d[i], &e), 0);
+		leave(d[i]);
 
 	weir_dcp_membership bad = {
 		.size = sizeof(bad), .kind = WEIR_DCP_MEMBERS_STATIC, .member = 4, .total = 3
 	};
-	weir_dcp_options o = { .size = sizeof(o),
-			       .hosts = g.hosts,
-			       .user = "Administrator",
-			       .password = "password",
-			       .bucket = "default",
-			       .group = "g",
-			       .checkpoint_file = "never.json",
-			       .membership = &bad };
+	weir_dcp_options o = group_options(&g, &bad);
+	o.checkpoint_file = "never.json";
 	assert_int_equal(weir_dcp_open(&o, &d[0], &e), WEIR_ERR_INVALID);
 	bad.kind = WEIR_DCP_MEMBERS_DYNAMIC; /* with a file of its own */
 	assert_int_equal(weir_dcp_open(&o, &d[0], &e), WEIR_ERR_INVALID);
@@ -226,13 +147,7 @@ static void check_peers(struct group *g, weir_dcp *d, const weir_dcp_membership 
 {
 	weir_error e = WEIR_ERROR_INIT;
 	struct seen_peers in = { 0 }, out = { 0 };
-	weir_dcp_options o = { .size = sizeof(o),
-			       .hosts = g->hosts,
-			       .user = "Administrator",
-			       .password = "password",
-			       .bucket = "default",
-			       .group = "g",
-			       .membership = m };
+	weir_dcp_options o = group_options(g, m);
 	assert_int_equal(weir_dcp_peers(d, see_peer, &in, &e), 0);
 	assert_string_equal(in.ids, ids);
 	assert_int_equal(in.self, self);
@@ -246,7 +161,6 @@ static void check_peers(struct group *g, weir_dcp *d, const weir_dcp_membership 
 static void two_programs_meet(enum weir_dcp_members kind)
 {
 	static struct group g;
-	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp *d[2];
 	weir_dcp_membership m = { .size = sizeof(m),
 				  .kind = kind,
@@ -255,8 +169,8 @@ static void two_programs_meet(enum weir_dcp_members kind)
 				  .member_id = "first.of-all",
 				  .rebalance_delay_ms = 100 },
 			    onlooker = { .size = sizeof(m), .kind = kind };
-	group_open(&g);
-	load(&g, 160);
+	group_open(&g, 2, VBS);
+	group_write(&g, 160);
 	d[0] = join(&g, &m);
 	settle(&g, d, (unsigned[]){ VBS }, 1);
 	check_peers(&g, d[0], &onlooker, 1, "first.of-all ");
@@ -264,15 +178,14 @@ static void two_programs_meet(enum weir_dcp_members kind)
 	d[1] = join(&g, &m);
 	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
 	check_peers(&g, d[1], &onlooker, 2, "first.of-all second ");
-	load(&g, 160);
+	group_write(&g, 160);
 	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
-	assert_int_equal(weir_dcp_close(d[0], &e), 0);
-	load(&g, 160);
+	leave(d[0]);
+	group_write(&g, 160);
 	settle(&g, d + 1, (unsigned[]){ VBS }, 1);
 	check_peers(&g, d[1], &onlooker, 1, "second ");
-	assert_int_equal(weir_dcp_close(d[1], &e), 0);
-	for (unsigned i = 0; i < g.written; i++)
-		assert_int_equal(g.seen[i], 1);
+	leave(d[1]);
+	each_came_once(&g);
 	fake_stop(g.fake);
 }
 
@@ -286,6 +199,122 @@ static void two_programs_find_each_other_through_one_document(void **state)
 {
 	(void)state;
 	two_programs_meet(WEIR_DCP_MEMBERS_LIL_COUCHBASE);
+}
+
+static unsigned twice(const struct group *g)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < g->written; i++)
+		n += g->seen[i] > 1;
+	return n;
+}
+
+/* Nothing was saved when the second one came: it waits until the first has let go, and so has saved, what moves. */
+static void a_move_without_delay_repeats_nothing(enum weir_dcp_members kind)
+{
+	static struct group g;
+	weir_dcp *d[3];
+	weir_dcp_membership m = { .size = sizeof(m),
+				  .kind = kind,
+				  .heartbeat_ms = 500,
+				  .heartbeat_monitor_ms = 100,
+				  .rebalance_delay_ms = WEIR_DCP_NO_DELAY };
+	unsigned repeated = 0;
+	group_open(&g, 2, VBS);
+	group_write(&g, 4096);
+	d[0] = join(&g, &m);
+	settle(&g, d, (unsigned[]){ VBS }, 1);
+	d[1] = join(&g, &m);
+	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
+	repeated = twice(&g);
+	d[2] = join(&g, &m);
+	settle(&g, d, (unsigned[]){ 5, 6, 5 }, 3);
+	print_message("%u of %u events came twice in two joins, %u of them in the first\n",
+		      twice(&g), g.written, repeated);
+	assert_int_equal(twice(&g), 0);
+	for (unsigned i = 0; i < 3; i++)
+		leave(d[i]);
+	fake_stop(g.fake);
+}
+
+static void a_move_without_delay_repeats_nothing_with_documents(void **state)
+{
+	(void)state;
+	a_move_without_delay_repeats_nothing(WEIR_DCP_MEMBERS_COUCHBASE);
+}
+
+static void a_move_without_delay_repeats_nothing_with_one_document(void **state)
+{
+	(void)state;
+	a_move_without_delay_repeats_nothing(WEIR_DCP_MEMBERS_LIL_COUCHBASE);
+}
+
+static struct documents *documents_of(struct group *g)
+{
+	static const char *seeds[1];
+	static struct scram_cache cache = { .mechanism = SASL_NONE };
+	static struct conn_options conn;
+	struct documents *docs;
+	struct err e = ERR_INIT;
+	seeds[0] = g->hosts;
+	conn = (struct conn_options){ .env = env_posix(),
+				      .user = "Administrator",
+				      .password = "password",
+				      .bucket = "default",
+				      .cache = &cache,
+				      .connect_timeout = NSEC_PER_SEC,
+				      .noop = NSEC_PER_SEC };
+	struct kv_options kv = {
+		.conn = &conn, .seeds = seeds, .n_seeds = 1, .timeout = 2 * NSEC_PER_SEC
+	};
+	assert_ok(documents_couchbase(&kv, &docs, &e), &e);
+	return docs;
+}
+
+static int ms_until(struct group *g, weir_dcp *d, unsigned vbuckets, nsec since)
+{
+	settle(g, &d, &vbuckets, 1);
+	return (int)((env_mono(env_posix()) - since) / NSEC_PER_MS);
+}
+
+/* One that was killed: its document says that it has everything, and nothing more comes. One of go-dcp's says nothing. */
+static void a_dead_member_is_waited_for_until_it_has_missed_two_signs_of_life(void **state)
+{
+	(void)state;
+	static struct group g;
+	static const char *const held[] = { ",\"held\":\"ffff\"", "" };
+	weir_dcp_membership m = { .size = sizeof(m),
+				  .kind = WEIR_DCP_MEMBERS_COUCHBASE,
+				  .heartbeat_ms = 400,
+				  .heartbeat_tolerance_ms = 2000,
+				  .heartbeat_monitor_ms = 50,
+				  .rebalance_delay_ms = WEIR_DCP_NO_DELAY };
+	for (int i = 0; i < 2; i++) {
+		struct err e = ERR_INIT;
+		char text[160];
+		group_open(&g, 2, VBS);
+		struct documents *docs = documents_of(&g);
+		(void)snprintf(
+			text, sizeof(text),
+			"{\"type\":\"instance\",\"heartbeatTime\":5,\"clusterJoinTime\":5%s}",
+			held[i]);
+		assert_ok(docs->ops->put(docs, "_connector:cbgo:g:instance:x", slice_str(text), 0,
+					 0, &e),
+			  &e);
+		assert_ok(docs->ops->put(docs, "_connector:cbgo:g:instance:all",
+					 SLICE_LIT("{\"_connector:cbgo:g:instance:x\":5}"), 0, 0,
+					 &e),
+			  &e);
+		nsec began = env_mono(env_posix());
+		weir_dcp *d = join(&g, &m);
+		int half = ms_until(&g, d, VBS / 2, began), all = ms_until(&g, d, VBS, began);
+		print_message("half of it after %d ms, all of it after %d ms\n", half, all);
+		assert_true(i ? half < 700 : half > 700 && half < 2000);
+		assert_true(all >= 2300);
+		leave(d);
+		documents_free(docs);
+		fake_stop(g.fake);
+	}
 }
 
 static int see_pod(void *arg, const weir_dcp_peer *p)
@@ -321,15 +350,9 @@ static void two_programs_are_numbered_by_a_leader(void **state)
 				  .lease_ca_file = ca,
 				  .lease_retry_ms = 50,
 				  .rebalance_delay_ms = 150 };
-	weir_dcp_options onlooker = { .size = sizeof(onlooker),
-				      .hosts = g.hosts,
-				      .user = "Administrator",
-				      .password = "password",
-				      .bucket = "default",
-				      .group = "g",
-				      .membership = &m };
-	group_open(&g);
-	load(&g, 160);
+	group_open(&g, 2, VBS);
+	weir_dcp_options onlooker = group_options(&g, &m);
+	group_write(&g, 160);
 	m.member_id = "pod-a";
 	d[0] = join(&g, &m);
 	settle(&g, d, (unsigned[]){ VBS }, 1);
@@ -339,12 +362,11 @@ static void two_programs_are_numbered_by_a_leader(void **state)
 	assert_int_equal(weir_dcp_peers(d[1], see_pod, &pods, &e), 0);
 	assert_int_equal(weir_dcp_group(&onlooker, see_pod, &pods, &e), 7);
 	assert_int_equal(lease_fake_leases(api), 3); /* who looks is no member */
-	assert_int_equal(weir_dcp_close(d[0], &e), 0);
-	load(&g, 160);
+	leave(d[0]);
+	group_write(&g, 160);
 	settle(&g, d + 1, (unsigned[]){ VBS }, 1);
-	assert_int_equal(weir_dcp_close(d[1], &e), 0);
-	for (unsigned i = 0; i < g.written; i++)
-		assert_int_equal(g.seen[i], 1);
+	leave(d[1]);
+	each_came_once(&g);
 	lease_fake_stop(api);
 	fake_stop(g.fake);
 	test_rmdir(dir);
@@ -372,13 +394,13 @@ static void a_group_looks_at_once_when_it_is_asked_to(void **state)
 				  .total_file = path,
 				  .total_key = "members",
 				  .rebalance_delay_ms = WEIR_DCP_NO_DELAY };
-	group_open(&g);
+	group_open(&g, 2, VBS);
 	weir_dcp *d = join(&g, &m);
 	settle(&g, &d, (unsigned[]){ VBS }, 1);
 	write_total(path, "2");
 	assert_int_equal(weir_dcp_rebalance(d, &e), 0);
 	settle(&g, &d, (unsigned[]){ VBS / 2 }, 1);
-	assert_int_equal(weir_dcp_close(d, &e), 0);
+	leave(d);
 	fake_stop(g.fake);
 	test_rmdir(dir);
 }
@@ -394,213 +416,14 @@ static void kinds_without_a_list_say_so(void **state)
 	};
 	weir_dcp_options o = { .size = sizeof(o), .hosts = "127.0.0.1:1", .membership = &m };
 	assert_int_equal(weir_dcp_group(&o, see_peer, &none, &e), WEIR_ERR_UNSUPPORTED);
-	group_open(&g);
+	group_open(&g, 2, VBS);
 	weir_dcp *d = join(&g, &m);
 	assert_int_equal(member(d).vbuckets, VBS); /* assigned when open returns */
 	assert_true(member(d).settled);
 	assert_int_equal(weir_dcp_peers(d, see_peer, &none, &e), 0);
 	assert_int_equal(none.n, 0);
-	assert_int_equal(weir_dcp_close(d, &e), 0);
+	leave(d);
 	fake_stop(g.fake);
-}
-
-/* ---- heartbeats in documents; a clock for each member ---- */
-
-struct herd {
-	struct group g;
-	bool lil;
-	const char *seeds[1];
-	struct scram_cache cache;
-	struct conn_options o;
-	struct clocked clock[4];
-	struct membership *m[4];
-	struct membership_info info[4];
-};
-
-static void herd_open(struct herd *h, bool lil)
-{
-	memset(h, 0, sizeof(*h));
-	h->lil = lil;
-	group_open(&h->g);
-	h->seeds[0] = h->g.hosts;
-	h->cache.mechanism = SASL_NONE;
-	h->o = (struct conn_options){ .env = env_posix(),
-				      .user = "Administrator",
-				      .password = "password",
-				      .bucket = "default",
-				      .cache = &h->cache,
-				      .connect_timeout = NSEC_PER_SEC,
-				      .noop = NSEC_PER_SEC };
-}
-
-static void herd_join(struct herd *h, unsigned i)
-{
-	char id[2] = { (char)('a' + i), '\0' };
-	struct err e = ERR_INIT;
-	struct couchbase_members o = {
-		.env = &h->clock[i].base, .group = "g", .id = id, .lil = h->lil
-	};
-	h->clock[i] = clocked_env((i + 1) * 100000 * NSEC_PER_SEC, -7200000 * (int64_t)i);
-	struct kv_options kv = {
-		.conn = &h->o, .seeds = h->seeds, .n_seeds = 1, .timeout = 2 * NSEC_PER_SEC
-	};
-	assert_ok(documents_couchbase(&kv, &o.documents, &e), &e);
-	assert_ok(membership_couchbase(&o, &h->m[i], &e), &e);
-}
-
-static void beats(struct herd *h, int times)
-{
-	for (int t = 0; t < times; t++)
-		for (unsigned i = 0; i < 4; i++) {
-			struct err e = ERR_INIT;
-			nsec next;
-			h->clock[i].mono += 10 * NSEC_PER_SEC;
-			if (!h->m[i])
-				continue;
-			assert_int_equal(membership_step(h->m[i], &h->info[i], &next, &e), 1);
-			if (h->m[i]->trouble.code)
-				fail_msg("member %u: %s", i, h->m[i]->trouble.msg);
-		}
-}
-
-static void out_of_touch(struct herd *h)
-{
-	struct err e = ERR_INIT;
-	nsec next;
-	fake_fault(h->g.fake,
-		   &(struct fake_fault){ .kind = FAKE_DOWN, .node = -1, .vb = -1, .count = 1 });
-	h->clock[0].mono += 30 * NSEC_PER_SEC;
-	assert_int_equal(membership_step(h->m[0], &h->info[0], &next, &e), 1);
-	assert_int_not_equal(h->m[0]->trouble.code, 0);
-	assert_int_equal(h->info[0].total, 2); /* may pass */
-	h->clock[0].mono += 60 * NSEC_PER_SEC;
-	assert_int_equal(membership_step(h->m[0], &h->info[0], &next, &e), 1);
-	assert_number(h->info[0], 0, 0);
-}
-
-/* Each member's wall clock is hours behind the one before: go-dcp would take them for dead. */
-static void members_find_each_other(bool lil)
-{
-	static struct herd h;
-	struct membership_peer peer[4];
-	herd_open(&h, lil);
-	for (unsigned i = 0; i < 3; i++)
-		herd_join(&h, i);
-	beats(&h, 2);
-	for (unsigned i = 0; i < 3; i++) {
-		assert_number(h.info[i], i + 1, 3);
-		assert_int_equal(h.info[i].generation, h.info[0].generation);
-	}
-	beats(&h, 10);
-	assert_number(h.info[2], 3, 3);
-
-	struct membership *paused = h.m[0];
-	h.m[0] = NULL;
-	beats(&h, 6);
-	assert_number(h.info[1], 2, 3);
-	beats(&h, 4);
-	assert_number(h.info[1], 2, 2);
-	assert_number(h.info[2], 1, 2); /* the last has taken the number that was free */
-	assert_int_equal(membership_peers(h.m[1], peer, 4), 2);
-	assert_true(strcmp(peer[0].id, "c") == 0 && strcmp(peer[1].id, "b") == 0);
-	assert_true(peer[1].self && !peer[0].self && peer[0].silent >= 0);
-	h.m[0] = paused; /* no panic: it lets go, and enters again, behind the others */
-	beats(&h, 1);
-	assert_number(h.info[0], 0, 0);
-	beats(&h, 2);
-	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(h.info[i].total, 3);
-	assert_number(h.info[0], 3, 3);
-
-	membership_leave(h.m[2]);
-	membership_free(h.m[2]);
-	h.m[2] = NULL;
-	beats(&h, 1);
-	assert_int_equal(h.info[0].total, 2);
-	assert_int_equal(h.info[0].member + h.info[1].member, 3);
-
-	if (!lil) /* it takes its time to find nobody */
-		out_of_touch(&h);
-	fake_stop(h.g.fake);
-	for (unsigned i = 0; i < 4; i++)
-		membership_free(h.m[i]);
-}
-
-static void members_find_each_other_through_documents(void **state)
-{
-	(void)state;
-	members_find_each_other(false);
-}
-
-static void members_find_each_other_through_one_document(void **state)
-{
-	(void)state;
-	members_find_each_other(true);
-}
-
-/* Everybody else slept as long: the list is as it was, and yet what it held may have been somebody's meanwhile. */
-static void a_member_that_slept_too_long_lets_go_though_it_is_still_listed(void **state)
-{
-	(void)state;
-	static struct herd h;
-	struct err e = ERR_INIT;
-	nsec next;
-	herd_open(&h, false);
-	herd_join(&h, 0);
-	herd_join(&h, 1);
-	beats(&h, 2);
-	assert_number(h.info[0], 1, 2);
-	assert_int_equal(h.info[0].until, h.clock[0].mono + 60 * NSEC_PER_SEC);
-	h.clock[0].mono += 61 * NSEC_PER_SEC;
-	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
-	assert_number(h.info[0], 0, 0);
-	assert_int_equal(next, 0);
-	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
-	assert_number(h.info[0], 1, 2);
-	assert_int_equal(next, NSEC_PER_SEC); /* the list is read more often than it beats */
-	h.clock[0].mono += NSEC_PER_SEC;
-	membership_leave(h.m[1]);
-	assert_int_equal(membership_step(h.m[0], &h.info[0], &next, &e), 1);
-	assert_number(h.info[0], 1, 1);
-	fake_stop(h.g.fake);
-	membership_free(h.m[0]);
-	membership_free(h.m[1]);
-}
-
-/* As the reference has it, so that go-dcp's members understand it. */
-static void the_one_document_is_go_dcps(void **state)
-{
-	(void)state;
-	static struct herd h;
-	struct err e = ERR_INIT;
-	uint64_t cas;
-	struct documents *docs;
-	AUTO(buf) struct buf text = BUF_INIT;
-	herd_open(&h, true);
-	struct kv_options kv = {
-		.conn = &h.o, .seeds = h.seeds, .n_seeds = 1, .timeout = 2 * NSEC_PER_SEC
-	};
-	assert_ok(documents_couchbase(&kv, &docs, &e), &e);
-	herd_join(&h, 0);
-	beats(&h, 1);
-	h.clock[0].skew_ms = 5000;
-	beats(&h, 1);
-	assert_int_equal(docs->ops->get(docs, "_connector:cbgo:g:instance:lil", &text, &cas, &e),
-			 1);
-	assert_string_equal(buf_cstr(&text),
-			    "{\"a\":{\"id\":\"a\",\"type\":\"instance\",\"heartbeatTime\":"
-			    "1800000005000000000,\"clusterJoinTime\":1800000000000000000}}");
-	/* taken off by somebody: the next heartbeat tells it, and it enters anew */
-	assert_ok(docs->ops->put(docs, "_connector:cbgo:g:instance:lil", SLICE_LIT("{}"), cas, 0,
-				 &e),
-		  &e);
-	beats(&h, 1);
-	assert_number(h.info[0], 0, 0);
-	beats(&h, 1);
-	assert_number(h.info[0], 1, 1);
-	documents_free(docs);
-	membership_free(h.m[0]);
-	fake_stop(h.g.fake);
 }
 
 int main(void)
@@ -610,13 +433,12 @@ int main(void)
 		cmocka_unit_test(static_members_share_and_impossible_groups_are_refused),
 		cmocka_unit_test(two_programs_find_each_other_through_documents),
 		cmocka_unit_test(two_programs_find_each_other_through_one_document),
+		cmocka_unit_test(a_move_without_delay_repeats_nothing_with_documents),
+		cmocka_unit_test(a_move_without_delay_repeats_nothing_with_one_document),
+		cmocka_unit_test(a_dead_member_is_waited_for_until_it_has_missed_two_signs_of_life),
 		cmocka_unit_test(two_programs_are_numbered_by_a_leader),
 		cmocka_unit_test(a_group_looks_at_once_when_it_is_asked_to),
 		cmocka_unit_test(kinds_without_a_list_say_so),
-		cmocka_unit_test(members_find_each_other_through_documents),
-		cmocka_unit_test(members_find_each_other_through_one_document),
-		cmocka_unit_test(a_member_that_slept_too_long_lets_go_though_it_is_still_listed),
-		cmocka_unit_test(the_one_document_is_go_dcps),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e_membership", tests, NULL, NULL);
 }

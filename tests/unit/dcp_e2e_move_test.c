@@ -1,22 +1,14 @@
 /* A member joins a group that shares 1,024 vBuckets: 128 of them move to it, in time, and nothing else moves. */
-#include "tests/test.h"
+#include "tests/dcp_group.h"
 
-#include "os/env.h"
-#include "tests/fake/couchbase/fake.h"
-#include "weir/weir.h"
-
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { VBS = 1024, MEMBERS = 8, KEYS = 1 << 16, DELAY_MS = 1500, LIMIT_MS = 2000 };
+enum { VBS = 1024, MEMBERS = 8, DELAY_MS = 1500, LIMIT_MS = 2000 };
 
-struct group {
-	struct fake *fake;
-	char hosts[64];
+struct move {
+	struct group g;
 	weir_dcp *d[MEMBERS];
-	unsigned n, written;
-	unsigned char seen[KEYS];
+	unsigned n;
 };
 
 static nsec now(void)
@@ -24,65 +16,31 @@ static nsec now(void)
 	return env_mono(env_posix());
 }
 
-static void join(struct group *g)
+static void join(struct move *v)
 {
-	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp_membership m = { .size = sizeof(m),
 				  .kind = WEIR_DCP_MEMBERS_COUCHBASE,
 				  .rebalance_delay_ms = DELAY_MS };
-	weir_dcp_options o = { .size = sizeof(o),
-			       .hosts = g->hosts,
-			       .user = "Administrator",
-			       .password = "password",
-			       .bucket = "default",
-			       .group = "g",
-			       .checkpoint_bucket = "default",
-			       .membership = &m };
-	if (weir_dcp_open(&o, &g->d[g->n], &e) != 0)
-		fail_msg("open: %s", e.message);
-	g->n++;
+	v->d[v->n++] = group_join(&v->g, &m, /* manual_commit */ false);
 }
 
-static void write_some(struct group *g)
+static void take_all(struct move *v)
 {
-	for (unsigned i = 0; i < 16 && g->written < KEYS; i++) {
-		char key[24];
-		(void)snprintf(key, sizeof(key), "k%u", g->written);
-		(void)fake_set(g->fake, g->written++ * 37 % VBS, 0, key, SLICE_LIT("{\"a\":1}"));
-	}
+	for (unsigned i = 0; i < v->n; i++)
+		take(&v->g, v->d[i], 1);
 }
 
-static void take(struct group *g, weir_dcp *d, int wait_ms)
-{
-	weir_error e = WEIR_ERROR_INIT;
-	const weir_dcp_event *events;
-	size_t n;
-	int rc = weir_dcp_poll(d, wait_ms, &events, &n, &e);
-	if (rc < 0)
-		fail_msg("poll: %s", e.message);
-	for (size_t i = 0; rc == 1 && i < n; i++) {
-		unsigned number;
-		char key[24];
-		weir_dcp_info info = { .size = sizeof(info) };
-		weir_dcp_event_info(d, weir_dcp_event_at(events, i), &info);
-		(void)snprintf(key, sizeof(key), "%.*s", (int)info.key_len, (const char *)info.key);
-		if (weir_dcp_ack(d, weir_dcp_event_at(events, i), 1) == 0 &&
-		    info.kind == WEIR_DCP_MUTATION && sscanf(key, "k%u", &number) == 1)
-			g->seen[number]++;
-	}
-}
-
-static bool settled(struct group *g)
+static bool settled(struct move *v)
 {
 	weir_error e = WEIR_ERROR_INIT;
 	unsigned all = 0;
-	for (unsigned i = 0; i < g->n; i++) {
+	for (unsigned i = 0; i < v->n; i++) {
 		weir_dcp_member m = { .size = sizeof(m) };
 		weir_dcp_stats st = { .size = sizeof(st) };
-		assert_int_equal(weir_dcp_member_get(g->d[i], &m, &e), 0);
-		if (!m.settled || m.total != g->n)
+		assert_int_equal(weir_dcp_member_get(v->d[i], &m, &e), 0);
+		if (!m.settled || m.total != v->n)
 			return false;
-		assert_int_equal(weir_dcp_stats_get(g->d[i], &st), 0);
+		assert_int_equal(weir_dcp_stats_get(v->d[i], &st), 0);
 		if (st.streaming != m.vbuckets)
 			return false;
 		all += st.streaming;
@@ -90,46 +48,35 @@ static bool settled(struct group *g)
 	return all == VBS;
 }
 
-static void settle(struct group *g, int limit_s)
+static void settle(struct move *v, int limit_s)
 {
 	nsec deadline = now() + limit_s * NSEC_PER_SEC;
-	while (!settled(g)) {
-		write_some(g);
-		for (unsigned i = 0; i < g->n; i++)
-			take(g, g->d[i], 1);
+	while (!settled(v)) {
+		group_write(&v->g, 16);
+		take_all(v);
 		if (now() > deadline)
-			fail_msg("the group of %u does not settle", g->n);
+			fail_msg("the group of %u does not settle", v->n);
 	}
-}
-
-static unsigned unseen(const struct group *g)
-{
-	unsigned n = 0;
-	for (unsigned i = 0; i < g->written; i++)
-		n += !g->seen[i];
-	return n;
 }
 
 static void a_new_member_gets_128_of_1024_vbuckets_in_time_and_others_are_undisturbed(void **state)
 {
 	(void)state;
-	static struct group g;
+	static struct move v;
 	struct fake_stats before, after;
-	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp_stats st = { .size = sizeof(st) };
-	g.fake = fake_start(&(struct fake_options){ .nodes = 3, .vbuckets = VBS });
-	assert_non_null(g.fake);
-	(void)snprintf(g.hosts, sizeof(g.hosts), "127.0.0.1:%u", fake_kv_port(g.fake, 0));
+	group_open(&v.g, 3, VBS);
+	v.g.acked_only = true;
 	for (int i = 0; i < MEMBERS - 1; i++)
-		join(&g);
-	settle(&g, 30);
-	fake_stats(g.fake, &before);
+		join(&v);
+	settle(&v, 30);
+	fake_stats(v.g.fake, &before);
 	nsec began = now();
-	join(&g);
-	settle(&g, 30);
+	join(&v);
+	settle(&v, 30);
 	int took = (int)((now() - began) / NSEC_PER_MS);
-	fake_stats(g.fake, &after);
-	assert_int_equal(weir_dcp_stats_get(g.d[MEMBERS - 1], &st), 0);
+	fake_stats(v.g.fake, &after);
+	assert_int_equal(weir_dcp_stats_get(v.d[MEMBERS - 1], &st), 0);
 	assert_int_equal(st.assigned, VBS / MEMBERS);
 	assert_int_equal(after.stream_requests - before.stream_requests, VBS / MEMBERS);
 	print_message("128 of 1,024 vBuckets moved in %d ms, %d of them the delay\n", took,
@@ -137,15 +84,12 @@ static void a_new_member_gets_128_of_1024_vbuckets_in_time_and_others_are_undist
 	if (!getenv("WEIR_SANITIZED"))
 		assert_true(took < DELAY_MS + LIMIT_MS);
 	nsec deadline = now() + 5 * NSEC_PER_SEC;
-	while (unseen(&g) && now() < deadline)
-		for (unsigned k = 0; k < g.n; k++)
-			take(&g, g.d[k], 1);
-	for (unsigned i = 0; i < g.n; i++)
-		assert_int_equal(weir_dcp_close(g.d[i], &e), 0);
-	for (unsigned i = 0; i < g.written; i++)
-		if (g.seen[i] != 1)
-			fail_msg("k%u was taken %u times", i, g.seen[i]);
-	fake_stop(g.fake);
+	while (unseen(&v.g) && now() < deadline)
+		take_all(&v);
+	for (unsigned i = 0; i < v.n; i++)
+		leave(v.d[i]);
+	each_came_once(&v.g);
+	fake_stop(v.g.fake);
 }
 
 int main(void)

@@ -67,6 +67,31 @@ static void b7_a_node_that_never_answers_holds_up_no_other(void **state)
 	world_free(w);
 }
 
+/* It answers noops, and everything of a login but one step: given up after the time that a login has, and tried again. */
+static void b7_a_login_that_stops_half_way_is_given_up(void **state)
+{
+	(void)state;
+	static const uint8_t steps[] = {
+		0x1f, 0x20, 0x21, 0x22, 0xfe, 0x89, 0xb5, 0xba, 0x50, 0x5e
+	};
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		unsigned counter = 0;
+		struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = VBS });
+		w->o.noop = 50 * NSEC_PER_MS;
+		w->o.connect_timeout = 400 * NSEC_PER_MS;
+		write_some(w, VBS, 50, &counter);
+		fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
+							  .node = 1,
+							  .vb = -1,
+							  .opcode = steps[i],
+							  .status = FAKE_NO_ANSWER,
+							  .count = 1 });
+		world_open(w);
+		settle(w, VBS, 10 * NSEC_PER_SEC);
+		world_free(w);
+	}
+}
+
 /* ---- cut again and again ---- */
 
 /* Once it has come back, at some moment of what follows. */
@@ -128,7 +153,7 @@ struct door { /* accepts, notes the time, and hangs up */
 	uint16_t port;
 	_Atomic bool stop;
 	pthread_t thread;
-	_Atomic unsigned n;
+	_Atomic unsigned n, asked;
 	nsec at[256];
 };
 
@@ -139,8 +164,13 @@ static void *keep_door(void *arg)
 		int fd = accept(d->fd, NULL, NULL);
 		if (fd < 0)
 			continue;
+		uint8_t first[2] = { 0 };
+		bool greets = recv(fd, first, sizeof(first), MSG_PEEK | MSG_WAITALL) == 2 &&
+			      first[0] == 0x80 && first[1] == 0x1f;
 		close(fd);
-		if (d->n < ARRAY_LEN(d->at))
+		if (!greets)
+			d->asked++; /* what listens here */
+		else if (d->n < ARRAY_LEN(d->at))
 			d->at[d->n++] = now();
 	}
 	return NULL;
@@ -199,6 +229,7 @@ static void b7_a_node_that_hangs_up_is_tried_with_growing_jittered_delays(void *
 	door_close(&d);
 	unsigned n = d.n, different = 0;
 	assert_true(n >= 12 && n <= 40);
+	assert_int_equal(d.asked, 2); /* in plain and with TLS, after the first try */
 	for (unsigned i = 1; i < n; i++) {
 		nsec gap = d.at[i] - d.at[i - 1], most = MIN(10 << (i - 1 < 4 ? i - 1 : 4), 160);
 		assert_true(gap >= most * NSEC_PER_MS / 2 - NSEC_PER_MS);
@@ -281,6 +312,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(b7_a_half_open_connection_is_noticed_within_two_intervals),
 		cmocka_unit_test(b7_a_node_that_never_answers_holds_up_no_other),
+		cmocka_unit_test(b7_a_login_that_stops_half_way_is_given_up),
 		cmocka_unit_test(b7_thousands_of_reconnects_leave_nothing_behind),
 		cmocka_unit_test(b7_a_node_that_hangs_up_is_tried_with_growing_jittered_delays),
 		cmocka_unit_test(b7_a_node_that_is_failed_over_is_left),

@@ -1,8 +1,7 @@
 /* Pausing and refusing vBuckets of a source, against the simulated cluster. */
+#include "tests/dcp_client.h"
 #include "tests/dcp_memory.h"
 #include "tests/dcp_world.h"
-
-#include "weir/dcp_status.h"
 
 enum { VBS = 8 };
 
@@ -274,13 +273,8 @@ static void the_api_pauses_resumes_and_counts(void **state)
 	(void)state;
 	struct world *w = world_new(&(struct fake_options){ .vbuckets = VBS });
 	weir_error e = WEIR_ERROR_INIT;
-	weir_dcp_options o = { .size = sizeof(o),
-			       .hosts = w->seed,
-			       .user = "Administrator",
-			       .password = "password",
-			       .bucket = "default",
-			       .group = "g",
-			       .hook = pause_all };
+	weir_dcp_options o = client_options(w->seed);
+	o.hook = pause_all;
 	weir_dcp_stats st = { .size = sizeof(st) };
 	const weir_dcp_event *events;
 	weir_dcp *d;

@@ -1,7 +1,5 @@
-/* The state machine: rollbacks, pauses and refusals. */
+/* The state machine: rollbacks. */
 #include "tests/dcp_machine.h"
-
-/* ---- going back ---- */
 
 static void weakness_1_nothing_of_the_new_branch_is_skipped_after_a_rollback(void **state)
 {
@@ -13,8 +11,7 @@ static void weakness_1_nothing_of_the_new_branch_is_skipped_after_a_rollback(voi
 		mutation(h, s);
 	buf_reset(&h->log);
 	/* a crash loses 4690..4694 and the server writes 4690..4697 anew */
-	vbucket_on_node(&h->v, 0, false, 1, h->now);
-	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	reconnect(h);
 	expect(h, "req 4694 [4694,4694] a\n");
 	rollback(h, 4689);
 	expect(h, "log?\n");
@@ -40,8 +37,7 @@ static void nothing_newer_is_asked_for_before_the_rollback_is_acknowledged(void 
 	answer_log(h, "b7 a0");
 	expect(h, "req 10 [10,10] a\nlog?\nrollback to 7 from 10, resume at 0\n");
 	vbucket_on_timer(&h->v, h->now + 1000 * NSEC_PER_SEC);
-	vbucket_on_node(&h->v, 0, false, 1, h->now);
-	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	reconnect(h);
 	expect(h, "");
 	vbucket_on_rollback_acked(&h->v, h->now);
 	expect(h, "req 0 [0,0] a\n");
@@ -56,8 +52,7 @@ static void a_rollback_into_a_snapshot_goes_back_to_the_snapshots_start(void **s
 	marker(h, 0, 4);
 	mutation(h, 2);
 	mutation(h, 3);
-	vbucket_on_node(&h->v, 0, false, 1, h->now);
-	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	reconnect(h);
 	expect(h, "req 0 [0,0] 0\nmut 2 [0,4] a\nmut 3 [0,4] a\nreq 3 [0,4] a\n");
 	rollback(h, 3); /* not below what was asked for: still we must go strictly back */
 	answer_log(h, "b3 a0");
@@ -75,8 +70,7 @@ static void older_points_make_a_rollback_partial(void **state)
 		mutation(h, s + 10);
 	}
 	buf_reset(&h->log);
-	vbucket_on_node(&h->v, 0, false, 1, h->now);
-	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	reconnect(h);
 	rollback(h, 37);
 	answer_log(h, "b37 a0");
 	vbucket_on_rollback_acked(&h->v, h->now);
@@ -106,8 +100,7 @@ static void a_log_that_is_newer_than_the_rollback_counts(void **state)
 			marker(h, s ? s + 1 : 0, s + 10);
 			mutation(h, s + 10);
 		}
-		vbucket_on_node(&h->v, 0, false, 1, h->now);
-		vbucket_on_node(&h->v, 0, true, 2, h->now);
+		reconnect(h);
 		buf_reset(&h->log);
 		rollback(h, 37);
 		answer_log(h, rows[i].log);
@@ -150,8 +143,7 @@ static void what_was_never_handed_out_goes_back_without_a_word(void **state)
 	mutation(h, 11);
 	mutation(h, 12);
 	expect(h, "req 10 [10,10] a\n");
-	vbucket_on_node(&h->v, 0, false, 1, h->now);
-	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	reconnect(h);
 	rollback(h, 10);
 	answer_log(h, "b10 a0");
 	expect(h, "req 12 [12,12] a\nlog?\nreq 10 [10,10] b\n");
@@ -300,8 +292,7 @@ static void a_rollback_within_a_branch_waits_for_the_checkpoint_to_go_back(void 
 	mutation(h, 12);
 	mutation(h, 15);
 	buf_reset(&h->log);
-	vbucket_on_node(&h->v, 0, false, 1, h->now);
-	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	reconnect(h);
 	expect(h, "req 15 [10,20] a\n");
 	rollback(h, 10); /* it has less than 20 just now */
 	answer_log(h, "a0");
@@ -331,8 +322,7 @@ static void hold_a_rollback(struct harness *h)
 	marker(h, 8, 15);
 	mutation(h, 9);
 	mutation(h, 10);
-	vbucket_on_node(&h->v, 0, false, 1, h->now);
-	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	reconnect(h);
 	buf_reset(&h->log);
 	accept(h, "c12 a0");
 	expect(h, "");
@@ -354,167 +344,10 @@ static void a_rollback_that_is_held_back_is_part_of_the_next(void **state)
 {
 	struct harness *h = *state;
 	hold_a_rollback(h);
-	vbucket_on_node(&h->v, 0, false, 1, h->now);
-	vbucket_on_node(&h->v, 0, true, 2, h->now);
+	reconnect(h);
 	rollback(h, 8);
 	answer_log(h, "d16 c12 a0");
 	expect(h, "req 10 [8,15] a\nlog?\nrollback to 12 from 15, resume at 8\n");
-}
-
-/* ---- pausing ---- */
-
-static void a_pause_closes_the_stream_and_resuming_goes_on_behind_it(void **state)
-{
-	struct harness *h = *state;
-	begin(h, AT(10, 10, 10, 'a'));
-	accept(h, "a0");
-	marker(h, 10, 14);
-	mutation(h, 11);
-	buf_reset(&h->log);
-	vbucket_pause(&h->v, h->now);
-	vbucket_pause(&h->v, h->now);
-	expect(h, "close 0\n");
-	assert_string_equal(vbucket_state_name((enum vbucket_state)h->v.state), "paused");
-	mutation(h, 12); /* was under way; its opaque is the new one only in this test */
-	reconnect(h);
-	vbucket_on_node(&h->v, 1, true, 3, h->now);
-	vbucket_on_timer(&h->v, h->now + 100 * NSEC_PER_SEC);
-	expect(h, "");
-	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
-	vbucket_resume(&h->v, h->now);
-	vbucket_resume(&h->v, h->now);
-	expect(h, "req 11 [10,14] a\n");
-	accept(h, "a0");
-	marker(h, 11, 14);
-	mutation(h, 12);
-	expect(h, "mut 12 [10,14] a\n");
-}
-
-static void a_pause_holds_in_every_state_and_across_stopping(void **state)
-{
-	struct harness *h = *state;
-	struct vbucket_start s = { .pos = AT(10, 10, 10, 'a'), .end_seqno = VBUCKET_NO_END };
-	vbucket_pause(&h->v, h->now); /* idle */
-	assert_int_equal(h->v.state, VB_IDLE);
-	vbucket_start(&h->v, &s, h->now);
-	vbucket_on_node(&h->v, 0, true, 1, h->now);
-	expect(h, "");
-	assert_int_equal(h->v.state, VB_PAUSED);
-	vbucket_resume(&h->v, h->now);
-	expect(h, "req 10 [10,10] a\n");
-	vbucket_pause(&h->v, h->now); /* opening: the answer comes too late */
-	accept(h, "a0");
-	expect(h, "close 0\n");
-	vbucket_resume(&h->v, h->now);
-	reply(h, OP_DCP_STREAM_REQ, STATUS_EBUSY, SLICE_NONE);
-	vbucket_pause(&h->v, h->now); /* waiting for its time */
-	assert_true(h->v.timer_at == 0);
-	vbucket_resume(&h->v, h->now);
-	expect(h, "req 10 [10,10] a\n");
-	tick(h); /* pausing is no way to ask more often */
-	expect(h, "req 10 [10,10] a\n");
-	rollback(h, 5);
-	vbucket_pause(&h->v, h->now); /* waiting for the failover log */
-	expect(h, "log?\n");
-	vbucket_resume(&h->v, h->now);
-	tick(h);
-	rollback(h, 5);
-	vbucket_stop(&h->v);
-	vbucket_pause(&h->v, h->now);
-	vbucket_start(&h->v, &s, h->now);
-	expect(h, "req 10 [10,10] a\nlog?\n");
-	assert_int_equal(h->v.state, VB_PAUSED);
-}
-
-static void a_rollback_waits_for_the_pause_to_end(void **state)
-{
-	struct harness *h = *state;
-	begin(h, AT(10, 10, 10, 'a'));
-	rollback(h, 5);
-	answer_log(h, "a0");
-	expect(h, "req 10 [10,10] a\nlog?\nretreat to 0\n");
-	vbucket_pause(&h->v, h->now);
-	vbucket_on_retreated(&h->v, h->now);
-	expect(h, "");
-	vbucket_resume(&h->v, h->now);
-	expect(h, "rollback to 5 from 10, resume at 0\n");
-	vbucket_pause(&h->v, h->now);
-	vbucket_on_rollback_acked(&h->v, h->now);
-	expect(h, "");
-	assert_int_equal(h->v.state, VB_PAUSED);
-	vbucket_resume(&h->v, h->now);
-	expect(h, "req 0 [0,0] a\n");
-}
-
-static void a_pause_gives_the_bytes_of_what_is_held_back_and_keeps_its_order(void **state)
-{
-	struct harness *h = *state;
-	vbucket_set_gate(&h->v, GATE_ON, h->now);
-	begin(h, AT(10, 10, 10, 'a'));
-	accept(h, "a0");
-	marker(h, 10, 14);
-	mutation(h, 11);
-	mutation(h, 12);
-	expect(h, "req 10 [10,10] a\n");
-	vbucket_pause(&h->v, h->now);
-	assert_true(h->v.held.n == 2);
-	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
-	vbucket_on_persisted(&h->v, 'a', 14, h->now);
-	expect(h, "close 0\n");
-	vbucket_resume(&h->v, h->now);
-	expect(h, "req 12 [10,14] a\n");
-	accept(h, "a0");
-	marker(h, 12, 14);
-	mutation(h, 14);
-	expect(h, "mut 11 [10,14] a\nmut 12 [10,14] a\nmut 14 [14,14] a\n");
-	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
-}
-
-/* ---- refusing ---- */
-
-static nsec nack(struct harness *h, uint64_t mark, nsec delay)
-{
-	vbucket_rewind(&h->v, &AT(mark, mark, mark, 'a'), h->now + delay, h->now);
-	nsec wait = h->v.timer_at ? h->v.timer_at - h->now : 0;
-	if (wait)
-		tick(h);
-	assert_int_equal(h->v.state, VB_OPENING);
-	accept(h, "a0");
-	marker(h, mark, mark + 1);
-	mutation(h, mark + 1);
-	return wait;
-}
-
-static void a_consumer_that_always_refuses_does_not_spin(void **state)
-{
-	struct harness *h = *state;
-	begin(h, AT(10, 10, 10, 'a'));
-	accept(h, "a0");
-	assert_true(nack(h, 10, 0) == 0);
-	nsec last = 0, sum = 0;
-	for (int i = 0; i < 100; i++)
-		sum += last = nack(h, 10, 0);
-	assert_in_range(last, 5 * NSEC_PER_SEC, 10 * NSEC_PER_SEC);
-	assert_true(sum > 450 * NSEC_PER_SEC);
-	assert_true(nack(h, 11, 0) == 0); /* it got on: at once again */
-	assert_in_range(nack(h, 11, 0), 50 * NSEC_PER_MS, 100 * NSEC_PER_MS);
-}
-
-static void a_refusal_with_a_delay_keeps_it_whatever_happens(void **state)
-{
-	struct harness *h = *state;
-	begin(h, AT(10, 10, 10, 'a'));
-	accept(h, "a0");
-	vbucket_rewind(&h->v, &AT(10, 10, 10, 'a'), h->now + 3 * NSEC_PER_SEC, h->now);
-	buf_reset(&h->log);
-	reconnect(h);
-	vbucket_on_node(&h->v, 1, true, 5, h->now);
-	vbucket_pause(&h->v, h->now);
-	vbucket_resume(&h->v, h->now);
-	expect(h, "");
-	assert_true(h->v.timer_at == h->now + 3 * NSEC_PER_SEC);
-	tick(h);
-	expect(h, "req 10 [10,10] a\n");
 }
 
 int main(void)
@@ -535,12 +368,6 @@ int main(void)
 		T(a_rollback_within_a_branch_waits_for_the_checkpoint_to_go_back),
 		T(a_rollback_that_is_held_back_survives_a_nack),
 		T(a_rollback_that_is_held_back_is_part_of_the_next),
-		T(a_pause_closes_the_stream_and_resuming_goes_on_behind_it),
-		T(a_pause_holds_in_every_state_and_across_stopping),
-		T(a_rollback_waits_for_the_pause_to_end),
-		T(a_pause_gives_the_bytes_of_what_is_held_back_and_keeps_its_order),
-		T(a_consumer_that_always_refuses_does_not_spin),
-		T(a_refusal_with_a_delay_keeps_it_whatever_happens),
 	};
 	return cmocka_run_group_tests_name("dcp/vbucket_back", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
+#include "tests/scarce.h"
 #include "tests/test.h"
 
-#include "base/mem.h"
 #include "doc/bson.h"
 #include "doc/eval.h"
 #include "tests/libbson.h"
@@ -328,29 +328,16 @@ static void the_writer_refuses_what_would_not_be_valid(void **state)
 	assert_ok(bson_validate(slice_of(b.p + 4, b.len - 4), &e), &e);
 }
 
-static long allocations_left;
-
-static void *failing_alloc(size_t n)
-{
-	return allocations_left-- > 0 ? malloc(n) : NULL;
-}
-
-static void *failing_realloc(void *p, size_t n)
-{
-	return allocations_left-- > 0 ? realloc(p, n) : NULL;
-}
-
 static void running_out_of_memory_is_an_error_at_the_end(void **state)
 {
 	(void)state;
-	static const struct mem_allocator failing = { failing_alloc, failing_realloc, free };
-	mem_set_allocator(&failing);
+	scarce_begin();
 	int failed = 0;
 	for (int k = 0; k < 8; k++) {
 		AUTO(buf) struct buf b = BUF_INIT;
 		struct bson_writer w;
 		struct err e = ERR_INIT;
-		allocations_left = k;
+		scarce_fail(k + 1, true);
 		bson_writer_init(&w, &b);
 		for (int i = 0; i < 100; i++) {
 			bson_begin_doc(&w, SLICE_LIT("document"));
@@ -363,7 +350,7 @@ static void running_out_of_memory_is_an_error_at_the_end(void **state)
 		if (rc == 0)
 			assert_ok(bson_validate(buf_slice(&b), &e), &e);
 	}
-	mem_set_allocator(NULL);
+	scarce_end();
 	assert_in_range(failed, 1, 7);
 }
 

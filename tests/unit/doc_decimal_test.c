@@ -1,37 +1,9 @@
-#include "tests/test.h"
-
-#include "doc/decimal.h"
+#include "tests/doc_decimal.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct dec128 dec(const char *text)
-{
-	struct dec128 d;
-	bool inexact;
-	assert_int_equal(dec_from_string(slice_str(text), &d, &inexact), 0);
-	return d;
-}
-
-static const char *text(struct dec128 d)
-{
-	static char out[8][DECIMAL_STRING_MAX];
-	static int i;
-	i = (i + 1) % 8;
-	size_t len = dec_to_string(d, out[i]);
-	assert_int_equal(len, strlen(out[i]));
-	return out[i];
-}
-
-static uint64_t next(uint64_t *x)
-{
-	*x ^= *x << 13;
-	*x ^= *x >> 7;
-	*x ^= *x << 17;
-	return *x;
-}
 
 /* Any coefficient length, exponents near each other or far apart, specials now and then. */
 static struct dec128 random_decimal(uint64_t *x)

@@ -1,6 +1,6 @@
+#include "tests/scarce.h"
 #include "tests/test.h"
 
-#include "base/mem.h"
 #include "doc/big.h"
 #include "doc/compare.h"
 #include "doc/iso.h"
@@ -585,22 +585,9 @@ static void random_documents_survive_json_and_agree_with_libbson(void **state)
 
 /* ---- memory ---- */
 
-static long allocations_left;
-
-static void *failing_alloc(size_t n)
-{
-	return allocations_left-- > 0 ? malloc(n) : NULL;
-}
-
-static void *failing_realloc(void *p, size_t n)
-{
-	return allocations_left-- > 0 ? realloc(p, n) : NULL;
-}
-
 static void running_out_of_memory_is_an_error_in_both_directions(void **state)
 {
 	(void)state;
-	static const struct mem_allocator failing = { failing_alloc, failing_realloc, free };
 	AUTO(buf) struct buf text = BUF_INIT;
 	buf_add_str(&text, "{\"a\":[");
 	for (int i = 0; i < 200; i++)
@@ -612,11 +599,11 @@ static void running_out_of_memory_is_an_error_in_both_directions(void **state)
 			    "\"f\",\"$scope\":{\"x\":1}},\"e\":{\"$numberDecimal\":\"1\"}},");
 	buf_add_str(&text, "null]}");
 	int failed = 0;
-	mem_set_allocator(&failing);
+	scarce_begin();
 	for (long k = 0; k < 16; k++) {
 		AUTO(buf) struct buf doc = BUF_INIT, json = BUF_INIT;
 		struct err e = ERR_INIT;
-		allocations_left = k;
+		scarce_fail(k + 1, true);
 		int rc = json_to_bson(buf_slice(&text), &doc, NULL, &e);
 		assert_true(rc == 0 || rc == ERR_NOMEM);
 		failed += rc != 0;
@@ -626,7 +613,7 @@ static void running_out_of_memory_is_an_error_in_both_directions(void **state)
 		}
 		for (long m = 0; m < 16; m++) {
 			buf_done(&json);
-			allocations_left = m;
+			scarce_fail(m + 1, true);
 			json_from_bson_pretty(buf_slice(&doc), JSON_CANONICAL, 2, &json);
 			if (!json.failed)
 				break;
@@ -635,7 +622,7 @@ static void running_out_of_memory_is_an_error_in_both_directions(void **state)
 		assert_false(json.failed);
 		break;
 	}
-	mem_set_allocator(NULL);
+	scarce_end();
 	assert_true(failed > 10);
 }
 

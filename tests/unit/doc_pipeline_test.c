@@ -1,23 +1,12 @@
 /* doc_pipeline: the stateless stages shape, filter and spread documents as MongoDB's do. */
-#include "tests/test.h"
+#include "tests/doc_text.h"
+#include "tests/scarce.h"
 
-#include "base/mem.h"
 #include "doc/json.h"
 #include "doc/pipeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static struct slice parse(struct buf *b, const char *json)
-{
-	struct err e = ERR_INIT;
-	struct value v;
-	buf_reset(b);
-	int rc = json_to_value(slice_str(json), b, &v, NULL, &e);
-	if (rc < 0)
-		fail_msg("%s: %s", json, e.msg);
-	return value_slice(v);
-}
 
 static int compile(const char *json, enum pipeline_context context, struct pipeline **out,
 		   struct err *e)
@@ -500,20 +489,6 @@ static void variables_of_the_caller_are_seen_by_every_stage(void **state)
 
 /* ---- memory and limits ---- */
 
-static long allocations, fail_at = -1;
-
-static void *counting_alloc(size_t n)
-{
-	return allocations++ == fail_at ? NULL : malloc(n);
-}
-
-static void *counting_realloc(void *p, size_t n)
-{
-	return allocations++ == fail_at ? NULL : realloc(p, n);
-}
-
-static const struct mem_allocator counting = { counting_alloc, counting_realloc, free };
-
 static int count_docs(void *arg, struct slice doc, struct err *e)
 {
 	(void)doc, (void)e;
@@ -541,15 +516,14 @@ static void a_warm_pipeline_allocates_nothing(void **state)
 	assert_ok(compile(busy, PIPELINE_PLAIN, &p, &e), &e);
 	eval_init(&ev);
 	assert_ok(pipeline_run(p, &ev, doc, count_docs, &n, &e), &e);
-	mem_set_allocator(&counting);
-	allocations = 0;
+	scarce_begin();
 	for (int i = 0; i < 1000; i++) {
 		eval_reset(&ev);
 		assert_ok(pipeline_run(p, &ev, doc, count_docs, &n, &e), &e);
 	}
-	assert_int_equal(allocations, 0);
+	assert_int_equal(scarce_calls(), 0);
 	assert_int_equal(n, 3003);
-	mem_set_allocator(NULL);
+	scarce_end();
 	eval_done(&ev);
 	pipeline_free(p);
 }
@@ -560,28 +534,27 @@ static void pipelines_survive_the_failure_of_every_allocation(void **state)
 	AUTO(buf) struct buf b = BUF_INIT, s = BUF_INIT;
 	struct slice doc = parse(&b, busy_doc), spec = parse(&s, busy);
 	bool done = false;
-	mem_set_allocator(&counting);
-	for (fail_at = 0; !done && fail_at < 10000; fail_at++) {
+	scarce_begin();
+	for (long k = 1; !done && k < 10000; k++) {
 		struct err e = ERR_INIT;
 		struct pipeline *p = NULL;
 		struct eval ev;
 		int n = 0;
-		allocations = 0;
+		scarce_fail(k, false);
 		eval_init(&ev);
 		int rc = pipeline_compile(spec, NULL, &p, &e);
 		if (rc == 0)
 			rc = pipeline_run(p, &ev, doc, count_docs, &n, &e);
 		pipeline_free(p);
 		eval_done(&ev);
-		done = allocations <= fail_at;
+		done = scarce_calls() < k;
 		/* Some allocations only serve the text of an error; without them all is well. */
 		if (rc < 0 || done)
 			assert_int_equal(rc, done ? 0 : ERR_NOMEM);
 		if (rc == 0)
 			assert_int_equal(n, 3);
 	}
-	mem_set_allocator(NULL);
-	fail_at = -1;
+	scarce_end();
 	assert_true(done);
 }
 

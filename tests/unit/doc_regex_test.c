@@ -1,7 +1,7 @@
 /* Regular expressions: captures, offsets, characters, limits, memory. */
+#include "tests/scarce.h"
 #include "tests/test.h"
 
-#include "base/mem.h"
 #include "doc/regex.h"
 
 #include <stdlib.h>
@@ -230,37 +230,22 @@ static void long_texts_match_like_short_ones(void **state)
 	eval_done(&ev);
 }
 
-static long allocations;
-
-static void *counted_alloc(size_t n)
-{
-	allocations++;
-	return malloc(n);
-}
-
-static void *counted_realloc(void *p, size_t n)
-{
-	allocations++;
-	return realloc(p, n);
-}
-
 static void a_warm_match_allocates_nothing(void **state)
 {
 	(void)state;
-	static const struct mem_allocator counting = { counted_alloc, counted_realloc, free };
-	mem_set_allocator(&counting);
+	scarce_begin();
 	struct regex *r = compiled("(a|b|(cd)+)*e$", "i");
 	struct eval ev;
 	eval_init(&ev);
 	assert_int_equal(regex_matches(r, &ev, slice_str("abcdcdabababcdE"), NULL), 1);
-	long before = allocations;
+	long before = scarce_calls();
 	assert_true(before > 0);
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(regex_matches(r, &ev, slice_str("abcdcdabababcdE"), NULL), 1);
-	assert_int_equal(allocations, before);
+	assert_int_equal(scarce_calls(), before);
 	regex_free(r);
 	eval_done(&ev);
-	mem_set_allocator(NULL);
+	scarce_end();
 }
 
 int main(void)

@@ -1,8 +1,8 @@
 /* JSON Schema: the public draft 4 suite (Debian package json-schema-test-suite), what BSON adds, what is refused,
  * limits and memory. */
-#include "tests/test.h"
+#include "tests/doc_text.h"
+#include "tests/scarce.h"
 
-#include "base/mem.h"
 #include "doc/json.h"
 #include "doc/schema.h"
 
@@ -11,37 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Single quotes stand for double ones. */
-static struct slice doc_of(const char *json, struct buf *out)
-{
-	struct err e = ERR_INIT;
-	size_t n = strlen(json);
-	char *text = malloc(n + 1);
-	assert_non_null(text);
-	for (size_t i = 0; i <= n; i++)
-		text[i] = json[i] == '\'' ? '"' : json[i];
-	buf_reset(out);
-	if (json_to_bson(slice_of(text, n), out, NULL, &e) < 0)
-		fail_msg("%s: %s", json, e.msg);
-	free(text);
-	return buf_slice(out);
-}
-
 /* ---- the public suite ---- */
 
 struct tally {
 	unsigned agree, differ, error, out_of_scope;
 };
-
-static unsigned length_of(struct value array)
-{
-	unsigned n = 0;
-	struct bson_iter it;
-	bson_iter_init(&it, value_slice(array));
-	while (bson_next(&it))
-		n++;
-	return n;
-}
 
 /* { description, schema, tests: [{ description, data, valid }] } */
 static void run_group(const char *file, struct slice group, struct tally *t)
@@ -52,7 +26,8 @@ static void run_group(const char *file, struct slice group, struct tally *t)
 		     tests = bson_get_str(group, "tests");
 	int rc = schema_compile(value_slice(bson_get_str(group, "schema")), &s, &e);
 	if (rc < 0) {
-		*(rc == ERR_UNSUPPORTED ? &t->out_of_scope : &t->error) += length_of(tests);
+		*(rc == ERR_UNSUPPORTED ? &t->out_of_scope : &t->error) +=
+			(unsigned)bson_count(value_slice(tests));
 		if (rc != ERR_UNSUPPORTED)
 			printf("  %s, " SLICE_FMT ": %s\n", file, SLICE_ARG(value_slice(name)),
 			       e.msg);
@@ -294,25 +269,6 @@ static void endless_schemas_end_in_a_limit(void **state)
 
 /* ---- memory ---- */
 
-static long allocations, fail_at;
-
-static bool may_allocate(void)
-{
-	return ++allocations != fail_at;
-}
-
-static void *counted_alloc(size_t n)
-{
-	return may_allocate() ? malloc(n) : NULL;
-}
-
-static void *counted_realloc(void *p, size_t n)
-{
-	return may_allocate() ? realloc(p, n) : NULL;
-}
-
-static const struct mem_allocator counting = { counted_alloc, counted_realloc, free };
-
 static const char *const busy_schema =
 	"{'properties': {'a': {'type': 'array', 'uniqueItems': true, 'items': {'minimum': 0}},"
 	" 's': {'pattern': '^(x|y)+$', 'minLength': 2}, 'o': {'$ref': '#/definitions/o'}},"
@@ -329,22 +285,21 @@ static void a_warm_check_allocates_nothing(void **state)
 	struct err e = ERR_INIT;
 	doc_of(busy_schema, &spec);
 	doc_of(busy_doc, &doc);
-	fail_at = 0;
-	mem_set_allocator(&counting);
+	scarce_begin();
 	struct schema *s;
 	struct eval ev;
 	eval_init(&ev);
 	assert_ok(schema_compile(buf_slice(&spec), &s, &e), &e);
 	assert_int_equal(schema_check(s, &ev, value_doc(buf_slice(&doc)), &e), 1);
-	long before = allocations;
+	long before = scarce_calls();
 	for (int i = 0; i < 1000; i++) {
 		eval_reset(&ev);
 		assert_int_equal(schema_check(s, &ev, value_doc(buf_slice(&doc)), &e), 1);
 	}
-	assert_int_equal(allocations, before);
+	assert_int_equal(scarce_calls(), before);
 	eval_done(&ev);
 	schema_free(s);
-	mem_set_allocator(NULL);
+	scarce_end();
 }
 
 static void every_failed_allocation_is_an_error(void **state)
@@ -353,26 +308,27 @@ static void every_failed_allocation_is_an_error(void **state)
 	AUTO(buf) struct buf spec = BUF_INIT, doc = BUF_INIT;
 	doc_of(busy_schema, &spec);
 	doc_of(busy_doc, &doc);
-	mem_set_allocator(&counting);
-	for (fail_at = 1;; fail_at++) {
+	long k = 1;
+	scarce_begin();
+	for (;; k++) {
 		struct err e = ERR_INIT;
 		struct schema *s = NULL;
 		struct eval ev;
-		allocations = 0;
+		scarce_fail(k, false);
 		eval_init(&ev);
 		int rc = schema_compile(buf_slice(&spec), &s, &e);
 		if (rc == 0)
 			rc = schema_check(s, &ev, value_doc(buf_slice(&doc)), &e);
 		schema_free(s);
 		eval_done(&ev);
-		if (allocations < fail_at) {
+		if (scarce_calls() < k) {
 			assert_int_equal(rc, 1);
 			break;
 		}
 		assert_int_equal(rc, ERR_NOMEM);
 	}
-	mem_set_allocator(NULL);
-	assert_true(fail_at > 5);
+	scarce_end();
+	assert_true(k > 5);
 }
 
 int main(void)

@@ -1,30 +1,12 @@
 /* doc_update: every operator, replacements and pipelines give the after-image; what cannot be applied is an error. */
-#include "tests/test.h"
+#include "tests/doc_text.h"
+#include "tests/scarce.h"
 
-#include "base/mem.h"
 #include "doc/compare.h"
 #include "doc/json.h"
 #include "doc/update.h"
 
 #include <stdlib.h>
-
-static struct slice parse(struct buf *b, const char *json)
-{
-	struct err e = ERR_INIT;
-	buf_reset(b);
-	if (!json)
-		return SLICE_NONE;
-	int rc = json[0] == '[' ? 0 : json_to_bson(slice_str(json), b, NULL, &e);
-	if (json[0] == '[') {
-		struct value v;
-		rc = json_to_value(slice_str(json), b, &v, NULL, &e);
-		if (rc == 0)
-			return value_slice(v);
-	}
-	if (rc < 0)
-		fail_msg("%s: %s", json, e.msg);
-	return buf_slice(b);
-}
 
 struct update_case {
 	const char *before, *update, *after; /* after NULL: an error with `number` */
@@ -580,20 +562,6 @@ static void update_of_two_paths_is_the_same_as_one_after_the_other(void **state)
 
 /* ---- memory ---- */
 
-static long allocations, fail_at = -1;
-
-static void *counting_alloc(size_t n)
-{
-	return allocations++ == fail_at ? NULL : malloc(n);
-}
-
-static void *counting_realloc(void *p, size_t n)
-{
-	return allocations++ == fail_at ? NULL : realloc(p, n);
-}
-
-static const struct mem_allocator counting = { counting_alloc, counting_realloc, free };
-
 static const char operators[] =
 	"{\"$set\":{\"o.b\":1,\"a.$[e].c\":2},\"$inc\":{\"n\":1},\"$push\":{\"l\":{\"$each\":[3,1],"
 	"\"$sort\":1,\"$slice\":5}},\"$pull\":{\"m\":{\"$gt\":3}},\"$rename\":{\"x\":\"y.z\"}}";
@@ -615,15 +583,14 @@ static void update_allocates_nothing_once_warm(void **state)
 	struct eval ev;
 	eval_init(&ev);
 	assert_ok(update_apply(u, &ev, before, false, &out, &e), &e);
-	mem_set_allocator(&counting);
-	allocations = 0;
+	scarce_begin();
 	for (int i = 0; i < 100; i++) {
 		eval_reset(&ev);
 		buf_reset(&out);
 		assert_ok(update_apply(u, &ev, before, false, &out, &e), &e);
 	}
-	assert_int_equal(allocations, 0);
-	mem_set_allocator(NULL);
+	assert_int_equal(scarce_calls(), 0);
+	scarce_end();
 	eval_done(&ev);
 	update_free(u);
 }
@@ -635,13 +602,13 @@ static void update_survives_the_failure_of_every_allocation(void **state)
 	struct slice before = parse(&b, target), spec = parse(&s, operators);
 	struct update_options o = { .array_filters = parse(&f, "[{\"e.c\":1}]") };
 	bool done = false;
-	mem_set_allocator(&counting);
-	for (fail_at = 0; !done && fail_at < 10000; fail_at++) {
+	scarce_begin();
+	for (long k = 1; !done && k < 10000; k++) {
 		struct err e = ERR_INIT;
 		struct update *u = NULL;
 		struct buf out = BUF_INIT;
 		struct eval ev;
-		allocations = 0;
+		scarce_fail(k, false);
 		eval_init(&ev);
 		int rc = update_compile(spec, false, &o, &u, &e);
 		if (rc == 0)
@@ -649,11 +616,10 @@ static void update_survives_the_failure_of_every_allocation(void **state)
 		update_free(u);
 		eval_done(&ev);
 		buf_done(&out);
-		done = allocations <= fail_at;
+		done = scarce_calls() < k;
 		assert_int_equal(rc, done ? 0 : ERR_NOMEM);
 	}
-	mem_set_allocator(NULL);
-	fail_at = -1;
+	scarce_end();
 	assert_true(done);
 }
 

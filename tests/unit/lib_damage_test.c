@@ -242,8 +242,7 @@ static void entry_of_a_newer_format_stops_the_stream_with_its_place(void **state
 
 int main(void)
 {
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
+	test_in_memory();
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(whole_log_is_found_whole_with_progress),

@@ -1,53 +1,22 @@
 /* Appending through the public API: what becomes of each operation, and what is refused. */
-#include "tests/test.h"
-
-#include "weir/weir.h"
+#include "tests/lib_world.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char dir[256];
-static weir_oplog *o;
-static weir_error e;
-
-static void open_with(weir_oplog_options opt)
-{
-	opt.size = sizeof(opt);
-	if (weir_oplog_open(dir, &opt, &o, &e) != 0)
-		fail_msg("open: %s", e.message);
-}
 
 static int setup(void **state)
 {
 	(void)state;
-	snprintf(dir, sizeof(dir), "%s", test_tmpdir());
-	open_with((weir_oplog_options){ .ack = WEIR_ACK_WRITTEN });
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	assert_int_equal(weir_oplog_close(o, &e), 0);
-	test_rmdir(dir);
-	return 0;
+	return open_anew((weir_oplog_options){ .ack = WEIR_ACK_WRITTEN });
 }
 
 static void reopen(weir_oplog_options opt)
 {
-	assert_int_equal(weir_oplog_close(o, &e), 0);
+	must(weir_oplog_close(o, &e));
 	open_with(opt);
 }
-
-#define must(call) \
-	do { \
-		if ((call) != 0) \
-			fail_msg("%s: %s %s", #call, weir_error_name(e.code), e.message); \
-	} while (0)
 
 static void put(const char *json, enum weir_outcome expected)
 {

@@ -1,7 +1,7 @@
 /* Torn, cut, flipped, missing and foreign bytes: what a damaged log still gives, what it says, how it is repaired. */
+#include "tests/scarce.h"
 #include "tests/test.h"
 
-#include "base/mem.h"
 #include "log/log.h"
 
 #include <dirent.h>
@@ -557,20 +557,6 @@ static void a_torn_tail_is_cut_and_its_bytes_never_come_back(void **state)
 
 /* ---- memory ---- */
 
-static long allocations_left;
-
-static void *limited_alloc(size_t n)
-{
-	return allocations_left-- > 0 ? malloc(n) : NULL;
-}
-
-static void *limited_realloc(void *p, size_t n)
-{
-	return allocations_left-- > 0 ? realloc(p, n) : NULL;
-}
-
-static const struct mem_allocator limited = { limited_alloc, limited_realloc, free };
-
 static int use_everything(struct fixture *f, uint64_t *acked)
 {
 	struct log *l;
@@ -612,10 +598,10 @@ static void every_failing_allocation_is_an_error_and_loses_nothing(void **state)
 		test_rmdir(f->dir);
 		make_log(f, 10);
 		uint64_t acked = 10;
-		allocations_left = k;
-		mem_set_allocator(&limited);
+		scarce_begin();
+		scarce_fail(k + 1, true);
 		rc = use_everything(f, &acked);
-		mem_set_allocator(NULL);
+		scarce_end();
 		if (rc)
 			assert_int_equal(rc, ERR_NOMEM);
 		struct log *l;
@@ -634,8 +620,7 @@ static void every_failing_allocation_is_an_error_and_loses_nothing(void **state)
 int main(void)
 {
 	/* Thousands of logs, and none of them needs a disk. */
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
+	test_in_memory();
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_whole_log_verifies),

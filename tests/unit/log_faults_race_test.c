@@ -170,6 +170,19 @@ struct steps {
 	struct view view[READERS];
 };
 
+static void steps_open(struct steps *s, uint32_t segment_bytes)
+{
+	struct err e = ERR_INIT;
+	s->sim = sim_new(&(struct sim_options){ .file_bytes = 128u << 10 });
+	assert_non_null(s->sim);
+	struct log_options o = { .env = sim_env(s->sim),
+				 .create = true,
+				 .segment_bytes = segment_bytes,
+				 .flush_interval_ms = UINT32_MAX };
+	assert_ok(log_open("log", &o, &s->log, &e), &e);
+	assert_ok(log_topic_create(s->log, "t", 1, &s->topic, &e), &e);
+}
+
 static uint64_t near_a_boundary(struct steps *s)
 {
 	struct log_range range = log_topic_range(s->topic, 0, false);
@@ -211,14 +224,7 @@ static void no_interleaving_of_trims_and_reads_shows_a_hole(void **state)
 	(void)state;
 	struct err e = ERR_INIT;
 	struct steps s = { .rng = { 7 } };
-	s.sim = sim_new(&(struct sim_options){ .file_bytes = 128u << 10 });
-	assert_non_null(s.sim);
-	struct log_options o = { .env = sim_env(s.sim),
-				 .create = true,
-				 .segment_bytes = 4096,
-				 .flush_interval_ms = UINT32_MAX };
-	assert_ok(log_open("log", &o, &s.log, &e), &e);
-	assert_ok(log_topic_create(s.log, "t", 1, &s.topic, &e), &e);
+	steps_open(&s, 4096);
 	long steps = test_count(200000, 1000000);
 	for (long i = 0; i < steps; i++)
 		if (one_step(&s, &e) < 0)
@@ -292,14 +298,7 @@ static void a_jumping_wall_clock_reorders_and_deletes_nothing(void **state)
 	(void)state;
 	struct err e = ERR_INIT;
 	struct steps s = { .rng = { 3 } };
-	s.sim = sim_new(&(struct sim_options){ .file_bytes = 128u << 10 });
-	assert_non_null(s.sim);
-	struct log_options o = { .env = sim_env(s.sim),
-				 .create = true,
-				 .segment_bytes = 8192,
-				 .flush_interval_ms = UINT32_MAX };
-	assert_ok(log_open("log", &o, &s.log, &e), &e);
-	assert_ok(log_topic_create(s.log, "t", 1, &s.topic, &e), &e);
+	steps_open(&s, 8192);
 	assert_ok(log_topic_set_retention(s.topic, &(struct log_retention){ .max_age_ms = HOUR_MS },
 					  &e),
 		  &e);
@@ -342,15 +341,8 @@ static void records_stamped_by_a_wrong_clock_are_not_deleted_early(void **state)
 	(void)state;
 	struct err e = ERR_INIT;
 	struct steps s = { .rng = { 5 } };
-	s.sim = sim_new(&(struct sim_options){ .file_bytes = 128u << 10 });
-	assert_non_null(s.sim);
-	struct env *env = sim_env(s.sim);
-	struct log_options o = {
-		.env = env, .create = true, .segment_bytes = 8192, .flush_interval_ms = UINT32_MAX
-	};
-	int64_t start = env_wall_ms(env);
-	assert_ok(log_open("log", &o, &s.log, &e), &e);
-	assert_ok(log_topic_create(s.log, "t", 1, &s.topic, &e), &e);
+	steps_open(&s, 8192);
+	int64_t start = env_wall_ms(sim_env(s.sim));
 	assert_ok(log_topic_set_retention(s.topic, &(struct log_retention){ .max_age_ms = HOUR_MS },
 					  &e),
 		  &e);
@@ -402,8 +394,7 @@ static void waiting_does_not_look_at_the_wall_clock(void **state)
 
 int main(void)
 {
-	(void)setenv("TMPDIR", "/dev/shm",
-		     0); /* trims sync: a slow disk would leave little to race */
+	test_in_memory(); /* trims sync: a slow disk would leave little to race */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(readers_racing_with_trim_never_see_a_hole),
 		cmocka_unit_test(no_interleaving_of_trims_and_reads_shows_a_hole),

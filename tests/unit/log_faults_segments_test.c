@@ -684,7 +684,7 @@ static void a_segment_cut_short_under_a_reader_is_an_error_not_a_signal(void **s
 
 int main(void)
 {
-	(void)setenv("TMPDIR", "/dev/shm", 0); /* nothing here needs a real disk */
+	test_in_memory(); /* nothing here needs a real disk */
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(touched_segments_cost_what_was_touched_and_no_more),

@@ -637,8 +637,7 @@ static void a_killed_writer_leaves_no_lock_behind(void **state)
 
 int main(void)
 {
-	(void)setenv("TMPDIR", "/dev/shm",
-		     0); /* thousands of small logs: nothing here needs a real disk */
+	test_in_memory(); /* thousands of small logs: nothing here needs a real disk */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_call_failed_in_turn_costs_nothing_acknowledged),
 		cmocka_unit_test(a_failed_flush_poisons_until_the_log_is_reopened),

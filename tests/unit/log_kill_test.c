@@ -360,8 +360,7 @@ static void a_killed_writer_loses_nothing_that_it_acknowledged(void **state)
 
 int main(void)
 {
-	(void)setenv("TMPDIR", "/dev/shm",
-		     0); /* what a killed process leaves is in memory anyway */
+	test_in_memory(); /* what a killed process leaves is in memory anyway */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_killed_writer_loses_nothing_that_it_acknowledged),
 	};
