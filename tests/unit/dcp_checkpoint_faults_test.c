@@ -14,7 +14,6 @@ enum { VBS = 1024, FEW = 8, OLD = 100, NEW = 200 };
 
 #define SEGMENT (512u << 10)
 
-
 struct kind {
 	const char *name;
 	struct checkpoint_store *(*open)(struct env *env, bool forgive, int *rc, struct err *e);
