@@ -64,6 +64,26 @@ static void on_server_request(struct conn *c, const struct packet *p)
 		c->newer_map = true; /* the setup may have asked already */
 }
 
+/* Of a vBucket's statistics the last one is the answer. */
+static bool is_awaited(const struct packet *p)
+{
+	switch (p->opcode) {
+	case OP_DCP_STREAM_REQ:
+	case OP_DCP_GET_FAILOVER_LOG:
+	case OP_GET_ALL_VB_SEQNOS: return true;
+	case OP_STAT: return p->opaque >> 16 && (p->vb_status != STATUS_OK || p->key.len == 0);
+	default: return false;
+	}
+}
+
+static void note_answer(struct conn *c, const struct packet *p)
+{
+	if (!is_awaited(p))
+		return;
+	c->n_awaited -= c->n_awaited > 0;
+	c->awaited_at = c->last_received;
+}
+
 static void on_response(struct conn *c, const struct packet *p)
 {
 	if (p->opcode == OP_NOOP)
@@ -75,6 +95,7 @@ static void on_response(struct conn *c, const struct packet *p)
 	}
 	if (!c->ready)
 		return;
+	note_answer(c, p);
 	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
 	else if (p->opcode != OP_GET_CLUSTER_CONFIG)
@@ -189,11 +210,17 @@ static void on_closed(void *arg, const struct err *why)
 		conn_free(c);
 }
 
+static void look_after(struct conn *c, nsec wait)
+{
+	c->look_at = loop_now(c->loop) + wait;
+	timer_set(&c->liveness, wait);
+}
+
 static void on_connected(void *arg)
 {
 	struct conn *c = arg;
 	c->last_received = loop_now(c->loop);
-	timer_set(&c->liveness, MIN(c->o.noop, c->o.connect_timeout));
+	look_after(c, MIN(c->o.noop, c->o.connect_timeout));
 	conn_say_hello(c);
 }
 
@@ -206,13 +233,17 @@ static void give_up(struct conn *c, const char *why, nsec after)
 }
 
 /* Silent, or not done with logging in: one that answers noops, but a step of the login never, would be waited for for
- * ever. */
+ * ever. Who looks late stood still itself (a stopped process, a suspended machine): that nothing was heard meanwhile
+ * says nothing about the other side, which is asked first. */
 static void check_liveness(void *arg)
 {
 	struct conn *c = arg;
 	nsec now = loop_now(c->loop), silent = now - c->last_received;
 	nsec left = c->ready ? INT64_MAX : c->opened_at + c->o.connect_timeout - now;
-	if (silent >= 2 * c->o.noop) {
+	bool late = now - c->look_at > c->o.noop / 2;
+	if (late)
+		left = MAX(left, c->o.noop);
+	if (silent >= 2 * c->o.noop && !late) {
 		give_up(c, "no sign of life", silent);
 		return;
 	}
@@ -220,13 +251,18 @@ static void check_liveness(void *arg)
 		give_up(c, "the login has not been answered", now - c->opened_at);
 		return;
 	}
+	if (c->n_awaited && !c->paused &&
+	    now - c->awaited_at >= CONN_PATIENCE * c->o.connect_timeout) {
+		give_up(c, "a request has not been answered", now - c->awaited_at);
+		return;
+	}
 	if (silent >= c->o.noop) {
 		wire_simple(tcp_out(c->tcp), OP_NOOP, 0, SLICE_NONE, SLICE_NONE);
 		tcp_flush_soon(c->tcp);
-		timer_set(&c->liveness, MIN(left, 2 * c->o.noop - silent));
+		look_after(c, MIN(left, late ? c->o.noop : 2 * c->o.noop - silent));
 		return;
 	}
-	timer_set(&c->liveness, MIN(left, c->o.noop - silent));
+	look_after(c, MIN(left, c->o.noop - silent));
 }
 
 int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn_options *o,
@@ -295,8 +331,17 @@ struct slab *conn_slab(const struct conn *c)
 	return tcp_in(c->tcp);
 }
 
+void conn_await(struct conn *c)
+{
+	if (c->n_awaited++ == 0)
+		c->awaited_at = loop_now(c->loop);
+}
+
 void conn_pause(struct conn *c, bool pause)
 {
+	if (c->paused && !pause)
+		c->awaited_at = loop_now(c->loop); /* the answers may be there, unread */
+	c->paused = pause;
 	tcp_pause(c->tcp, pause);
 }
 

@@ -5,8 +5,8 @@
  *	                                                                                                   │
  *	                closed, with the reason  ◀──── any failure, silence, protocol error ───────────────┘
  *
- * Liveness: after `noop` of silence a NOOP is sent; after twice that the connection counts as dead. The server's own
- * NOOPs are answered here.
+ * Liveness: after `noop` of silence a NOOP is sent; after twice that the connection counts as dead, unless this process
+ * stood still meanwhile. The server's own NOOPs are answered here.
  *
  * Flow control (DCP): the owner says how many bytes of stream messages were consumed; a fifth of the window at a time
  * is given back. Bytes of another connection must not be given back on this one: conn_id tells them apart.
@@ -58,6 +58,8 @@ struct conn_options {
 		skip_deletes;
 };
 
+#define CONN_PATIENCE 6
+
 struct conn;
 
 struct conn_ops {
@@ -78,6 +80,10 @@ void conn_free(struct conn *c); /* NULL is fine; may be called from within an op
 
 struct buf *conn_out(struct conn *c); /* append packets, then conn_flush */
 void conn_flush(struct conn *c);
+/* A request for a stream, a failover log, sequence numbers or a vBucket's statistics was appended. When none of those
+ * that are open is answered for CONN_PATIENCE times connect_timeout, the connection is given up, however alive it is
+ * otherwise. */
+void conn_await(struct conn *c);
 void conn_consumed(struct conn *c, uint32_t bytes);
 struct slab *
 conn_slab(const struct conn *c);      /* within packet: where it lies, to be kept by reference */

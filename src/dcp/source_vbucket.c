@@ -20,6 +20,7 @@ static void send_stream_req(void *arg, struct vbucket *v, const struct wire_stre
 	if (!conn_has(c, HELLO_COLLECTIONS))
 		req.json = SLICE_NONE;
 	wire_stream_req(conn_out(c), v->id, vbucket_opaque(v), &req);
+	conn_await(c);
 	conn_flush(c);
 }
 
@@ -29,6 +30,7 @@ static void send_failover_log(void *arg, struct vbucket *v)
 	if (!c)
 		return;
 	wire_get_failover_log(conn_out(c), v->id, vbucket_opaque(v));
+	conn_await(c);
 	conn_flush(c);
 }
 
@@ -40,6 +42,7 @@ static void send_ask_purge(void *arg, struct vbucket *v)
 		return;
 	(void)snprintf(key, sizeof(key), "vbucket-details %u", v->id);
 	wire_simple(conn_out(c), OP_STAT, vbucket_opaque(v), slice_str(key), SLICE_NONE);
+	conn_await(c);
 	conn_flush(c);
 }
 
@@ -268,6 +271,7 @@ static void ask_seqnos(struct node *n)
 		return;
 	n->asked_seqnos = true;
 	wire_get_all_vb_seqnos(conn_out(n->dcp), 0, VB_ACTIVE, false, 0);
+	conn_await(n->dcp);
 	conn_flush(n->dcp);
 }
 

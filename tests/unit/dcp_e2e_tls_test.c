@@ -79,7 +79,7 @@ static struct world *tls_world(struct tls_options *t, unsigned how)
 						  .tls_key = in_folder("node.key") });
 	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kvs_port(w->fake, 0));
 	w->o.tls = t;
-	w->o.connect_timeout = 2 * NSEC_PER_SEC;
+	w->o.connect_timeout = PATIENCE;
 	return w;
 }
 
@@ -88,10 +88,10 @@ static void read_across_a_cut(struct world *w, unsigned n, unsigned *counter)
 {
 	write_some(w, 16, n, counter);
 	world_open(w);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	fake_drop_connections(w->fake, -1);
 	write_some(w, 16, n, counter);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 }
 
 static void a_trusted_cluster_is_read_over_tls(void **state)
@@ -267,7 +267,7 @@ static void maps_come_over_https_from_a_trusted_management_service_only(void **s
 						  .count = UINT32_MAX });
 	write_some(w, 16, 300, &counter);
 	world_open(w);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	struct dcp_status st;
 	assert_int_equal(dcp_source_status(w->source, &st, NULL, NULL), 0);
 	assert_true(st.map_over_http);
