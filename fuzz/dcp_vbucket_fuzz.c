@@ -119,6 +119,8 @@ static const struct vbucket_ops ops = {
 	.timer = on_simple,
 	.wrong_node = on_wrong_node,
 	.history = on_simple,
+	.ask_purge = on_simple,
+	.purge = on_simple,
 	.retreat = on_retreat,
 	.reaction = on_reaction,
 };
@@ -216,12 +218,30 @@ static void response(struct run *run, struct slice *in, uint8_t opcode)
 	vbucket_on_response(&run->v, &p, run->now);
 }
 
+/* One of the vBucket's, or the end of them. */
+static void statistic(struct run *run, struct slice *in)
+{
+	static const struct slice names[] = { SLICE_LIT("vb_3:uuid"), SLICE_LIT("vb_3:purge_seqno"),
+					      SLICE_LIT("vb_3"), SLICE_NONE };
+	static const uint16_t statuses[] = { 0, 0, 0, 0, 0, 0, STATUS_EACCESS, STATUS_ETMPFAIL };
+	uint8_t which = take(in);
+	char text[3] = { (char)('0' + which / 8 % 8), (char)('0' + which / 64) };
+	struct packet p = { .magic = MAGIC_RESPONSE,
+			    .opcode = OP_STAT,
+			    .vb_status = statuses[take(in) % ARRAY_LEN(statuses)],
+			    .opaque = vbucket_opaque(&run->v),
+			    .key = names[which % ARRAY_LEN(names)],
+			    .value = slice_of(text, take(in) % 3) };
+	vbucket_on_response(&run->v, &p, run->now);
+}
+
 static void start(struct run *run, struct slice *in)
 {
 	uint64_t s = number(in), a = number(in), b = number(in), from = MIN(s, a), to = MAX(s, b);
 	struct vbucket_start st = { .pos = { s, from, to, take(in) % 6 },
 				    .restarted = take(in) & 1,
 				    .high_seqno = number(in),
+				    .purge = { number(in), number(in), take(in) % 6 },
 				    .end_seqno = take(in) % 4 ? VBUCKET_NO_END : number(in) };
 	vbucket_stop(&run->v);
 	uint64_t next = run->w.tail;
@@ -293,14 +313,22 @@ static void step(struct run *run, struct slice *in)
 	case 12:
 	case 13: response(run, in, OP_DCP_STREAM_REQ); break;
 	case 14: response(run, in, OP_DCP_GET_FAILOVER_LOG); break;
-	case 15: vbucket_stop(v); break;
+	case 15:
+		if (take(in) % 4 == 0)
+			vbucket_stop(v);
+		else
+			statistic(run, in);
+		break;
 	default: stream_message(run, in, stream[what % ARRAY_LEN(stream)]); break;
 	}
 	CHECK(v->pos.snap_start <= v->pos.seqno && v->pos.seqno <= v->pos.snap_end);
 	CHECK(v->held.n || run->bytes_in == run->bytes_out);
+	CHECK(v->checking == (v->gate == GATE_SHUT));
+	CHECK(!v->checking || v->state == VB_STREAMING || v->state == VB_DONE);
 	if (v->paused)
 		CHECK(run->bytes_in == run->bytes_out && v->state != VB_STREAMING &&
-		      v->state != VB_OPENING && v->state != VB_LOG);
+		      v->state != VB_OPENING && v->state != VB_LOG && v->state != VB_ASKING &&
+		      !v->checking);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -312,6 +340,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t mode = take(&in);
 	run.config.collections = mode & 1;
 	run.config.stream_id = mode & 6 ? 0 : 7;
+	run.config.ask_purge_first = mode & 8;
+	run.config.stream_flags = mode & 16 ? STREAM_IGNORE_PURGED : 0;
 	vbucket_init(&run.v, 3, &run.config, 7);
 	ack_init(&run.w, 1, &(struct dcp_position){ 0 }, NULL);
 	while (in.len)

@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum { OPENINGS_MAX = 200 };
+
 struct harness {
 	struct vbucket v;
 	struct vbucket_config config;
@@ -17,6 +19,8 @@ struct harness {
 	uint64_t dropped_bytes, emitted_bytes, sent_bytes;
 	nsec now;
 	int emit_rc;
+	nsec opening[OPENINGS_MAX]; /* when requests were sent, for who notes it */
+	size_t n_openings;
 };
 
 static inline void say_stream_req(void *arg, struct vbucket *v, const struct wire_stream_req *r)
@@ -92,6 +96,12 @@ static inline void ignore_history(void *arg, struct vbucket *v)
 	(void)v;
 }
 
+static inline void say_ask_purge(void *arg, struct vbucket *v)
+{
+	(void)v;
+	buf_add_str(&((struct harness *)arg)->log, "purge?\n");
+}
+
 static inline void say_retreat(void *arg, struct vbucket *v, const struct dcp_position *pos)
 {
 	(void)v;
@@ -122,6 +132,8 @@ static const struct vbucket_ops ops = {
 	.timer = ignore_timer,
 	.wrong_node = say_wrong_node,
 	.history = ignore_history,
+	.ask_purge = say_ask_purge,
+	.purge = ignore_history,
 	.reaction = by_error_map,
 	.retreat = say_retreat,
 };

@@ -11,6 +11,8 @@
 #include "dcp/ack.h"
 #include "dcp/vbucket.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { KEYS = 6, SEQNOS = 4000, TICKETS = 1 << 15 };
@@ -29,7 +31,8 @@ struct model {
 	struct failover_log log; /* newest first */
 	uint64_t next_uuid, failovers;
 	uint32_t next_content;
-	bool open, log_asked;
+	bool open, log_asked, purge_asked;
+	bool older; /* than 8.0: says what is purged in its statistics only, and takes no purge seqno */
 	uint64_t sent, snap_end;
 	uint32_t opaque;
 	/* the consumer */
@@ -38,8 +41,9 @@ struct model {
 	size_t n_tickets;
 	struct ack_window window;
 	uint64_t rollbacks, told_rollbacks;
-	bool gate, unsafe; /* unsafe: what the gate waited for is lost all the same */
-	bool retreating;   /* the checkpoint is being set back */
+	bool gate, unsafe;             /* unsafe: what the gate waited for is lost all the same */
+	bool retreating;               /* the checkpoint is being set back */
+	struct dcp_purge known, saved; /* by the machine; by the checkpoint, now and then */
 	/* both */
 	struct vbucket v;
 	struct vbucket_config config;
@@ -111,7 +115,8 @@ static inline int needs_rollback(const struct model *m, uint64_t *to)
 	while (i < m->log.n && m->log.entry[i].uuid != m->req.uuid)
 		i++;
 	*to = 0;
-	if (start < purged(m) && !(m->req.knows_purge && m->req.purge_seqno == purged(m)))
+	if (start < purged(m) &&
+	    (m->older || !m->req.knows_purge || m->req.purge_seqno != purged(m)))
 		return 1;
 	if (i == m->log.n)
 		return 1;
@@ -150,6 +155,31 @@ static inline void answer_request(struct model *m)
 	m->open = true;
 	m->sent = m->snap_end = m->req.start;
 	give_log(m, OP_DCP_STREAM_REQ);
+}
+
+static inline void give_statistic(struct model *m, uint16_t status, const char *name,
+				  uint64_t value)
+{
+	char text[24];
+	int len = snprintf(text, sizeof(text), "%" PRIu64, value);
+	give(m, (struct packet){ .magic = MAGIC_RESPONSE,
+				 .opcode = OP_STAT,
+				 .vb_status = status,
+				 .key = slice_str(name),
+				 .value = slice_of(text, *name ? (size_t)len : 0) });
+}
+
+static inline void answer_statistics(struct model *m)
+{
+	m->purge_asked = false;
+	switch (rnd(m, 12)) {
+	case 0: give_statistic(m, STATUS_EACCESS, "", 0); return;
+	case 1: give_statistic(m, STATUS_ETMPFAIL, "", 0); return;
+	}
+	give_statistic(m, STATUS_OK, "vb_1:high_seqno", shown(m));
+	give_statistic(m, STATUS_OK, "vb_1:purge_seqno", purged(m));
+	give_statistic(m, STATUS_OK, "vb_1:uuid", m->log.entry[0].uuid);
+	give_statistic(m, STATUS_OK, "", 0);
 }
 
 static inline void send_item(struct model *m, uint64_t s)
@@ -199,6 +229,8 @@ static inline void send_out_of_order(struct model *m)
 		if (rnd(m, 40) == 0)
 			return; /* stays open: the caller cuts it */
 	}
+	if (m->open && left_out(m, m->snap_end))
+		send_number(m, OP_DCP_SEQNO_ADVANCED, m->snap_end, 8);
 	m->sent = m->snap_end;
 	send_number(m, OP_DCP_OSO_SNAPSHOT, 2, 4);
 }
@@ -218,7 +250,7 @@ static inline void send_marker(struct model *m)
 	put_be64(x + 8, m->snap_end);
 	put_be32(x + 16, disk ? SNAPSHOT_DISK : SNAPSHOT_MEMORY);
 	put_be64(x + 36, purged(m));
-	bool newer = disk && (m->sent < purged(m) || rnd(m, 4));
+	bool newer = disk && !m->older;
 	give(m, (struct packet){ .magic = MAGIC_REQUEST,
 				 .opcode = OP_DCP_SNAPSHOT_MARKER,
 				 .extras = newer ? slice_of(&version, 1) : slice_of(x, 20),
@@ -231,8 +263,8 @@ static inline void send_some(struct model *m)
 		uint64_t high = shown(m);
 		if (high <= m->sent)
 			return;
-		if (m->sent == m->req.start && m->sent >= purged(m) && high - m->sent > 3 &&
-		    rnd(m, 4) == 0) {
+		if (m->sent == m->req.start && (m->sent == 0 || m->sent >= purged(m)) &&
+		    high - m->sent > 3 && rnd(m, 4) == 0) {
 			uint64_t before = m->sent;
 			send_out_of_order(m);
 			if (m->sent == before) {
@@ -286,7 +318,7 @@ static inline void fail_over(struct model *m, bool quietly)
 	m->failovers++;
 	if (quietly)
 		return;
-	m->open = m->requested = m->log_asked = false;
+	m->open = m->requested = m->log_asked = m->purge_asked = false;
 	vbucket_on_node(&m->v, (int)(m->next_uuid % 2), true, ++m->connection, m->now);
 }
 
@@ -310,7 +342,7 @@ static inline void purge_some(struct model *m)
 static inline void fall_behind(struct model *m)
 {
 	m->behind = rnd(m, (uint32_t)m->high + 1);
-	m->open = m->requested = m->log_asked = false;
+	m->open = m->requested = m->log_asked = m->purge_asked = false;
 	vbucket_on_node(&m->v, m->v.node, false, m->v.connection, m->now);
 }
 

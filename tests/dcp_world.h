@@ -9,7 +9,9 @@
  *	                                       seen   ..  5b  6d             an orphan: there is no 6
  *
  * What is left out must have a later version no further than the end of a snapshot around it: the one in which the next
- * event came, or, when that is from an earlier time, one that began before. With mitigation nothing that was ever handed out may be missing from the history in the end.
+ * event came, or, when that is from an earlier time, one that began before. A deletion may be purged, too, but then nothing
+ * of what it deleted may be here. With mitigation nothing that was ever handed out may be missing from the history in the
+ * end.
  *
  * What the consumer has lies in shared memory, so that it survives a consumer that is killed (dcp_e2e_kill). */
 #ifndef TESTS_DCP_WORLD_H
@@ -347,17 +349,37 @@ static inline void widen(struct cover *c, uint64_t seqno, const struct seen_item
 		*c = (struct cover){ i->snap_start, i->snap_end };
 }
 
-/* Whether the server was right not to send it; next_end: of the next event's snapshot. */
-static inline bool left_out(const struct world *w, const struct seen *s, uint64_t seqno,
-			    const struct truth *t, const struct cover *c, uint64_t next_end)
+/* It is a deletion, or was deleted, by one that may be gone. */
+static inline bool may_be_purged(const struct history *h, const struct seen *s, uint64_t seqno)
 {
-	if (seqno <= s->purged && (t->kind == 'd' || t->kind == 'e'))
-		return true;
+	for (uint64_t i = seqno; i && i <= s->purged; i = h->t[i].next)
+		if (h->t[i].kind == 'd' || h->t[i].kind == 'e')
+			return true;
+	return false;
+}
+
+/* Whether the server was right not to send it; next_end: of the next event's snapshot. */
+static inline bool left_out(const struct world *w, uint64_t seqno, const struct truth *t,
+			    const struct cover *c, uint64_t next_end)
+{
 	if (t->dropped)
 		return true;
 	if (!t->next || w->complete)
 		return false;
 	return t->next <= next_end || (c->start < seqno && t->next <= c->end);
+}
+
+/* The document was deleted, of which the consumer has not heard: all that it has of its key is this. */
+static inline bool outlived(const struct history *h, const struct seen *s, uint64_t seqno)
+{
+	uint64_t last = seqno;
+	for (uint64_t i = h->t[seqno].next; i; i = h->t[i].next) {
+		if (s->item[i].hash)
+			return false;
+		last = i;
+	}
+	return h->t[seqno].kind == 'm' && (h->t[last].kind == 'd' || h->t[last].kind == 'e') &&
+	       !h->t[last].dropped;
 }
 
 /* NULL equal; else what differs, for the message. */
@@ -377,8 +399,11 @@ static inline const char *differs(struct world *w, unsigned vb)
 		const struct seen_item *have = &s->item[i];
 		if (have->hash && (have->hash != t->hash || !t->wanted))
 			wrong = "is of another history";
-		else if (!have->hash && t->wanted && !left_out(w, s, i, t, &cover, next_end))
+		else if (!have->hash && t->wanted && !may_be_purged(&h, s, i) &&
+			 !left_out(w, i, t, &cover, next_end))
 			wrong = "is missing";
+		if (have->hash && !wrong && outlived(&h, s, i))
+			wrong = "was deleted, which never came";
 		if (have->hash) {
 			next_end = have->snap_end;
 			widen(&cover, i, have);

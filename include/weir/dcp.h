@@ -70,7 +70,7 @@ typedef struct weir_dcp_options {
 	bool latest; /* a vBucket without a checkpoint begins with what comes, not with what is there */
 	bool finite; /* end each vBucket where it stood at the start */
 	bool xattrs, no_value, system_events, change_history, out_of_order_snapshots;
-	bool ignore_purged_tombstones; /* resume over a purge: deletions may be missed */
+	bool ignore_purged_tombstones; /* resume over a purge: deletions may be missed. Else it is a rollback to 0 */
 	bool deliver_metadata;         /* documents of connectors and transactions, too */
 	int64_t skip_until_ms;         /* ms since 1970, perhaps to come: older documents are passed over */
 	uint32_t window_bytes;         /* of flow control per node; 0: 8 MiB */
@@ -171,7 +171,8 @@ WEIR_API int weir_dcp_rebalance(weir_dcp *d, weir_error *e);
  * that is only a seqno: with the next save), and it starts there. What was handed out before takes no acknowledgements
  * any more. NOTFOUND: one of them is not assigned, nothing is done; INVALID: seqno outside its snapshot; FENCED: another
  * member has taken one of them, none is assigned any more; or what a save fails with. A seqno that the server has not
- * reached ends the vBucket (WEIR_DCP_END, TOKEN_FUTURE). */
+ * reached ends the vBucket (WEIR_DCP_END, TOKEN_FUTURE). Back at 0 a rollback to 0 comes first when deletions were purged
+ * since that nothing else would tell. */
 WEIR_API int weir_dcp_seek(weir_dcp *d, const weir_dcp_position *positions, size_t n,
 			   weir_error *e);
 

@@ -17,6 +17,11 @@ static void encode_body(const struct checkpoint *c, struct buf *out)
 	for (uint32_t i = 0; i < c->points.n; i++)
 		buf_add_fmt(out, "%s%" PRIu64, i ? "," : "", c->points.seqno[i]);
 	buf_add_byte(out, ']');
+	if (c->purge.uuid)
+		buf_add_fmt(out,
+			    ",\"purge\":{\"seqno\":%" PRIu64 ",\"from\":%" PRIu64
+			    ",\"vbuuid\":%" PRIu64 "}",
+			    c->purge.seqno, c->purge.from, c->purge.uuid);
 	if (c->mark)
 		buf_add_fmt(out, ",\"mark\":%" PRIu64, c->mark);
 }
@@ -111,6 +116,22 @@ static int read_points(struct slice weir, struct points *p, struct err *e)
 	return 0;
 }
 
+/* There where one is known. */
+static int read_purge(struct slice weir, struct dcp_purge *p, struct err *e)
+{
+	struct value v = bson_get_str(weir, "purge");
+	if (v.type == BSON_MISSING)
+		return 0;
+	if (v.type != BSON_DOCUMENT)
+		return no_checkpoint(e, "\"purge\"");
+	struct slice purge = value_slice(v);
+	if (!u64_value(bson_get_str(purge, "seqno"), &p->seqno) ||
+	    !u64_value(bson_get_str(purge, "from"), &p->from) ||
+	    !u64_value(bson_get_str(purge, "vbuuid"), &p->uuid) || p->uuid == 0)
+		return no_checkpoint(e, "\"purge\"");
+	return 0;
+}
+
 /* Documents of older versions have none. */
 static int check_sum(struct slice weir, struct checkpoint *c, struct err *e)
 {
@@ -163,6 +184,8 @@ static int decode(struct slice doc, struct checkpoint *c, struct err *e)
 	if (ours) {
 		int rc = read_points(value_slice(weir), &out.points, e);
 		if (rc < 0)
+			return rc;
+		if ((rc = read_purge(value_slice(weir), &out.purge, e)) < 0)
 			return rc;
 		if ((rc = check_sum(value_slice(weir), &out, e)) < 0)
 			return rc;

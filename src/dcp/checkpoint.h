@@ -3,11 +3,12 @@
  * The text of a checkpoint is go-dcp's document, so that one can read the other's:
  *
  *	{"checkpoint":{"snapshot":{"startSeqno":S,"endSeqno":E},"vbuuid":U,"seqno":N},"bucketUuid":"...",
- *	 "weir":{"points":[...],"mark":M,"sum":C}}
+ *	 "weir":{"points":[...],"purge":{"seqno":P,"from":F,"vbuuid":U},"mark":M,"sum":C}}
  *
  * Numbers are unsigned 64-bit. "weir" is ours and ignored by go-dcp: the points make a rollback after a restart
- * partial, the sum tells damage. A document without it is foreign: its snapshot start may be the seqno of the snapshot's first item, so
- * that the place to go back to lies before it. docs/formats/dcp-checkpoint.md has the rules.
+ * partial; the purge, where one is known, tells whether deletions were missed; the sum tells damage. A document without it
+ * is foreign: its snapshot start may be the seqno of the snapshot's first item, so that the place to go back to lies
+ * before it. docs/formats/dcp-checkpoint.md has the rules.
  *
  * A store is an ops table; save is all or nothing per vBucket and durable when it returns.
  *
@@ -30,9 +31,11 @@ struct checkpoint {
 	bool damaged; /* load: there was one, or may have been, that cannot be read; found is false */
 	struct dcp_position pos;
 	struct points points;
+	struct dcp_purge purge;
 	char bucket_uuid[BUCKET_UUID_MAX + 1];
 	uint64_t mark; /* which write this is; 0: not told */
 	bool any_branch; /* not kept: pos.seqno alone is known, the branch is the one that the server has there */
+	bool again; /* not kept: what lies above pos has been handed out before */
 };
 
 void checkpoint_encode(const struct checkpoint *c, struct buf *out);

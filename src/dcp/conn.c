@@ -64,10 +64,21 @@ static void on_server_request(struct conn *c, const struct packet *p)
 		c->newer_map = true; /* the setup may have asked already */
 }
 
-static void note_answer(struct conn *c, uint8_t opcode)
+/* Of a vBucket's statistics the last one is the answer. */
+static bool is_awaited(const struct packet *p)
 {
-	if (opcode != OP_DCP_STREAM_REQ && opcode != OP_DCP_GET_FAILOVER_LOG &&
-	    opcode != OP_GET_ALL_VB_SEQNOS)
+	switch (p->opcode) {
+	case OP_DCP_STREAM_REQ:
+	case OP_DCP_GET_FAILOVER_LOG:
+	case OP_GET_ALL_VB_SEQNOS: return true;
+	case OP_STAT: return p->opaque >> 16 && (p->vb_status != STATUS_OK || p->key.len == 0);
+	default: return false;
+	}
+}
+
+static void note_answer(struct conn *c, const struct packet *p)
+{
+	if (!is_awaited(p))
 		return;
 	c->n_awaited -= c->n_awaited > 0;
 	c->awaited_at = c->last_received;
@@ -84,7 +95,7 @@ static void on_response(struct conn *c, const struct packet *p)
 	}
 	if (!c->ready)
 		return;
-	note_answer(c, p->opcode);
+	note_answer(c, p);
 	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
 	else if (p->opcode != OP_GET_CLUSTER_CONFIG)

@@ -24,6 +24,13 @@ static inline bool dcp_position_valid(const struct dcp_position *p)
 	return p->snap_start <= p->seqno && p->seqno <= p->snap_end;
 }
 
+/* What a client knows of deletions that are gone: seqno was the highest one purged, on the branch, when the client went
+ * on from `from`. As long as nothing more is purged it has missed none, from there on. */
+struct dcp_purge {
+	uint64_t seqno, from;
+	uint64_t uuid; /* of the newest branch then; 0: nothing is known */
+};
+
 #define FAILOVER_MAX      25   /* entries kept: as many as a server keeps */
 #define FAILOVER_WIRE_MAX 4096 /* entries accepted in a packet */
 

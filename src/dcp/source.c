@@ -115,6 +115,7 @@ static void fill_defaults(struct dcp_source *s)
 		.stream_id = o->stream_id,
 		.system_events = o->system_events,
 		.rollback_unacked = o->rollback_unacked,
+		.ask_purge_first = o->out_of_order,
 		.skip_until_cas = first_cas(o->skip_until_ms),
 		.skip_prefix = o->deliver_metadata ? NULL : metadata_keys,
 		.n_skip_prefix = o->deliver_metadata ? 0 : ARRAY_LEN(metadata_keys),
@@ -294,6 +295,9 @@ static void gather(struct dcp_source *s, struct gathered *g, enum save_what what
 					  .found = true,
 					  .pos = slot->w.mark,
 					  .points = slot->w.points };
+		/* what is read after a rollback says nothing of what the consumer had before, until it has undone that */
+		if (slot->rollbacks_queued == 0 && !ack_rollback_open(&slot->w))
+			c->purge = slot->purge;
 		(void)snprintf(c->bucket_uuid, sizeof(c->bucket_uuid), "%s", s->map->uuid);
 		g->version[g->n++] = slot->w.version;
 	}
@@ -331,8 +335,9 @@ static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, n
 		struct slot *slot = &s->slot[g->cp[i].vb];
 		slot->saved_version = g->version[i];
 		slot->saved_seqno = g->cp[i].pos.seqno;
+		slot->saved_purge = g->cp[i].purge;
 		slot->quiet_rounds = 0;
-		if (g->cp[i].pos.uuid)
+		if (g->cp[i].pos.uuid && g->version[i] >= slot->unsaved_version)
 			source_branch_settled(s, slot);
 	}
 	s->saves += rc == 0 && g->n;

@@ -232,7 +232,7 @@ int dcp_source_seek(struct dcp_source *s, struct checkpoint *cp, size_t n, struc
 	if (rc == 0) {
 		for (size_t i = 0; i < n; i++) {
 			vb[i] = cp[i].vb;
-			cp[i].found = true;
+			cp[i].found = cp[i].again = true;
 		}
 		rc = let_go(s, vb, n, e);
 		int saved = save_places(s, cp, n, rc == 0 ? e : NULL);

@@ -112,12 +112,14 @@ struct slot { /* one vBucket */
 	/* under lock */
 	struct ack_window w;
 	uint64_t saved_version, saved_seqno;
-	uint32_t quiet_rounds; /* saves that left it out */
+	struct dcp_purge purge, saved_purge; /* as the machine knows it; in the checkpoint */
+	uint32_t quiet_rounds;  /* saves that left it out */
 	uint64_t
 		rollbacks_released; /* acknowledged (and saved) rollbacks that the machine knows of */
 	bool retreat;               /* the machine waits for the mark to be saved */
 	bool owned;                 /* acks are taken, checkpoints saved */
 	bool branch_unsaved; /* it has just got its branch: nothing is handed out before that is saved */
+	uint64_t unsaved_version; /* branch_unsaved: what has to be */
 	bool paused;         /* as the caller wants it */
 	bool leaving; /* it is being let go: what is acknowledged is being saved, and no more is taken */
 	bool nack;

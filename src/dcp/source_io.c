@@ -137,6 +137,7 @@ static bool is_open(const struct slot *slot)
 	case VB_DONE: return true;
 	case VB_IDLE: return slot->started; /* its checkpoint was refused: it has ended */
 	case VB_WAIT:
+	case VB_ASKING:
 	case VB_OPENING:
 	case VB_LOG: break;
 	}

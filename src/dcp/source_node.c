@@ -76,7 +76,12 @@ static void on_packet(void *arg, struct conn *c, const struct packet *p, nsec no
 		else
 			source_on_seqnos(s, n, p);
 		return;
-	case OP_STAT: source_on_stat(s, c, p); return;
+	case OP_STAT:
+		if (known && s->slot[vb].v.node == n->index)
+			vbucket_on_response(&s->slot[vb].v, p, source_now(s));
+		else
+			source_on_stat(s, c, p);
+		return;
 	}
 }
 

@@ -3,6 +3,8 @@
  *	assigned ─▶ high seqno of its owner asked ─▶ checkpoint checked ─▶ started ─▶ requests, events, closes */
 #include "dcp/source_internal.h"
 
+#include <stdio.h>
+
 #define SEQNO_RETRY (100 * NSEC_PER_MS)
 
 enum { VB_ACTIVE = 1 };
@@ -28,6 +30,18 @@ static void send_failover_log(void *arg, struct vbucket *v)
 	if (!c)
 		return;
 	wire_get_failover_log(conn_out(c), v->id, vbucket_opaque(v));
+	conn_await(c);
+	conn_flush(c);
+}
+
+static void send_ask_purge(void *arg, struct vbucket *v)
+{
+	struct conn *c = source_ready_conn(arg, v->node);
+	char key[32];
+	if (!c)
+		return;
+	(void)snprintf(key, sizeof(key), "vbucket-details %u", v->id);
+	wire_simple(conn_out(c), OP_STAT, vbucket_opaque(v), slice_str(key), SLICE_NONE);
 	conn_await(c);
 	conn_flush(c);
 }
@@ -84,11 +98,21 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 				conn_ask_map(s->node[i]->dcp);
 }
 
+/* Under lock. Nothing is handed out until the mark as it is now is saved. */
+static void save_first(struct dcp_source *s, struct slot *slot)
+{
+	slot->unsaved_version = slot->w.version;
+	if (!s->o.store || slot->branch_unsaved)
+		return;
+	slot->branch_unsaved = s->save_now = true;
+	source_hold_back(s, 1);
+	cond_broadcast(&s->changed);
+}
+
 /* A mark without a branch (at the beginning of everything, at a seqno that was the latest or that a caller named) adopts
- * it and is saved: a restart goes on here, and can tell when the branch is gone. */
-/* A place that has no branch yet gets it, and is saved with it: without a checkpoint a restart knows nothing. Before the
- * oldest branch that the server still knows there is none to be had, and nothing to wait for: the server takes whoever
- * comes back from there to the beginning. Under lock. */
+ * it and is saved, since without a checkpoint a restart knows nothing: it goes on here, and can tell when the branch is
+ * gone. Before the oldest branch that the server still knows there is none to be had, and nothing to wait for: the server
+ * takes whoever comes back from there to the beginning. Under lock. */
 static void settle_branch(struct dcp_source *s, struct slot *slot, const struct failover_log *log)
 {
 	uint64_t at = slot->w.mark.seqno;
@@ -99,11 +123,7 @@ static void settle_branch(struct dcp_source *s, struct slot *slot, const struct 
 	}
 	slot->w.mark.uuid = uuid;
 	slot->w.version++;
-	if (s->o.store && !slot->branch_unsaved) {
-		slot->branch_unsaved = s->save_now = true;
-		source_hold_back(s, 1);
-		cond_broadcast(&s->changed);
-	}
+	save_first(s, slot);
 }
 
 static void on_history(void *arg, struct vbucket *v)
@@ -116,6 +136,21 @@ static void on_history(void *arg, struct vbucket *v)
 		settle_branch(s, slot, &v->log);
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
+}
+
+/* Saved with the mark. What a checkpoint at 0 says of a reading that was given up must not be taken for this one's. */
+static void on_purge(void *arg, struct vbucket *v)
+{
+	struct dcp_source *s = arg;
+	struct slot *slot = slot_of(v);
+	mutex_lock(&s->lock);
+	slot->purge = v->purge;
+	if (slot->owned && slot->w.mark.uuid) { /* else it is saved with the branch */
+		slot->w.heard = ++slot->w.version;
+		if (slot->saved_purge.uuid && slot->saved_seqno == 0)
+			save_first(s, slot);
+	}
+	mutex_unlock(&s->lock);
 }
 
 static void on_retreat(void *arg, struct vbucket *v, const struct dcp_position *pos)
@@ -149,6 +184,8 @@ const struct vbucket_ops source_vbucket_ops = {
 	.timer = on_vb_timer_changed,
 	.wrong_node = on_wrong_node,
 	.history = on_history,
+	.ask_purge = send_ask_purge,
+	.purge = on_purge,
 	.retreat = on_retreat,
 	.reaction = reaction,
 };
@@ -179,9 +216,12 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	if (slot->cp.found && slot->cp.any_branch) {
 		st.pos = slot->cp.pos;
 		st.latest = st.pos.seqno > 0;
+		st.restarted = slot->cp.again && st.pos.seqno == 0;
+		st.high_seqno = slot->high;
 	} else if (slot->cp.found) {
 		st.pos = slot->cp.pos;
 		st.points = slot->cp.points;
+		st.purge = slot->cp.purge;
 		st.restarted = true;
 		st.rewind = checked > 0;
 		st.high_seqno = slot->high;
@@ -197,6 +237,7 @@ static void start_slot(struct dcp_source *s, struct slot *slot)
 	slot->n_recalls = slot->rollbacks_queued = 0;
 	slot->saved_version = slot->w.version = version;
 	slot->saved_seqno = st.pos.seqno;
+	slot->purge = slot->saved_purge = st.purge;
 	slot->quiet_rounds = 0;
 	slot->rollbacks_released = 0;
 	slot->retreat = false;

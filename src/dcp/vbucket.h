@@ -16,10 +16,14 @@
 #define VBUCKET_FATAL_TRIES \
 	5u /* refusals of a request in a row before the vBucket ends with an error */
 #define VBUCKET_NO_END UINT64_MAX
+/* A stream that fails is opened again at once, but from then on, until one brings something, there is a second between
+ * two openings: that many times backoff_min. */
+#define VBUCKET_PACE 10
 
 enum vbucket_state {
 	VB_IDLE,    /* not assigned */
 	VB_WAIT,    /* wants to open: no connection to its node, or waiting for its time */
+	VB_ASKING,  /* before it opens: the vBucket's statistics, for what is purged */
 	VB_OPENING, /* STREAM_REQ sent */
 	VB_LOG,     /* told to roll back (or to start from now): GET_FAILOVER_LOG sent */
 	VB_REWIND,  /* the consumer was told that it went back; waits for the acknowledgement */
@@ -30,8 +34,9 @@ enum vbucket_state {
 const char *vbucket_state_name(enum vbucket_state s);
 
 enum vbucket_gate {
-	GATE_OFF, /* hand out at once */
-	GATE_ON,  /* hand out what enough copies have persisted */
+	GATE_OFF,  /* hand out at once */
+	GATE_ON,   /* hand out what enough copies have persisted */
+	GATE_SHUT, /* nothing: it is being found out whether the consumer has missed deletions */
 };
 
 struct vbucket;
@@ -62,6 +67,10 @@ struct vbucket_ops {
 	/* The checkpoint has to stand at *pos or below, durably: vbucket_on_retreated when it does. */
 	void (*retreat)(void *arg, struct vbucket *v, const struct dcp_position *pos);
 	void (*history)(void *arg, struct vbucket *v); /* the branch changed: v->log is new */
+	/* Asks for the statistics "vbucket-details" of the vBucket, with its opaque: vbucket_on_response gets all of them. */
+	void (*ask_purge)(void *arg, struct vbucket *v);
+	void (*purge)(void *arg,
+		      struct vbucket *v); /* v->purge changed: part of the next checkpoint */
 	/* What to do about a status that the machine does not know. NULL: as the protocol alone says. */
 	enum reaction (*reaction)(void *arg, struct vbucket *v, uint16_t status);
 };
@@ -76,10 +85,11 @@ struct vbucket_config {
 	bool collections;      /* negotiated on the connection */
 	bool system_events;    /* deliver them; else they only advance */
 	bool rollback_unacked; /* go on after a rollback without waiting for its acknowledgement */
+	bool ask_purge_first; /* snapshots may come out of order: they do not show what is purged */
 	uint64_t skip_until_cas;         /* older documents only advance; 0: none */
 	const struct slice *skip_prefix; /* keys that only advance */
 	size_t n_skip_prefix;
-	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s */
+	nsec backoff_min, backoff_max; /* 0: 100 ms, 10 s; see VBUCKET_PACE */
 };
 
 struct vbucket_held { /* serialised events, oldest first */
@@ -91,8 +101,9 @@ struct vbucket_held { /* serialised events, oldest first */
 struct vbucket {
 	const struct vbucket_config *config;
 	uint16_t id;
-	uint8_t state; /* enum vbucket_state */
-	uint8_t gate;  /* enum vbucket_gate */
+	uint8_t state;     /* enum vbucket_state */
+	uint8_t gate;      /* enum vbucket_gate */
+	uint8_t open_gate; /* what it is when it is not shut */
 
 	/* where it is served */
 	int node; /* index in the map; -1 none */
@@ -104,6 +115,9 @@ struct vbucket {
 	uint64_t requested;  /* start of the last STREAM_REQ */
 	uint32_t refusals;   /* in a row */
 	uint32_t tries;      /* failures in a row, of whatever kind */
+	uint32_t barren;     /* openings in a row that brought nothing */
+	nsec asked_at;       /* the last opening */
+	nsec moved_at;       /* to another node, where it may be opened at once */
 	nsec timer_at;       /* 0: none */
 	nsec not_before;     /* refused by the consumer: not to be opened until then; 0: at once */
 	uint32_t nacks;      /* in a row at nacked_at */
@@ -123,8 +137,11 @@ struct vbucket {
 	bool in_snapshot;
 	uint64_t snap_start, snap_end; /* start: where the client was before it */
 	uint32_t snap_flags;
-	bool knows_purge; /* with purge_seqno purged it went on from purge_from without a gap */
-	uint64_t purge_seqno, purge_from;
+	struct dcp_purge purge;
+	bool purge_settled; /* of this stream: its first snapshot said it, or did not */
+	bool checking; /* GATE_SHUT: was anything purged that the consumer has not seen deleted? */
+	struct dcp_purge answer; /* of the statistics; from: UINT64_MAX until the number came */
+	struct dcp_purge asked;  /* before the request */
 	bool oso;
 	uint64_t oso_max;
 
@@ -150,9 +167,10 @@ void vbucket_done(struct vbucket *v);
 struct vbucket_start {
 	struct dcp_position pos; /* of the checkpoint; all zero: from the beginning */
 	struct points points;
-	bool latest;    /* no checkpoint: from pos.seqno (the server's high seqno) on */
-	bool restarted; /* events above pos may have been handed out before */
-	bool rewind;    /* pos lies above high_seqno: go back to it before anything is asked for */
+	struct dcp_purge purge; /* of the checkpoint */
+	bool latest;            /* no checkpoint: from pos.seqno (the server's high seqno) on */
+	bool restarted;         /* events above pos may have been handed out before */
+	bool rewind; /* pos lies above high_seqno: go back to it before anything is asked for */
 	uint64_t
 		high_seqno; /* the server's when started: nobody saw more of this branch; 0 unknown */
 	uint64_t end_seqno; /* VBUCKET_NO_END: go on for ever */
@@ -171,7 +189,7 @@ void vbucket_on_packet(struct vbucket *v, const struct packet *p,
  * are; 0: vbucket_on_packet takes the next one. */
 size_t vbucket_on_documents(struct vbucket *v, struct slice in);
 void vbucket_on_response(struct vbucket *v, const struct packet *p,
-			 nsec now);                 /* to STREAM_REQ, failover log, close */
+			 nsec now); /* to STREAM_REQ, failover log, close, statistics */
 void vbucket_on_timer(struct vbucket *v, nsec now); /* timer_at has come */
 void vbucket_on_persisted(struct vbucket *v, uint64_t uuid, uint64_t seqno, nsec now);
 /* What it holds back fills the window, and has for a while: the stream is closed, all but the first event forgotten, and

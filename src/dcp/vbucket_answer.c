@@ -93,7 +93,7 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 	v->pos = (struct dcp_position){ point, point, point, vb_branch_of(v, point) };
 	points_cut(&v->points, point);
 	v->persisted_uuid = v->persisted = 0;
-	v->knows_purge = false;
+	vb_know_purge(v, NULL);
 	v->rollback_to = MAX(to, point);
 	if (v->delivered <= v->rollback_to) {
 		vb_open(v);
@@ -105,19 +105,6 @@ static void go_back(struct vbucket *v, const struct failover_log *log, nsec now)
 		v->config->ops->retreat(v->config->arg, v, &v->pos);
 	else
 		vb_rewind_tell(v, now);
-}
-
-void vb_begin_anew(struct vbucket *v)
-{
-	v->config->ops->close_stream(v->config->arg, v, v->node, vbucket_opaque(v));
-	vb_abandon(v);
-	vb_drop_all_held(v);
-	v->pos = (struct dcp_position){ .uuid = vb_branch_of(v, 0) };
-	points_cut(&v->points, 0);
-	v->rollback_to = v->rollback_server = 0;
-	vb_enter(v, VB_REWIND);
-	v->retreating = true;
-	v->config->ops->retreat(v->config->arg, v, &v->pos);
 }
 
 /* As if the server had been asked, and had answered with the last seqno that both histories can have. */
@@ -170,10 +157,11 @@ static void on_accepted(struct vbucket *v, const struct packet *p, nsec now)
 	int parted = parted_at(v, &log, &end);
 	if (parted < 0)
 		end = v->pos.seqno; /* at 0 a server takes any branch; what we had is not even in its past */
-	if (v->log.n == 0 || v->log.entry[0].uuid != log.entry[0].uuid) {
+	if (v->log.n == 0 || v->log.entry[0].uuid != log.entry[0].uuid)
 		v->persisted_uuid = v->persisted = 0;
-		v->knows_purge = false; /* of another branch's numbers */
-	}
+	if (v->purge.uuid != log.entry[0].uuid)
+		vb_know_purge(v, NULL); /* of another branch's numbers */
+	v->purge_settled = false;
 	struct failover_log before = v->log;
 	v->log = log;
 	v->refusals = 0;
@@ -276,4 +264,6 @@ void vbucket_on_response(struct vbucket *v, const struct packet *p, nsec now)
 		on_opened(v, p, now);
 	else if (p->opcode == OP_DCP_GET_FAILOVER_LOG && v->state == VB_LOG)
 		on_log(v, p, now);
+	else if (p->opcode == OP_STAT && (v->state == VB_ASKING || v->checking))
+		vb_on_statistic(v, p, now);
 }

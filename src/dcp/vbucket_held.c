@@ -163,7 +163,7 @@ void vb_drop_held(struct vbucket *v, const struct dcp_position *limit)
 	while (at != h->tail) {
 		struct held_item item;
 		memcpy(&item, h->p + at, sizeof(item));
-		bool above = item.pos.seqno > limit->seqno;
+		bool above = item.pos.seqno > limit->seqno || item.kind == DCP_END;
 		if (above && item.kind == DCP_ROLLBACK) {
 			item.pos = *limit;
 			memcpy(h->p + at, &item, sizeof(item));

@@ -14,16 +14,27 @@ nsec vb_backoff(struct vbucket *v);
 void vb_abandon(struct vbucket *v);
 void vb_ask_log(struct vbucket *v);
 void vb_open(struct vbucket *v);
+void vb_request(struct vbucket *v); /* vb_open, when what is purged has been asked */
 void vb_retry(struct vbucket *v, nsec now);
 void vb_violation(struct vbucket *v, nsec now);
 void vb_finish(struct vbucket *v, uint32_t reason, int code);
 
 /* ---- vbucket_answer.c ---- */
 
-/* Nothing that was handed out counts: told as a rollback to 0, when no checkpoint says otherwise. */
-void vb_begin_anew(struct vbucket *v);
 void vb_rewind_tell(struct vbucket *v, nsec now);
 void vb_moved_away(struct vbucket *v, struct slice map_json, nsec now);
+
+/* ---- vbucket_purge.c ---- */
+
+void vb_know_purge(struct vbucket *v, const struct dcp_purge *p); /* NULL: nothing */
+/* A disk snapshot says what is purged. False: the stream was given up, since deletions were missed. */
+bool vb_learn_purge(struct vbucket *v, uint64_t purged);
+/* One begins that does not say: where deletions may be missing, nothing is handed out until that is known. */
+void vb_doubt_purge(struct vbucket *v, bool from_disk);
+bool vb_asks_purge_first(const struct vbucket *v);
+void vb_ask_purge(struct vbucket *v);
+void vb_stop_checking(struct vbucket *v); /* what came meanwhile comes again */
+void vb_on_statistic(struct vbucket *v, const struct packet *p, nsec now);
 
 /* ---- vbucket_held.c ---- */
 
@@ -48,6 +59,12 @@ static inline void vb_enter(struct vbucket *v, enum vbucket_state to)
 static inline bool vb_may_run(const struct vbucket *v)
 {
 	return v->state == VB_OPENING || v->state == VB_STREAMING;
+}
+
+/* Waits for an answer that is no stream. */
+static inline bool vb_asks(const struct vbucket *v)
+{
+	return v->state == VB_LOG || v->state == VB_ASKING || v->checking;
 }
 
 /* The branch that a seqno belongs to. Not simply the newest: that one may begin above it, and be cut off again. All
@@ -75,8 +92,8 @@ static inline int vb_emit(struct vbucket *v, const struct dcp_event *ev)
 
 static inline bool vb_may_pass(const struct vbucket *v, uint64_t seqno)
 {
-	return v->gate == GATE_OFF ||
-	       (v->persisted >= seqno && v->log.n && v->persisted_uuid == v->log.entry[0].uuid);
+	return v->gate == GATE_OFF || (v->gate == GATE_ON && v->persisted >= seqno && v->log.n &&
+				       v->persisted_uuid == v->log.entry[0].uuid);
 }
 
 /* In order: nothing passes what is held. */

@@ -2,30 +2,10 @@
  *
  * snap_start is the seqno at which the client was complete before the snapshot, never above the marker's start: the
  * server takes "start == snapshot start" to mean that nothing of the snapshot was received. When a snapshot was left
- * unfinished and the next one begins within it (the server went back to disk), the two are one.
- *
- * A disk snapshot may say up to where tombstones are purged. Told that again when the stream is reopened, the server
- * knows that the client missed no deletion by that purge; so does it only for places at or after where the client was
- * when it heard of it. */
+ * unfinished and the next one begins within it (the server went back to disk), the two are one. */
 #include "dcp/collections.h"
 #include "dcp/vbucket_internal.h"
 #include "dcp/wire_parse.h"
-
-/* A request for everything is never rolled back. When something of the vBucket was handed out before, and deletions were
- * purged since, what they deleted would stay with the consumer: it is told to forget all of it. */
-static bool learn_purge(struct vbucket *v, uint64_t purged)
-{
-	if (v->knows_purge && v->purge_seqno == purged)
-		return true;
-	if (v->pos.seqno == 0 && v->delivered > 0 && purged > 0) {
-		vb_begin_anew(v);
-		return false;
-	}
-	v->knows_purge = true;
-	v->purge_seqno = purged;
-	v->purge_from = v->pos.seqno;
-	return true;
-}
 
 static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 {
@@ -34,7 +14,10 @@ static void on_marker(struct vbucket *v, const struct packet *p, nsec now)
 		vb_violation(v, now);
 		return;
 	}
-	if (m.has_purge && (m.flags & SNAPSHOT_DISK) && !learn_purge(v, m.purge_seqno))
+	bool from_disk = !(m.flags & SNAPSHOT_MEMORY);
+	if (!from_disk || !m.has_purge)
+		vb_doubt_purge(v, from_disk);
+	else if (!vb_learn_purge(v, m.purge_seqno))
 		return;
 	bool unfinished = v->pos.seqno < v->pos.snap_end;
 	uint64_t start = MIN(m.start, v->pos.seqno);
@@ -175,6 +158,7 @@ static bool on_oso(struct vbucket *v, const struct packet *p, nsec now)
 		v->oso_max = v->pos.seqno;
 		v->in_snapshot = false;
 		v->snap_flags = SNAPSHOT_DISK;
+		vb_doubt_purge(v, true);
 		drop(v, p);
 		return true;
 	}

@@ -54,6 +54,7 @@ static struct checkpoint at(uint16_t vb, uint64_t seqno)
 				    .found = true,
 				    .pos = { seqno, seqno - 1, seqno + 1, 118764517772467 },
 				    .points = { .n = 2, .seqno = { 3, 70 } },
+				    .purge = { 50, 0, 118764517772467 },
 				    .bucket_uuid = "0123456789abcdef0123456789abcdef" };
 }
 

@@ -53,14 +53,52 @@ static void numbers_keep_all_64_bits(void **state)
 	struct checkpoint c = at(7, UINT64_MAX - 2), d = { .vb = 7 };
 	c.pos.uuid = UINT64_MAX - 12345;
 	c.points = (struct points){ .n = 3, .seqno = { 1, 1000, UINT64_MAX - 9 } };
+	c.purge = (struct dcp_purge){ UINT64_MAX - 1, UINT64_MAX - 3, UINT64_MAX };
 	AUTO(buf) struct buf text = BUF_INIT;
 	checkpoint_encode(&c, &text);
 	assert_ok(checkpoint_decode(buf_slice(&text), &d, &e), &e);
 	assert_memory_equal(&c.pos, &d.pos, sizeof(c.pos));
 	assert_int_equal(d.points.n, 3);
 	assert_memory_equal(c.points.seqno, d.points.seqno, 3 * 8);
+	assert_memory_equal(&c.purge, &d.purge, sizeof(c.purge));
 	assert_string_equal(c.bucket_uuid, d.bucket_uuid);
 }
+
+#define OLD_DOCUMENT \
+	"{\"checkpoint\":{\"snapshot\":{\"startSeqno\":4688,\"endSeqno\":4697}," \
+	"\"vbuuid\":118764517772467,\"seqno\":4690}," \
+	"\"bucketUuid\":\"0123456789abcdef0123456789abcdef\"," \
+	"\"weir\":{\"points\":[1200,3100,4400,4688],"
+#define THE_MARK "\"mark\":12870645921458725321,"
+
+/* The document of docs/formats/dcp-checkpoint.md, without and with a purge. */
+static void older_documents_know_of_no_purge_and_newer_ones_are_summed_with_it(void **state)
+{
+	(void)state;
+	static const char
+		older[] = OLD_DOCUMENT THE_MARK "\"sum\":906014159}}",
+		newer[] = OLD_DOCUMENT
+		"\"purge\":{\"seqno\":5000,\"from\":0,\"vbuuid\":118764517772467}," THE_MARK
+		"\"sum\":2587121920}}",
+		changed[] = OLD_DOCUMENT
+		"\"purge\":{\"seqno\":5001,\"from\":0,\"vbuuid\":118764517772467}," THE_MARK
+		"\"sum\":2587121920}}";
+	struct err e = ERR_INIT;
+	struct checkpoint c = { .vb = 7 };
+	assert_ok(checkpoint_decode(slice_str(older), &c, &e), &e);
+	assert_true(c.pos.seqno == 4690 && c.points.n == 4 && c.purge.uuid == 0);
+	assert_ok(checkpoint_decode(slice_str(newer), &c, &e), &e);
+	assert_true(c.purge.seqno == 5000 && c.purge.from == 0 && c.purge.uuid == c.pos.uuid);
+	AUTO(buf) struct buf again = BUF_INIT;
+	checkpoint_encode(&c, &again);
+	assert_string_equal(buf_cstr(&again), newer);
+	assert_int_equal(checkpoint_decode(slice_str(changed), &c, &e), ERR_CORRUPT);
+}
+
+#define WITH_PURGE(p) \
+	"{\"checkpoint\":{\"snapshot\":{\"startSeqno\":1,\"endSeqno\":9},\"vbuuid\":1,\"seqno\":" \
+	"9}," \
+	"\"weir\":{\"points\":[],\"purge\":" p "}}"
 
 static void damaged_documents_are_typed_errors(void **state)
 {
@@ -87,6 +125,11 @@ static void damaged_documents_are_typed_errors(void **state)
 		"{\"checkpoint\":{\"snapshot\":{\"startSeqno\":1,\"endSeqno\":9},\"vbuuid\":1,"
 		"\"seqno\":9},"
 		"\"weir\":{\"points\":[5,4]}}",
+		WITH_PURGE("3"),
+		WITH_PURGE("{}"),
+		WITH_PURGE("{\"seqno\":1,\"from\":0}"),
+		WITH_PURGE("{\"seqno\":1,\"from\":0,\"vbuuid\":0}"),
+		WITH_PURGE("{\"seqno\":-1,\"from\":0,\"vbuuid\":1}"),
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_true(checkpoint_decode(slice_str(bad[i]), &c, &e) < 0);
@@ -193,6 +236,8 @@ int main(void)
 		cmocka_unit_test(go_dcps_document_is_understood),
 		cmocka_unit_test(go_dcps_faulty_snapshots_are_clamped),
 		cmocka_unit_test(numbers_keep_all_64_bits),
+		cmocka_unit_test(
+			older_documents_know_of_no_purge_and_newer_ones_are_summed_with_it),
 		cmocka_unit_test(damaged_documents_are_typed_errors),
 		cmocka_unit_test(weakness_13_the_file_keeps_the_vbuckets_of_other_members),
 		cmocka_unit_test(

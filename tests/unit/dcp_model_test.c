@@ -26,7 +26,7 @@ static void on_stream_req(void *arg, struct vbucket *v, const struct wire_stream
 	m->requested = true;
 	m->req = *r;
 	m->opaque = vbucket_opaque(v);
-	m->open = false;
+	m->open = m->purge_asked = false;
 }
 
 static void on_failover_log(void *arg, struct vbucket *v)
@@ -34,6 +34,26 @@ static void on_failover_log(void *arg, struct vbucket *v)
 	struct model *m = arg;
 	m->log_asked = true;
 	m->opaque = vbucket_opaque(v);
+}
+
+static void on_ask_purge(void *arg, struct vbucket *v)
+{
+	struct model *m = arg;
+	m->purge_asked = true;
+	m->opaque = vbucket_opaque(v);
+}
+
+static void save_purge(struct model *m)
+{
+	m->saved = ack_rollback_open(&m->window) ? (struct dcp_purge){ 0 } : m->known;
+}
+
+static void on_purge(void *arg, struct vbucket *v)
+{
+	struct model *m = arg;
+	m->known = v->purge;
+	if (m->saved.uuid && m->window.mark.seqno == 0)
+		save_purge(m); /* before anything is handed out */
 }
 
 static void on_close(void *arg, struct vbucket *v, int node, uint32_t opaque)
@@ -129,6 +149,8 @@ static const struct vbucket_ops ops = {
 	.timer = ignore,
 	.wrong_node = ignore_map,
 	.history = adopt_branch,
+	.ask_purge = on_ask_purge,
+	.purge = on_purge,
 	.retreat = on_retreat,
 };
 
@@ -136,8 +158,10 @@ static const struct vbucket_ops ops = {
 
 static void after_acks(struct model *m, uint64_t rollbacks_before)
 {
-	if (m->window.rollbacks_acked != rollbacks_before && !ack_rollback_open(&m->window))
-		vbucket_on_rollback_acked(&m->v, m->now);
+	if (m->window.rollbacks_acked == rollbacks_before || ack_rollback_open(&m->window))
+		return;
+	save_purge(m);
+	vbucket_on_rollback_acked(&m->v, m->now);
 }
 
 static void acknowledge_some(struct model *m, bool all)
@@ -167,9 +191,11 @@ static void start(struct model *m, bool restarted)
 {
 	struct vbucket_start s = { .pos = m->window.mark,
 				   .points = m->window.points,
+				   .purge = m->saved,
 				   .restarted = restarted,
 				   .high_seqno = m->high,
 				   .end_seqno = VBUCKET_NO_END };
+	m->known = m->saved;
 	vbucket_start(&m->v, &s, m->now);
 	vbucket_on_node(&m->v, 0, true, ++m->connection, m->now);
 }
@@ -184,7 +210,7 @@ static void kill_and_restart(struct model *m)
 	ack_done(&m->window);
 	ack_init(&m->window, first, &mark, &points);
 	m->n_tickets = 0;
-	m->open = m->requested = m->log_asked = m->retreating = false;
+	m->open = m->requested = m->log_asked = m->purge_asked = m->retreating = false;
 	vbucket_on_node(&m->v, 0, false, 0, m->now);
 	if (rnd(m, 2))
 		m->behind = UINT64_MAX; /* meanwhile it caught up */
@@ -205,6 +231,8 @@ static void step(struct model *m, bool calm)
 	} else if (m->log_asked) {
 		m->log_asked = false;
 		give_log(m, OP_DCP_GET_FAILOVER_LOG);
+	} else if (m->purge_asked && (!m->open || rnd(m, 2))) {
+		answer_statistics(m);
 	} else if (m->open) {
 		send_some(m);
 	}
@@ -212,9 +240,12 @@ static void step(struct model *m, bool calm)
 		vbucket_on_node(&m->v, m->v.node, true, ++m->connection, m->now);
 	if (m->retreating && rnd(m, 2)) {
 		m->retreating = false;
+		save_purge(m);
 		vbucket_on_retreated(&m->v, m->now);
 	}
 	acknowledge_some(m, calm);
+	if (rnd(m, 3) == 0)
+		save_purge(m);
 	if (calm || rnd(m, 30) == 0) {
 		uint64_t before = purged(m);
 		m->behind = UINT64_MAX;
@@ -237,7 +268,7 @@ static void step(struct model *m, bool calm)
 	case 1: kill_and_restart(m); break;
 	case 2: refuse(m); break;
 	case 3:
-		m->open = m->requested = m->log_asked = false;
+		m->open = m->requested = m->log_asked = m->purge_asked = false;
 		vbucket_on_node(&m->v, m->v.node, false, m->v.connection, m->now);
 		vbucket_on_node(&m->v, m->v.node, true, ++m->connection, m->now);
 		break;
@@ -287,7 +318,8 @@ static void run(uint32_t seed, bool gate, bool unsafe)
 			    .now = NSEC_PER_SEC,
 			    .gate = gate,
 			    .unsafe = unsafe,
-			    .config = { .ops = &ops, .collections = false } };
+			    .older = seed % 2,
+			    .config = { .ops = &ops, .ask_purge_first = seed / 2 % 2 } };
 	m.config.arg = &m;
 	m.log = (struct failover_log){ .n = 1, .entry = { { 1, 0 } } };
 	vbucket_init(&m.v, 1, &m.config, seed);

@@ -160,7 +160,7 @@ static void out_of_order_snapshots_resume_from_before_their_start(void **state)
 		  "[45,45] a\n");
 }
 
-/* ---- ids, purges ---- */
+/* ---- ids ---- */
 
 static void framed(struct harness *h, uint64_t seqno, const char *frame, size_t n)
 {
@@ -201,82 +201,6 @@ static void a_message_without_the_streams_id_is_none_of_it(void **state)
 		buf_reset(&h->log);
 	}
 	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
-}
-
-static void disk_marker(struct harness *h, uint64_t start, uint64_t end, uint64_t purge)
-{
-	uint8_t version = 2, m[52] = { 0 };
-	put_be64(m, start);
-	put_be64(m + 8, end);
-	put_be32(m + 16, SNAPSHOT_DISK);
-	put_be64(m + 36, purge);
-	give(h, (struct packet){ .magic = MAGIC_REQUEST,
-				 .opcode = OP_DCP_SNAPSHOT_MARKER,
-				 .opaque = vbucket_opaque(&h->v),
-				 .extras = slice_of(&version, 1),
-				 .value = slice_of(m, sizeof(m)) });
-}
-
-/* From before the place where it heard of a purge, deletions may have been purged that it has not handled. */
-static void a_purge_counts_as_seen_only_from_where_it_was_heard_of(void **state)
-{
-	struct harness *h = *state;
-	begin(h, AT(0, 0, 0, 0));
-	accept(h, "a0");
-	disk_marker(h, 0, 100, 50);
-	mutation(h, 30);
-	reconnect(h);
-	expect(h, "req 0 [0,0] 0\nmut 30 [0,100] a\nreq 30 [0,100] a purge 50\n");
-	accept(h, "a0");
-	disk_marker(h, 30, 100, 50);
-	mutation(h, 100);
-	disk_marker(h, 100, 120, 70);
-	mutation(h, 110);
-	reconnect(h);
-	expect(h, "mut 100 [100,100] a\nmut 110 [100,120] a\nreq 110 [100,120] a purge 70\n");
-	accept(h, "a0");
-	vbucket_rewind(&h->v, &AT(60, 60, 60, 'a'), 0, h->now);
-	expect(h, "close 0\nreq 60 [60,60] a\n");
-}
-
-/* A request for everything is accepted whatever was purged: a document that the consumer has and whose deletion is gone
- * would stay. */
-static void deletions_purged_before_a_full_read_make_the_consumer_forget(void **state)
-{
-	struct harness *h = *state;
-	struct vbucket_start s = { .pos = AT(0, 0, 0, 'a'),
-				   .restarted = true,
-				   .high_seqno = 60,
-				   .end_seqno = VBUCKET_NO_END };
-	vbucket_start(&h->v, &s, h->now);
-	vbucket_on_node(&h->v, 0, true, 1, h->now);
-	accept(h, "a0");
-	disk_marker(h, 0, 60, 50);
-	expect(h, "req 0 [0,0] a\nclose 0\nretreat to 0\n");
-	vbucket_on_retreated(&h->v, h->now);
-	expect(h, "rollback to 0 from 60, resume at 0\n");
-	vbucket_on_rollback_acked(&h->v, h->now);
-	accept(h, "a0");
-	disk_marker(h, 0, 60, 50);
-	mutation(h, 60);
-	reconnect(h);
-	expect(h, "req 0 [0,0] a\nmut 60 [60,60] a\nreq 60 [60,60] a purge 50\n");
-	assert_true(h->dropped_bytes + h->emitted_bytes == h->sent_bytes);
-}
-
-/* The number of another branch's purge says nothing. */
-static void a_purge_is_forgotten_with_its_branch(void **state)
-{
-	struct harness *h = *state;
-	begin(h, AT(0, 0, 0, 0));
-	accept(h, "a0");
-	disk_marker(h, 0, 100, 50);
-	mutation(h, 100);
-	reconnect(h);
-	expect(h, "req 0 [0,0] 0\nmut 100 [100,100] a\nreq 100 [100,100] a purge 50\n");
-	accept(h, "b100 a0");
-	reconnect(h);
-	expect(h, "req 100 [100,100] b\n");
 }
 
 /* ---- where it begins, and begins again ---- */
@@ -378,9 +302,6 @@ int main(void)
 		T(weakness_12_documents_that_are_skipped_still_advance),
 		T(out_of_order_snapshots_resume_from_before_their_start),
 		T(a_message_without_the_streams_id_is_none_of_it),
-		T(a_purge_counts_as_seen_only_from_where_it_was_heard_of),
-		T(deletions_purged_before_a_full_read_make_the_consumer_forget),
-		T(a_purge_is_forgotten_with_its_branch),
 		T(starting_from_now_takes_the_branch_from_the_servers_log),
 		T(a_nack_hands_everything_after_the_mark_out_again),
 		T(a_disk_snapshot_in_the_middle_of_another_keeps_the_older_start),

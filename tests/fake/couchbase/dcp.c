@@ -180,6 +180,7 @@ static void stream_request(struct fake *f, struct conn *c, const struct packet *
 	t.open = true;
 	t.start = t.at = t.snap_from = t.snap_end = t.last_sent = r.start;
 	t.end = r.end;
+	t.purged = c->b->vb[p->vb].purge_seqno;
 	*free_slot(c) = t;
 	uint8_t log[16 * FAKE_FAILOVER_MAX];
 	kv_respond(c, p, ST_OK, SLICE_NONE, SLICE_NONE,

@@ -95,7 +95,7 @@ void dcp_send_marker(struct fake *f, struct conn *c, const struct stream *s, uin
 	put_be64(m + 20, end); /* max visible; nothing is prepared or completed here */
 	if (c->marker == 22 && (flags & SNAP_DISK)) {
 		version = 2;
-		put_be64(m + 36, c->b->vb[s->vb].purge_seqno);
+		put_be64(m + 36, s->purged);
 	}
 	dcp_message(f, c, s, 0x56, slice_of(&version, 1), SLICE_NONE,
 		    slice_of(m, version ? 52 : 36));

@@ -66,16 +66,28 @@ static bool keeps_history(const struct conn *c, const struct item *it)
 	return !coll || coll->history;
 }
 
-static bool visible(const struct conn *c, const struct vb *v, const struct stream *s,
-		    const struct item *it)
+/* A deletion, or a version that it deleted, where those are kept. */
+static bool is_purged(const struct vb *v, const struct stream *s, const struct item *it)
+{
+	while (it->seqno <= s->purged) {
+		if (it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM)
+			return true;
+		if (!it->next)
+			return false;
+		it = &v->item[it->next - 1];
+	}
+	return false;
+}
+
+static bool visible(const struct conn *c, const struct stream *s, const struct item *it)
 {
 	if (it->next && it->next <= s->snap_end && !keeps_history(c, it))
 		return false; /* deduplicated */
 	if (it->flushed || it->compacted)
 		return false;
-	bool deleted = it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM;
-	if (deleted && it->seqno <= v->purge_seqno)
+	if (is_purged(&c->b->vb[s->vb], s, it))
 		return false;
+	bool deleted = it->kind != ITEM_MUTATION && it->kind != ITEM_SYSTEM;
 	if (deleted && s->initial && (c->dcp_flags & OPEN_SKIP_DELETES))
 		return false;
 	return dcp_wanted(c, s, it);
@@ -144,7 +156,7 @@ static bool cut_oso(struct fake *f, struct conn *c, struct stream *s)
 	s->oso = malloc(s->snap_end * sizeof(*s->oso));
 	s->n_oso = s->oso_at = 0;
 	for (uint64_t i = 0; i < s->snap_end; i++) {
-		if (!visible(c, v, s, &v->item[i]))
+		if (!visible(c, s, &v->item[i]))
 			continue;
 		follow_scope(s, &v->item[i]);
 		s->oso[s->n_oso++] = i + 1;
@@ -160,6 +172,19 @@ static bool cut_oso(struct fake *f, struct conn *c, struct stream *s)
 	return true;
 }
 
+/* It begins to read from disk. False: what it has not sent yet was purged since it was asked for, and it has ended. */
+static bool open_disk(struct fake *f, struct conn *c, struct stream *s)
+{
+	uint64_t purged = c->b->vb[s->vb].purge_seqno;
+	bool missed = purged != s->purged && s->at > 0 && s->at < purged;
+	if (missed && !(s->flags & REQ_IGNORE_PURGED)) {
+		dcp_end(f, c, s, 6);
+		return false;
+	}
+	s->purged = purged;
+	return true;
+}
+
 static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 {
 	struct vb *v = &c->b->vb[s->vb];
@@ -171,6 +196,8 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 	uint64_t on_disk = disk_high(c, s), first = s->at + 1, from = s->at;
 	bool backfill = !s->backfilled && on_disk > s->at;
 	bool first_marker = !s->backfilled;
+	if (backfill && !open_disk(f, c, s))
+		return false;
 	s->initial = backfill && s->at == 0;
 	s->backfilled = true;
 	s->snap_from = from;
@@ -185,9 +212,9 @@ static bool cut_snapshot(struct fake *f, struct conn *c, struct stream *s)
 	uint64_t end = s->at + f->o.checkpoint_items;
 	s->snap_end = end < high ? end : high;
 	s->disk = s->flags & REQ_DISK_ONLY;
-	while (first < s->snap_end && !visible(c, v, s, &v->item[first - 1]))
+	while (first < s->snap_end && !visible(c, s, &v->item[first - 1]))
 		first++;
-	if (!visible(c, v, s, &v->item[first - 1]) && !s->all) {
+	if (!visible(c, s, &v->item[first - 1]) && !s->all) {
 		/* A fully filtered memory snapshot produces nothing at all. */
 		s->at = s->snap_end;
 		return true;
@@ -224,7 +251,7 @@ static void pump_snapshot(struct fake *f, struct conn *c, struct stream *s)
 		if (s->at + 4 < v->n)
 			__builtin_prefetch(v->item[s->at + 4].key);
 		s->at++;
-		if (!visible(c, v, s, it))
+		if (!visible(c, s, it))
 			continue;
 		follow_scope(s, it);
 		dcp_send_item(f, c, s, it);

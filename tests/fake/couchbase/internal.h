@@ -253,6 +253,7 @@ struct stream {
 	uint32_t scope_id;
 	uint64_t last_sent;
 	bool replica;                 /* of a vBucket that is not active here */
+	uint64_t purged;              /* the vBucket's when what is being read from disk was opened */
 	uint64_t *oso;                /* what is left of an out-of-order snapshot, by key; NULL: none */
 	size_t n_oso, oso_at;
 	uint64_t oso_max;
