@@ -189,11 +189,17 @@ static void on_closed(void *arg, const struct err *why)
 		conn_free(c);
 }
 
+static void look_after(struct conn *c, nsec wait)
+{
+	c->look_at = loop_now(c->loop) + wait;
+	timer_set(&c->liveness, wait);
+}
+
 static void on_connected(void *arg)
 {
 	struct conn *c = arg;
 	c->last_received = loop_now(c->loop);
-	timer_set(&c->liveness, MIN(c->o.noop, c->o.connect_timeout));
+	look_after(c, MIN(c->o.noop, c->o.connect_timeout));
 	conn_say_hello(c);
 }
 
@@ -206,13 +212,17 @@ static void give_up(struct conn *c, const char *why, nsec after)
 }
 
 /* Silent, or not done with logging in: one that answers noops, but a step of the login never, would be waited for for
- * ever. */
+ * ever. Who looks late stood still itself (a stopped process, a suspended machine): that nothing was heard meanwhile
+ * says nothing about the other side, which is asked first. */
 static void check_liveness(void *arg)
 {
 	struct conn *c = arg;
 	nsec now = loop_now(c->loop), silent = now - c->last_received;
 	nsec left = c->ready ? INT64_MAX : c->opened_at + c->o.connect_timeout - now;
-	if (silent >= 2 * c->o.noop) {
+	bool late = now - c->look_at > c->o.noop / 2;
+	if (late)
+		left = MAX(left, c->o.noop);
+	if (silent >= 2 * c->o.noop && !late) {
 		give_up(c, "no sign of life", silent);
 		return;
 	}
@@ -223,10 +233,10 @@ static void check_liveness(void *arg)
 	if (silent >= c->o.noop) {
 		wire_simple(tcp_out(c->tcp), OP_NOOP, 0, SLICE_NONE, SLICE_NONE);
 		tcp_flush_soon(c->tcp);
-		timer_set(&c->liveness, MIN(left, 2 * c->o.noop - silent));
+		look_after(c, MIN(left, late ? c->o.noop : 2 * c->o.noop - silent));
 		return;
 	}
-	timer_set(&c->liveness, MIN(left, c->o.noop - silent));
+	look_after(c, MIN(left, c->o.noop - silent));
 }
 
 int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn_options *o,

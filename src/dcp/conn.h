@@ -5,8 +5,8 @@
  *	                                                                                                   │
  *	                closed, with the reason  ◀──── any failure, silence, protocol error ───────────────┘
  *
- * Liveness: after `noop` of silence a NOOP is sent; after twice that the connection counts as dead. The server's own
- * NOOPs are answered here.
+ * Liveness: after `noop` of silence a NOOP is sent; after twice that the connection counts as dead, unless this process
+ * stood still meanwhile. The server's own NOOPs are answered here.
  *
  * Flow control (DCP): the owner says how many bytes of stream messages were consumed; a fifth of the window at a time
  * is given back. Bytes of another connection must not be given back on this one: conn_id tells them apart.

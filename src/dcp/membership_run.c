@@ -23,6 +23,7 @@ struct membership_run {
 	bool *held, *flags;
 	bool again;
 	nsec step_at, again_at;
+	struct err left; /* of the last assignment, when it failed; for membership_run_stop */
 };
 
 static void note(struct membership_run *r, const struct err *e, bool over)
@@ -182,8 +183,7 @@ static void *run(void *arg)
 			(void)cond_wait_until(&r->changed, &r->lock, until);
 	}
 	mutex_unlock(&r->lock);
-	struct err e = ERR_INIT;
-	(void)r->o.assign(r->o.arg, NULL, 0, &e);
+	(void)r->o.assign(r->o.arg, NULL, 0, &r->left);
 	membership_leave(r->o.membership);
 	return NULL;
 }
@@ -247,17 +247,21 @@ void membership_run_wake(struct membership_run *r)
 	mutex_unlock(&r->lock);
 }
 
-void membership_run_stop(struct membership_run *r)
+int membership_run_stop(struct membership_run *r, struct err *e)
 {
 	if (!r)
-		return;
+		return 0;
 	mutex_lock(&r->lock);
 	r->stop = true;
 	cond_signal(&r->changed);
 	mutex_unlock(&r->lock);
 	thread_join(&r->thread);
+	int rc = r->left.code;
+	if (rc < 0 && e)
+		*e = r->left;
 	membership_free(r->o.membership);
 	run_free(r);
+	return rc;
 }
 
 void membership_run_status(struct membership_run *r, struct membership_status *out)

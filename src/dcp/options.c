@@ -205,7 +205,7 @@ const struct dcp_option dcp_options_table[] = {
 	  .help = "How many copies" },
 	{ "mitigation.interval_min", DCP_OPTION_DURATION, "5ms", .min = 1, .max = MINUTE,
 	  AT(mitigation_min_ms), .help = "How soon copies are asked again while they move" },
-	{ "mitigation.interval", DCP_OPTION_DURATION, "50ms", .min = 1, .max = MINUTE,
+	{ "mitigation.interval", DCP_OPTION_DURATION, "15ms", .min = 1, .max = MINUTE,
 	  AT(mitigation_max_ms), .help = "And at most, while they do not" },
 	{ "mitigation.config_watch_interval", DCP_OPTION_DURATION, "10s", .min = 10, .max = HOUR,
 	  AT(config_watch_ms),

@@ -233,7 +233,7 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 		} else if (c->kind == CELL_PLACE) {
 			memcpy(&at, c + 1, sizeof(at));
 			i += 1 + PLACE_CELLS;
-		} else if (unlikely(c->kind == CELL_TIME)) {
+		} else if (c->kind == CELL_TIME) {
 			s->came = c[1].time;
 			i += 2;
 		} else if (c->kind == DCP_ADVANCED) {

@@ -75,11 +75,12 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.bucket = c->bucket,
 		.group = c->group,
 		.tls = c->tls,
-		.tls_ca = c->tls_ca,
-		.tls_cert = c->tls_cert,
-		.tls_key = c->tls_key,
-		.tls_server_name = c->tls_server_name,
-		.tls_insecure = c->tls_insecure,
+		/* with enabled: false they are there for another day */
+		.tls_ca = c->tls ? c->tls_ca : NULL,
+		.tls_cert = c->tls ? c->tls_cert : NULL,
+		.tls_key = c->tls ? c->tls_key : NULL,
+		.tls_server_name = c->tls ? c->tls_server_name : NULL,
+		.tls_insecure = c->tls && c->tls_insecure,
 		.allow_plain = c->allow_plain,
 		.network = (enum weir_dcp_network)c->network,
 		.scope = c->scope,
@@ -137,7 +138,7 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 	};
 }
 
-/* The rows take any text; what is in it is seen here. */
+/* The rows take any text; what is in it is seen here. What is wrong begins with "filter: " or "pipeline: ". */
 static int check_language(const weir_dcp_options *o, const char *name, struct err *e)
 {
 	struct feed *f = NULL;

@@ -542,10 +542,11 @@ static void on_address(int rc, struct evutil_addrinfo *res, void *arg)
 	struct tcp *t = arg;
 	t->lookup = NULL;
 	t->looking_up = false;
-	if (t->freed) {
+	if (t->closed) { /* its time was over */
 		if (res)
 			evutil_freeaddrinfo(res);
-		really_free(t);
+		if (t->freed)
+			really_free(t);
 		return;
 	}
 	if (rc != 0 || !res) {

@@ -126,7 +126,7 @@ static void run_noise(unsigned seed)
 	make_noise(&n, seed);
 	memset(n.fresh, 0, sizeof(n.fresh));
 	write_fresh(&n);
-	for (nsec deadline = now() + 20 * NSEC_PER_SEC; !all_fresh(&n);) {
+	for (nsec deadline = now() + PATIENCE; !all_fresh(&n);) {
 		if (now() > deadline) {
 			struct dcp_status st;
 			(void)dcp_source_status(n.w->source, &st, say_state, &n);

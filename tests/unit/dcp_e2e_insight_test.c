@@ -286,7 +286,7 @@ static void lag_is_of_the_streamed_collection(void **state)
 	const weir_dcp_event *ev;
 	size_t n, got = 0;
 	weir_error e = WEIR_ERROR_INIT;
-	while (got < 6 && weir_dcp_poll(w.d, 3000, &ev, &n, &e) == 1) {
+	while (got < 6 && weir_dcp_poll(w.d, PATIENCE_MS, &ev, &n, &e) == 1) {
 		assert_int_equal(weir_dcp_ack(w.d, ev, n), 0);
 		got += n;
 	}
@@ -296,7 +296,7 @@ static void lag_is_of_the_streamed_collection(void **state)
 		(void)fake_set(w.f, vb, cid, "new", SLICE_LIT("{}"));
 	UNTIL(lag_of(w.d) > 0); /* nobody polls */
 	got = 0;
-	while (got < VBS && weir_dcp_poll(w.d, 3000, &ev, &n, &e) == 1) {
+	while (got < VBS && weir_dcp_poll(w.d, PATIENCE_MS, &ev, &n, &e) == 1) {
 		assert_int_equal(weir_dcp_ack(w.d, ev, n), 0);
 		got += n;
 	}

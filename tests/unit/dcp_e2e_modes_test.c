@@ -27,7 +27,7 @@ struct take {
 static void poll_into(struct world *w, struct take *t, size_t n)
 {
 	struct err e = ERR_INIT;
-	nsec deadline = now() + 10 * NSEC_PER_SEC;
+	nsec deadline = now() + PATIENCE;
 	while (t->n < n && now() < deadline) {
 		struct dcp_batch b;
 		int rc = dcp_source_poll(w->source, &b, 20 * NSEC_PER_MS, &e);
@@ -206,7 +206,7 @@ static void collections_that_come_change_are_emptied_and_go_are_told(void **stat
 	w->o.system_events = true;
 	assert_ok(dcp_source_open(&w->o, &w->source, &e), &e);
 	assert_ok(dcp_source_assign(w->source, (uint16_t[]){ 0 }, 1, &e), &e);
-	assert_int_equal(dcp_source_wait_open(w->source, 10 * NSEC_PER_SEC, &e), 1);
+	assert_int_equal(dcp_source_wait_open(w->source, PATIENCE, &e), 1);
 	uint32_t scope = fake_create_scope(w->fake, "shop");
 	poll_into(w, &t, 1);
 	uint32_t id = fake_create_collection_as(w->fake, &c);
@@ -392,7 +392,7 @@ static void drop_cursor_in_mid_stream(bool allowed)
 	w->o.window_bytes = 64 << 10;
 	w->o.cursor_dropping = allowed;
 	world_open(w);
-	settle(w, VBS, 10 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	assert_ok(dcp_source_pause(w->source, 0, &e), &e);
 	for (int i = 0; i < 64; i++) {
 		char key[24];
@@ -405,7 +405,7 @@ static void drop_cursor_in_mid_stream(bool allowed)
 		fake_fault(w->fake,
 			   &(struct fake_fault){ .kind = FAKE_DROP_CURSOR, .node = -1, .vb = 0 });
 	}
-	settle(w, VBS, 10 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	assert_true(w->rollbacks == 0);
 	world_free(w);
 }
@@ -442,10 +442,10 @@ static void a_purge_that_was_seen_is_no_reason_to_go_back(void **state)
 	w->o.window_bytes = 1000; /* some of it: what is not taken keeps the rest away */
 	world_open(w);
 	while (w->events == 0)
-		assert_true(pump_once(w, 10 * NSEC_PER_SEC));
+		assert_true(pump_once(w, PATIENCE));
 	assert_true(w->events < 30);
 	fake_drop_connections(w->fake, -1);
-	settle(w, VBS, 10 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	fake_stats(w->fake, &st);
 	assert_true(st.stream_requests > VBS);
 	assert_true(st.rollbacks == 0);

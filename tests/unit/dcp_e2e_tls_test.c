@@ -63,26 +63,24 @@ static char *in_folder(const char *name)
 	return p;
 }
 
+enum { MUTUAL = 1, TLS_12 = 2 };
+
 /* Mutual: certificates of clients, signed by node's, are logins. */
-static struct world *tls_world_of(struct tls_options *t, bool mutual, bool tls_12)
+static struct world *tls_world(struct tls_options *t, unsigned how)
 {
+	bool mutual = how & MUTUAL;
 	struct world *w =
 		world_new(&(struct fake_options){ .nodes = 2,
 						  .vbuckets = 16,
+						  .tls_12 = how & TLS_12,
 						  .replicas = mutual ? 1 : 0,
-						  .tls_12 = tls_12,
 						  .tls_ca = mutual ? in_folder("node.pem") : NULL,
 						  .tls_cert = in_folder("node.pem"),
 						  .tls_key = in_folder("node.key") });
 	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", fake_kvs_port(w->fake, 0));
 	w->o.tls = t;
-	w->o.connect_timeout = 2 * NSEC_PER_SEC;
+	w->o.connect_timeout = PATIENCE;
 	return w;
-}
-
-static struct world *tls_world(struct tls_options *t, bool mutual)
-{
-	return tls_world_of(t, mutual, false);
 }
 
 /* Everything comes, and again after its connections were cut. */
@@ -90,10 +88,10 @@ static void read_across_a_cut(struct world *w, unsigned n, unsigned *counter)
 {
 	write_some(w, 16, n, counter);
 	world_open(w);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	fake_drop_connections(w->fake, -1);
 	write_some(w, 16, n, counter);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 }
 
 static void a_trusted_cluster_is_read_over_tls(void **state)
@@ -103,7 +101,7 @@ static void a_trusted_cluster_is_read_over_tls(void **state)
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world(&t, false);
+	struct world *w = tls_world(&t, 0);
 	read_across_a_cut(w, 500, &counter);
 	assert_true(w->duplicates == 0);
 	world_free(w);
@@ -122,7 +120,8 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 		{ "other.pem", NULL, false, ERR_AUTH },        /* signed by somebody else */
 		{ "node.pem", "wrong.test", false, ERR_AUTH }, /* another host's */
 		{ "node.pem", "node.test", false, 0 },         { "other.pem", NULL, true, 0 },
-		{ "none.pem", NULL, false, ERR_NET },
+		{ "none.pem", NULL, false, ERR_INVALID }, /* trying again does not help */
+		{ "node.key", NULL, false, ERR_INVALID },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = ERR_INIT;
@@ -130,7 +129,7 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 		struct tls_options t = { .ca_file = in_folder(rows[i].ca),
 					 .server_name = rows[i].name,
 					 .insecure = rows[i].insecure };
-		struct world *w = tls_world(&t, false);
+		struct world *w = tls_world(&t, 0);
 		int rc = dcp_source_open(&w->o, &s, &e);
 		if (rc != rows[i].code)
 			fail_msg("row %zu: %d %s", i, rc, e.msg);
@@ -147,7 +146,7 @@ static void change_keys_in_mid_stream(bool tls_12, size_t value_bytes)
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world_of(&t, false, tls_12);
+	struct world *w = tls_world(&t, tls_12 ? TLS_12 : 0);
 	struct fake_stats before, after;
 	char *value = malloc(value_bytes);
 	w->o.window_bytes = 16 << 10;
@@ -196,7 +195,7 @@ static void b7_a_key_update_in_mid_stream_costs_no_byte(void **state)
 static struct world *mutual_world(struct tls_options *t, const char *name)
 {
 	char file[64];
-	struct world *w = tls_world(t, true);
+	struct world *w = tls_world(t, MUTUAL);
 	t->ca_file = in_folder("node.pem");
 	(void)snprintf(file, sizeof(file), "%s.pem", name);
 	t->cert_file = in_folder(file);
@@ -233,9 +232,9 @@ static void a_certificate_of_nobody_is_refused(void **state)
 		const char *name;
 		int code;
 	} rows[] = {
-		{ "nobody", ERR_AUTH }, /* a good certificate, no such user */
-		{ "foreign", ERR_NET }, /* signed by somebody else: no TLS session */
-		{ "missing", ERR_NET }, /* no such file */
+		{ "nobody", ERR_AUTH },     /* a good certificate, no such user */
+		{ "foreign", ERR_NET },     /* signed by somebody else: no TLS session */
+		{ "missing", ERR_INVALID }, /* no such file */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = ERR_INIT;
@@ -257,7 +256,7 @@ static void maps_come_over_https_from_a_trusted_management_service_only(void **s
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world(&t, false);
+	struct world *w = tls_world(&t, 0);
 	(void)snprintf(w->seed, sizeof(w->seed), "https://127.0.0.1:%u",
 		       fake_https_port(w->fake, 0));
 	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
@@ -268,7 +267,7 @@ static void maps_come_over_https_from_a_trusted_management_service_only(void **s
 						  .count = UINT32_MAX });
 	write_some(w, 16, 300, &counter);
 	world_open(w);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	struct dcp_status st;
 	assert_int_equal(dcp_source_status(w->source, &st, NULL, NULL), 0);
 	assert_true(st.map_over_http);
@@ -311,7 +310,7 @@ static void a_wrong_port_is_named_at_once(void **state)
 		struct err e = ERR_INIT;
 		struct dcp_source *s = NULL;
 		struct tls_options t = { .ca_file = in_folder("node.pem") };
-		struct world *w = tls_world(NULL, false);
+		struct world *w = tls_world(NULL, 0);
 		uint16_t port = rows[i].port == KV     ? fake_kv_port(w->fake, 0)
 				: rows[i].port == KVS  ? fake_kvs_port(w->fake, 0)
 				: rows[i].port == HTTP ? fake_http_port(w->fake, 0)
@@ -339,7 +338,7 @@ static void a_wrong_port_among_good_ones_does_not_matter(void **state)
 	unsigned counter = 0;
 	if (!folder[0])
 		skip();
-	struct world *w = tls_world(NULL, false);
+	struct world *w = tls_world(NULL, 0);
 	char good[64];
 	const char *seeds[2] = { w->seed, good };
 	(void)snprintf(good, sizeof(good), "127.0.0.1:%u", fake_kv_port(w->fake, 1));
@@ -371,7 +370,7 @@ static void documents_behind_a_wrong_port_are_an_error_at_once(void **state)
 	(void)state;
 	if (!folder[0])
 		skip();
-	struct world *w = tls_world(NULL, false);
+	struct world *w = tls_world(NULL, 0);
 	struct conn_options conn = { .env = env_posix(),
 				     .user = "Administrator",
 				     .password = "password",

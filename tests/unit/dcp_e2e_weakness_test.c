@@ -19,7 +19,7 @@ static uint64_t put(struct world *w, unsigned vb, const char *key, const char *v
 
 static void pump_until(struct world *w, uint64_t events)
 {
-	nsec deadline = now() + 10 * NSEC_PER_SEC;
+	nsec deadline = now() + PATIENCE;
 	while (w->events < events && now() < deadline)
 		(void)pump_once(w, 10 * NSEC_PER_MS);
 	assert_int_equal(w->events, events);
@@ -50,7 +50,7 @@ static void live_through_a_purge(bool ignore, uint64_t *rollbacks, bool *has_a)
 	fake_purge(w->fake, 0, 6);
 	w->seen[0].purged = 6;
 	world_open(w);
-	nsec deadline = now() + 10 * NSEC_PER_SEC;
+	nsec deadline = now() + PATIENCE;
 	while (w->seen[0].high < 7 && now() < deadline)
 		(void)pump_once(w, 10 * NSEC_PER_MS);
 	assert_int_equal(w->seen[0].high, 7);
@@ -85,7 +85,7 @@ static void weakness_3_an_expiration_arrives_as_one_with_its_time(void **state)
 	(void)put(w, 0, "a", "1");
 	assert_int_equal(fake_expire(w->fake, 0, 0, "a"), 2);
 	world_open(w);
-	while (kind == DCP_MUTATION && dcp_source_poll(w->source, &b, 5 * NSEC_PER_SEC, &e) > 0)
+	while (kind == DCP_MUTATION && dcp_source_poll(w->source, &b, PATIENCE, &e) > 0)
 		for (size_t i = 0; i < b.n; i++) {
 			kind = b.ev[i].kind;
 			time = b.ev[i].delete_time;
@@ -170,7 +170,7 @@ static void weakness_7_an_idle_filtered_stream_is_saved_by_itself(void **state)
 	for (int i = 0; i < MANY; i++)
 		high = put(w, 0, "k", "1");
 	world_open(w);
-	nsec deadline = now() + 10 * NSEC_PER_SEC;
+	nsec deadline = now() + PATIENCE;
 	while (saved_seqno(&x, 0) < high && now() < deadline)
 		(void)pump_once(w, 10 * NSEC_PER_MS);
 	assert_int_equal(saved_seqno(&x, 0), high);
@@ -205,7 +205,7 @@ static void acknowledge_during_a_save(bool close)
 	world_open(w);
 	size_t n = 0;
 	while (n < 4) {
-		assert_int_equal(dcp_source_poll(w->source, &b, 5 * NSEC_PER_SEC, &e), 1);
+		assert_int_equal(dcp_source_poll(w->source, &b, PATIENCE, &e), 1);
 		for (size_t i = 0; i < b.n; i++, n++)
 			if (n == 0)
 				assert_int_equal(dcp_source_ack(w->source, &b.ev[i]), 0);
@@ -217,7 +217,7 @@ static void acknowledge_during_a_save(bool close)
 	x.during = acknowledge_late;
 	if (close)
 		assert_ok(dcp_source_commit(w->source, &e), &e);
-	for (nsec deadline = now() + 5 * NSEC_PER_SEC; !close && now() < deadline;) {
+	for (nsec deadline = now() + PATIENCE; !close && now() < deadline;) {
 		if (saved_seqno(&x, 0) == 4)
 			break;
 		sleep_ms(5);
@@ -283,7 +283,7 @@ static void weakness_14_history_comes_only_if_it_is_asked_for(void **state)
 		for (int i = 0; i < 5; i++)
 			(void)put(w, 0, "k", "1");
 		world_open(w);
-		settle(w, VBS, 10 * NSEC_PER_SEC);
+		settle(w, VBS, PATIENCE);
 		assert_int_equal(w->events, ask ? 5 : 1);
 		world_free(w);
 	}
@@ -368,7 +368,7 @@ static void weakness_20_threads_share_a_source_without_races(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(pthread_join(thread[i], NULL), 0);
 	assert_true(c.turns > 10);
-	settle(w, VBS, 10 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	world_free(w);
 }
 
@@ -414,7 +414,7 @@ static void read_and_count(void *arg)
 	mem_set_allocator(&counting);
 	world_open(c->w);
 	while (got < c->events) {
-		assert_int_equal(dcp_source_poll(c->w->source, &b, 10 * NSEC_PER_SEC, &e), 1);
+		assert_int_equal(dcp_source_poll(c->w->source, &b, PATIENCE, &e), 1);
 		assert_int_equal(dcp_source_ack_batch(c->w->source, b.ev, b.n), 0);
 		got += b.n;
 		if (!warm && got > c->events / 2)
@@ -447,7 +447,7 @@ static void stand_idle(void *arg)
 	struct err e = ERR_INIT;
 	uint64_t before = resident();
 	world_open(w);
-	assert_int_equal(dcp_source_wait_open(w->source, 30 * NSEC_PER_SEC, &e), 1);
+	assert_int_equal(dcp_source_wait_open(w->source, PATIENCE, &e), 1);
 	uint64_t more = resident() - before;
 	if (more > IDLE_VBS * 4096 + IDLE_NODES * (2u << 20))
 		fail_msg("%u KiB for nothing", (unsigned)(more >> 10));

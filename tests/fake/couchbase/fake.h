@@ -196,6 +196,7 @@ struct fake_stats {
 	uint64_t connections, dcp_opens, stream_requests, rollbacks, noops_sent, noops_answered, items_sent, bytes_sent;
 	uint64_t buffer_acks, unacked_max, observes, idle_kills, cursor_drops;
 	uint64_t rekeys;     /* the client's part of a change of keys, begun by FAKE_REKEY */
+	uint64_t maps_asked, maps_sent; /* on the data service, by request */
 };
 void fake_stats(struct fake *f, struct fake_stats *out);
 

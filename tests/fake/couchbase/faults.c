@@ -67,8 +67,7 @@ void fake_clear_faults(struct fake *f)
 	lock(f);
 	f->n_faults = 0;
 	for (unsigned i = 0; i < f->o.nodes; i++) {
-		f->node[i].slow_ms = f->node[i].split = f->node[i].garble = 0;
-		f->node[i].rekey = 0;
+		f->node[i].slow_ms = f->node[i].split = f->node[i].garble = f->node[i].rekey = 0;
 		f->node[i].stalled = f->node[i].down = f->node[i].deaf = false;
 		f->node[i].cut_next.count = f->node[i].cut_input.count = 0;
 		for (struct conn *c = f->node[i].conns; c; c = c->next)
