@@ -60,7 +60,7 @@ run "$weir" couchbase watch $host/default --token "$dir/t3" --out /dev/full
 t "an output that cannot be cut back takes no token" gives 2 "not a regular file"
 
 # A node that takes connections and says nothing.
-silent_port=$(sed -n 's/^node 1: kv \([0-9]*\),.*/\1/p' "$dir/fake")
+silent_port=$(sed -n 's/^node 1: kv \([0-9]*\),.*/\1/p' "$dir/main.cluster")
 fake_post() {
 	exec 3<>/dev/tcp/127.0.0.1/"$http"
 	printf 'POST /_fake/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: 0\r\n\r\n' \
