@@ -64,6 +64,15 @@ static void on_server_request(struct conn *c, const struct packet *p)
 		c->newer_map = true; /* the setup may have asked already */
 }
 
+static void note_answer(struct conn *c, uint8_t opcode)
+{
+	if (opcode != OP_DCP_STREAM_REQ && opcode != OP_DCP_GET_FAILOVER_LOG &&
+	    opcode != OP_GET_ALL_VB_SEQNOS)
+		return;
+	c->n_awaited -= c->n_awaited > 0;
+	c->awaited_at = c->last_received;
+}
+
 static void on_response(struct conn *c, const struct packet *p)
 {
 	if (p->opcode == OP_NOOP)
@@ -75,6 +84,7 @@ static void on_response(struct conn *c, const struct packet *p)
 	}
 	if (!c->ready)
 		return;
+	note_answer(c, p->opcode);
 	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
 	else if (p->opcode != OP_GET_CLUSTER_CONFIG)
@@ -230,6 +240,11 @@ static void check_liveness(void *arg)
 		give_up(c, "the login has not been answered", now - c->opened_at);
 		return;
 	}
+	if (c->n_awaited && !c->paused &&
+	    now - c->awaited_at >= CONN_PATIENCE * c->o.connect_timeout) {
+		give_up(c, "a request has not been answered", now - c->awaited_at);
+		return;
+	}
 	if (silent >= c->o.noop) {
 		wire_simple(tcp_out(c->tcp), OP_NOOP, 0, SLICE_NONE, SLICE_NONE);
 		tcp_flush_soon(c->tcp);
@@ -305,8 +320,17 @@ struct slab *conn_slab(const struct conn *c)
 	return tcp_in(c->tcp);
 }
 
+void conn_await(struct conn *c)
+{
+	if (c->n_awaited++ == 0)
+		c->awaited_at = loop_now(c->loop);
+}
+
 void conn_pause(struct conn *c, bool pause)
 {
+	if (c->paused && !pause)
+		c->awaited_at = loop_now(c->loop); /* the answers may be there, unread */
+	c->paused = pause;
 	tcp_pause(c->tcp, pause);
 }
 

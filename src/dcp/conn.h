@@ -58,6 +58,8 @@ struct conn_options {
 		skip_deletes;
 };
 
+#define CONN_PATIENCE 6
+
 struct conn;
 
 struct conn_ops {
@@ -78,6 +80,9 @@ void conn_free(struct conn *c); /* NULL is fine; may be called from within an op
 
 struct buf *conn_out(struct conn *c); /* append packets, then conn_flush */
 void conn_flush(struct conn *c);
+/* A request for a stream, a failover log or sequence numbers was appended. When none of those that are open is answered
+ * for CONN_PATIENCE times connect_timeout, the connection is given up, however alive it is otherwise. */
+void conn_await(struct conn *c);
 void conn_consumed(struct conn *c, uint32_t bytes);
 struct slab *
 conn_slab(const struct conn *c);      /* within packet: where it lies, to be kept by reference */
