@@ -261,7 +261,9 @@ static void scripts_slow_silence_and_close(void **state)
 	w_send(&w, nop);
 	assert_true(w_read(&w, bytes, 24) && memcmp(bytes, answer, 24) != 0);
 	assert_int_equal(script(f, "garble?node=1&n=0"), 200);
+	assert_int_equal(script(f, "rekey?node=1&n=1"), 200); /* nothing to change without TLS */
 	(void)took_ms(&w);
+	assert_int_equal(script(f, "rekey?node=1&n=0"), 200);
 	assert_int_equal(script(f, "stall?node=1"), 200);
 	w_send(&w, nop);
 	assert_true(w_silent(&w, 60));
