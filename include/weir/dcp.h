@@ -39,7 +39,7 @@
 extern "C" {
 #endif
 
-#define WEIR_DCP_FOREVER ((int64_t)-1)
+#define WEIR_DCP_FOREVER ((int64_t)-1) /* and so is every other negative timeout */
 
 enum weir_dcp_kind {
 	WEIR_DCP_MUTATION,
