@@ -190,7 +190,10 @@ torture: install-deps-test
 	@$(MAKE) --no-print-directory all $(TESTS)
 	@WEIR_TORTURE=1 WEIR_TEST_SECONDS=7200 WEIR=$(abspath $(B)/weir) WEIR_BUILD=$(abspath $(B)) \
 		tools/test-all $(B)/torture-logs $(TORTURE_TESTS)
-TORTURE_TESTS = $(foreach t,$(TESTS),$(if $(strip $(foreach w,_sim _faults _kill _chaos,$(findstring $(w),$(t)))),$(t)))
+# Those that say so by their names, and all others with a long form; the long forms of doc_* are no faults but patience.
+TORTURE_TESTS = $(sort $(foreach t,$(TESTS),$(if $(strip $(foreach w,_sim _faults _kill _chaos,$(findstring $(w),$(t)))),$(t))) \
+	$(patsubst tests/unit/%_test.c,$(B)/tests/%,$(filter-out tests/unit/doc_%, \
+		$(shell grep -lE 'test_count|WEIR_TORTURE' tests/unit/*_test.c))))
 
 bench: install-deps
 	@tools/install-deps $(DEPS_TEST) $(DEPS_BENCH)

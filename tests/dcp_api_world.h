@@ -52,10 +52,10 @@ static inline void down(struct world *w)
 	fake_stop(w->f);
 }
 
-/* Waits, at most some seconds, for a number to be reached. */
+/* Waits for a number to be reached. */
 #define UNTIL(condition) \
 	do { \
-		for (int i_ = 0; i_ < 5000 && !(condition); i_++) \
+		for (int i_ = 0; i_ < PATIENCE_MS && !(condition); i_++) \
 			usleep(1000); \
 		assert_true(condition); \
 	} while (0)

@@ -2,6 +2,8 @@
 #ifndef TESTS_DCP_CLIENT_H
 #define TESTS_DCP_CLIENT_H
 
+#include "tests/test.h"
+
 #include "weir/weir.h"
 
 static inline weir_dcp_options client_options(const char *hosts)
@@ -11,7 +13,8 @@ static inline weir_dcp_options client_options(const char *hosts)
 				   .user = "Administrator",
 				   .password = "password",
 				   .bucket = "default",
-				   .group = "g" };
+				   .group = "g",
+				   .connect_timeout_ms = PATIENCE_MS };
 }
 
 #endif

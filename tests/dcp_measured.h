@@ -27,6 +27,7 @@ struct measured {
 	_Atomic uint64_t rss_before, rss_stalled, rss_end, rss_most;
 	_Atomic uint64_t events, bytes, reconnects;
 	_Atomic int fds_before, fds_end;
+	char last_error[256]; /* of a connection; written before `done` is answered */
 };
 
 static inline uint64_t measured_rss(const char *field)
@@ -176,6 +177,7 @@ static inline int measured_main(char **argv)
 	else
 		measured_reconnect(m, &w);
 	m->reconnects = measured_reconnects(&w);
+	(void)snprintf(m->last_error, sizeof(m->last_error), "%s", world_status(&w).last_error);
 	m->rss_most = measured_rss("VmHWM:");
 	world_close(&w);
 	return 0;

@@ -126,6 +126,7 @@ static inline void world_options(struct world *w)
 				     .password = "password",
 				     .bucket = "default",
 				     .group = "test",
+				     .connect_timeout = PATIENCE,
 				     .backoff_min = 2 * NSEC_PER_MS,
 				     .backoff_max = 50 * NSEC_PER_MS };
 }
@@ -259,6 +260,18 @@ static inline bool pump_once(struct world *w, nsec wait)
 static inline nsec now(void)
 {
 	return env_mono(env_posix());
+}
+
+/* The next n events, in as many batches as they come, not acknowledged. Keys and values are gone with the next poll. */
+static inline void take_some(struct world *w, struct dcp_event *ev, size_t n)
+{
+	struct err e = ERR_INIT;
+	struct dcp_batch b;
+	for (size_t got = 0; got < n; got += b.n) {
+		assert_int_equal(dcp_source_poll(w->source, &b, PATIENCE, &e), 1);
+		assert_true(b.n <= n - got);
+		memcpy(ev + got, b.ev, b.n * sizeof(*ev));
+	}
 }
 
 /* ---- the oracle ---- */

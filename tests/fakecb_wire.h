@@ -105,7 +105,7 @@ static inline struct wire w_connect(uint16_t port)
 	struct sockaddr_in a = { .sin_family = AF_INET,
 				 .sin_port = htons(port),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct timeval limit = { .tv_sec = 5 };
+	struct timeval limit = { .tv_sec = PATIENCE / NSEC_PER_SEC };
 	(void)setsockopt(w.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	assert_int_equal(connect(w.fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	return w;

@@ -218,6 +218,26 @@ static bool no_way_back(struct one *o)
 	return true;
 }
 
+static bool no_stale_load(struct one *o)
+{
+	for (size_t i = 0; i < o->n; i++)
+		for (size_t j = i; o->r[i]->act == LEDGER_LOAD && j-- > 0;) {
+			const struct ledger_record *save = o->r[j], *load = o->r[i];
+			if (save->act != LEDGER_SAVED || save->ended >= load->begun)
+				continue;
+			if (load->seqno < save->seqno) {
+				(void)snprintf(o->why, o->room,
+					       "vBucket %u: member %u loaded %" PRIu64
+					       " after member %u had saved %" PRIu64,
+					       o->vb, load->member, load->seqno, save->member,
+					       save->seqno);
+				return false;
+			}
+			break; /* what came before that one is not above it */
+		}
+	return true;
+}
+
 /* Each member's way: LOAD c, then above c, each once and in order. */
 static bool duplicates_are_few(struct one *o)
 {
@@ -253,7 +273,7 @@ static bool check_one(struct one *o)
 	uint64_t *first = calloc(o->n_written + 1, sizeof(*first));
 	qsort(o->r, o->n, sizeof(*o->r), by_end);
 	bool good = first && all_taken(o, first) && promises_kept(o, first) && one_owner(o) &&
-		    no_way_back(o) && duplicates_are_few(o);
+		    no_way_back(o) && no_stale_load(o) && duplicates_are_few(o);
 	free(first);
 	return good;
 }

@@ -48,7 +48,7 @@ const struct ledger_record *ledger_at(const struct ledger *l, size_t i);
 
 struct ledger_sums {
 	size_t loads, saves, refused, taken, late, twice;
-	size_t unsaved; /* taken by somebody whose successor began before them: the most that may come twice */
+	size_t unsaved; /* taken before a successor loaded, which began below them */
 };
 
 /* written[vb][0..n[vb]): the seqnos of all events. False: *why says what is not true.
@@ -57,7 +57,11 @@ struct ledger_sums {
  *	no promise is broken     a checkpoint stands behind events that were taken before it was saved
  *	one owner                between two saves of one member there is none of another
  *	no way back              a later save of a vBucket is not below an earlier one
- *	duplicates are few       what a member takes lies above what it loaded, and it takes it once */
+ *	no stale load            a load is not below a save that was done before it began
+ *	duplicates are few       what a member takes lies above what it loaded, and it takes it once
+ *
+ * So what comes twice was not saved when its second taker loaded. How much that is depends on how late the first one
+ * hears of it, and has no bound here. */
 bool ledger_check(const struct ledger *l, unsigned n_vbuckets, uint64_t *const *written,
 		  const size_t *n, struct ledger_sums *sums, char *why, size_t room);
 

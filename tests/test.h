@@ -26,6 +26,11 @@ const char *test_oracle(void);
 /* Reads a whole file; fails the test when it cannot. */
 void test_read_file(const char *path, struct buf *out);
 
+/* How long to wait for what must come. Only a wait in vain sees its end, so that it may be longer than the slowest
+ * machine takes; a test that wants something to come soon counts, or says what must not come before it. */
+#define PATIENCE    (60 * NSEC_PER_SEC)
+#define PATIENCE_MS 60000
+
 /* Runs fn(arg) in a child with a time limit; returns its wait status, or -1 when it had to be killed. */
 int test_in_child(void (*fn)(void *arg), void *arg, int seconds);
 

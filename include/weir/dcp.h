@@ -232,6 +232,9 @@ typedef struct weir_dcp_info {
 	int system_kind; /* 0 collection created, 1 dropped, 2 flushed, 3 scope created, 4 dropped, 5 modified; key: name */
 	uint64_t manifest_uid;
 	uint64_t ticket; /* for weir_dcp_ack_later; 0: needs none (WEIR_DCP_END) */
+	/* With a tracer: when it was read from the socket, or, had it to wait for its copies, when they had it; by
+	 * CLOCK_MONOTONIC, the same for what was read together. Without one 0. */
+	uint64_t came_ns;
 } weir_dcp_info;
 
 /* What the event says. Its pointers are borrowed until the next poll, but for scope and collection, which stay until

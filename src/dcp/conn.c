@@ -1,6 +1,7 @@
 #include "dcp/conn_internal.h"
 
 #include "base/mem.h"
+#include "dcp/port.h"
 #include "dcp/wire_parse.h"
 #include "net/tcp.h"
 #include "net/tls.h"
@@ -63,6 +64,15 @@ static void on_server_request(struct conn *c, const struct packet *p)
 		c->newer_map = true; /* the setup may have asked already */
 }
 
+static void note_answer(struct conn *c, uint8_t opcode)
+{
+	if (opcode != OP_DCP_STREAM_REQ && opcode != OP_DCP_GET_FAILOVER_LOG &&
+	    opcode != OP_GET_ALL_VB_SEQNOS)
+		return;
+	c->n_awaited -= c->n_awaited > 0;
+	c->awaited_at = c->last_received;
+}
+
 static void on_response(struct conn *c, const struct packet *p)
 {
 	if (p->opcode == OP_NOOP)
@@ -74,6 +84,7 @@ static void on_response(struct conn *c, const struct packet *p)
 	}
 	if (!c->ready)
 		return;
+	note_answer(c, p->opcode);
 	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
 	else if (p->opcode != OP_GET_CLUSTER_CONFIG)
@@ -188,32 +199,59 @@ static void on_closed(void *arg, const struct err *why)
 		conn_free(c);
 }
 
+static void look_after(struct conn *c, nsec wait)
+{
+	c->look_at = loop_now(c->loop) + wait;
+	timer_set(&c->liveness, wait);
+}
+
 static void on_connected(void *arg)
 {
 	struct conn *c = arg;
 	c->last_received = loop_now(c->loop);
-	timer_set(&c->liveness, c->o.noop);
+	look_after(c, MIN(c->o.noop, c->o.connect_timeout));
 	conn_say_hello(c);
 }
 
+static void give_up(struct conn *c, const char *why, nsec after)
+{
+	struct err e = ERR_INIT;
+	(void)err_set(&e, ERR_TIMEOUT, "%s for %" PRId64 " ms", why,
+		      (int64_t)(after / NSEC_PER_MS));
+	on_closed(c, &e);
+}
+
+/* Silent, or not done with logging in: one that answers noops, but a step of the login never, would be waited for for
+ * ever. Who looks late stood still itself (a stopped process, a suspended machine): that nothing was heard meanwhile
+ * says nothing about the other side, which is asked first. */
 static void check_liveness(void *arg)
 {
 	struct conn *c = arg;
-	nsec silent = loop_now(c->loop) - c->last_received;
-	if (silent >= 2 * c->o.noop) {
-		struct err e = ERR_INIT;
-		(void)err_set(&e, ERR_TIMEOUT, "no sign of life for %" PRId64 " ms",
-			      (int64_t)(silent / NSEC_PER_MS));
-		on_closed(c, &e);
+	nsec now = loop_now(c->loop), silent = now - c->last_received;
+	nsec left = c->ready ? INT64_MAX : c->opened_at + c->o.connect_timeout - now;
+	bool late = now - c->look_at > c->o.noop / 2;
+	if (late)
+		left = MAX(left, c->o.noop);
+	if (silent >= 2 * c->o.noop && !late) {
+		give_up(c, "no sign of life", silent);
+		return;
+	}
+	if (left <= 0) {
+		give_up(c, "the login has not been answered", now - c->opened_at);
+		return;
+	}
+	if (c->n_awaited && !c->paused &&
+	    now - c->awaited_at >= CONN_PATIENCE * c->o.connect_timeout) {
+		give_up(c, "a request has not been answered", now - c->awaited_at);
 		return;
 	}
 	if (silent >= c->o.noop) {
 		wire_simple(tcp_out(c->tcp), OP_NOOP, 0, SLICE_NONE, SLICE_NONE);
 		tcp_flush_soon(c->tcp);
-		timer_set(&c->liveness, 2 * c->o.noop - silent);
+		look_after(c, MIN(left, late ? c->o.noop : 2 * c->o.noop - silent));
 		return;
 	}
-	timer_set(&c->liveness, c->o.noop - silent);
+	look_after(c, MIN(left, c->o.noop - silent));
 }
 
 int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn_options *o,
@@ -229,12 +267,15 @@ int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn
 	c->loop = l;
 	c->port = port;
 	c->id = next_id();
+	c->opened_at = loop_now(l);
 	(void)snprintf(c->host, sizeof(c->host), "%s", host);
 	(void)snprintf(c->name, sizeof(c->name), "%s", o->name ? o->name : "");
 	struct tcp_options t = { .tls = o->tls,
 				 .slabs = o->slabs,
 				 .read_bytes = READ_BYTES,
-				 .connect_timeout = o->connect_timeout };
+				 .connect_timeout = o->connect_timeout,
+				 .expected = o->unproven ? &port_of_data : NULL,
+				 .asked = o->asked };
 	int rc = timer_init(&c->liveness, l, check_liveness, c, e);
 	if (rc == 0)
 		rc = tcp_connect(l, host, port, &t, &tcp_ops, c, &c->tcp, e);
@@ -279,8 +320,17 @@ struct slab *conn_slab(const struct conn *c)
 	return tcp_in(c->tcp);
 }
 
+void conn_await(struct conn *c)
+{
+	if (c->n_awaited++ == 0)
+		c->awaited_at = loop_now(c->loop);
+}
+
 void conn_pause(struct conn *c, bool pause)
 {
+	if (c->paused && !pause)
+		c->awaited_at = loop_now(c->loop); /* the answers may be there, unread */
+	c->paused = pause;
 	tcp_pause(c->tcp, pause);
 }
 
@@ -320,6 +370,11 @@ const char *conn_host(const struct conn *c)
 uint16_t conn_port(const struct conn *c)
 {
 	return c->port;
+}
+
+bool conn_has_asked(const struct conn *c)
+{
+	return tcp_has_asked(c->tcp);
 }
 
 bool conn_gives_maps(const struct conn *c)

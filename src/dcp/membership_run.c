@@ -48,11 +48,24 @@ static void release_gone(struct membership_run *r)
 	}
 }
 
+/* That of the last set and, where some come, of the next one: both are claimed before the others are let go. */
+static void tell_held(struct membership_run *r, bool with_next)
+{
+	const struct membership_ops *ops = r->o.membership->ops;
+	if (!ops->tell_held)
+		return;
+	memcpy(r->flags, r->held, r->o.n_vbuckets * sizeof(*r->flags));
+	for (size_t i = 0; with_next && i < r->n; i++)
+		r->flags[r->vb[i]] = true;
+	ops->tell_held(r->o.membership, r->flags, r->o.n_vbuckets);
+}
+
 /* What was fenced while it was let go is let go by now: it is tried again at once. */
 static void give(struct membership_run *r)
 {
 	struct err e = ERR_INIT;
 	bool first = !r->again;
+	tell_held(r, true);
 	int rc = r->o.assign(r->o.arg, r->vb, r->n, &e);
 	r->again = rc < 0;
 	r->again_at = env_mono(r->o.env) + (first && rc == ERR_FENCED ? 0 : RETRY_AFTER);
@@ -61,6 +74,7 @@ static void give(struct membership_run *r)
 		return;
 	}
 	release_gone(r);
+	tell_held(r, false);
 	mutex_lock(&r->lock);
 	r->status.n_held = (uint32_t)r->n;
 	r->status.changes++;
@@ -78,11 +92,26 @@ static void drop_fenced(struct membership_run *r)
 		handover_lost(&r->h, r->flags, env_mono(r->o.env), MAX(r->o.delay, RETRY_AFTER));
 }
 
+/* What others have is waited for: they save it before they let it go, so that nothing comes twice. Who does not let go
+ * in time loses it all the same, and what it has not saved. */
+static void look_who_has_it(struct membership_run *r)
+{
+	struct membership *m = r->o.membership;
+	nsec now = env_mono(r->o.env);
+	if (!m->ops->find_held || !handover_grows(&r->h, now))
+		return;
+	memset(r->flags, 0, r->o.n_vbuckets * sizeof(*r->flags));
+	nsec again = m->ops->find_held(m, r->flags, r->o.n_vbuckets);
+	bool patient = now - r->h.changed < m->patience;
+	handover_busy(&r->h, patient ? r->flags : NULL, again);
+}
+
 /* When something is due again. */
 static nsec hand_over(struct membership_run *r)
 {
 	nsec due = -1;
 	drop_fenced(r);
+	look_who_has_it(r);
 	if (handover_next(&r->h, env_mono(r->o.env), r->vb, &r->n, &due) ||
 	    (r->again && env_mono(r->o.env) >= r->again_at))
 		give(r);

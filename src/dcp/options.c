@@ -115,6 +115,8 @@ const struct dcp_option dcp_options_table[] = {
 	  AT(window_bytes), .help = "Flow control: what a node may have under way" },
 	{ "stream.noop", DCP_OPTION_DURATION, "5s", .min = 1000, .max = HOUR, AT(noop_ms),
 	  .help = "Liveness: a connection silent for twice as long is given up" },
+	{ "stream.high_seqno_interval", DCP_OPTION_DURATION, "10s", .min = 10, .max = DAY,
+	  AT(high_seqno_ms), .help = "How often servers are asked how far they are, for lag" },
 	{ "stream.priority", DCP_OPTION_CHOICE, NULL, "low|medium|high", AT(priority),
 	  .help = "Of the connections, among the server's; none: the server's default" },
 	{ "stream.xattrs", DCP_OPTION_FLAG, "false", AT(xattrs),

@@ -18,6 +18,7 @@ static void send_stream_req(void *arg, struct vbucket *v, const struct wire_stre
 	if (!conn_has(c, HELLO_COLLECTIONS))
 		req.json = SLICE_NONE;
 	wire_stream_req(conn_out(c), v->id, vbucket_opaque(v), &req);
+	conn_await(c);
 	conn_flush(c);
 }
 
@@ -27,6 +28,7 @@ static void send_failover_log(void *arg, struct vbucket *v)
 	if (!c)
 		return;
 	wire_get_failover_log(conn_out(c), v->id, vbucket_opaque(v));
+	conn_await(c);
 	conn_flush(c);
 }
 
@@ -84,24 +86,34 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 
 /* A mark without a branch (at the beginning of everything, at a seqno that was the latest or that a caller named) adopts
  * it and is saved: a restart goes on here, and can tell when the branch is gone. */
+/* A place that has no branch yet gets it, and is saved with it: without a checkpoint a restart knows nothing. Before the
+ * oldest branch that the server still knows there is none to be had, and nothing to wait for: the server takes whoever
+ * comes back from there to the beginning. Under lock. */
+static void settle_branch(struct dcp_source *s, struct slot *slot, const struct failover_log *log)
+{
+	uint64_t at = slot->w.mark.seqno;
+	uint64_t uuid = at ? failover_uuid_at(log, at) : log->entry[log->n - 1].uuid;
+	if (uuid == 0) {
+		source_branch_settled(s, slot);
+		return;
+	}
+	slot->w.mark.uuid = uuid;
+	slot->w.version++;
+	if (s->o.store && !slot->branch_unsaved) {
+		slot->branch_unsaved = s->save_now = true;
+		source_hold_back(s, 1);
+		cond_broadcast(&s->changed);
+	}
+}
+
 static void on_history(void *arg, struct vbucket *v)
 {
 	struct dcp_source *s = arg;
 	struct slot *slot = slot_of(v);
 	mitigation_reset(&slot->m);
 	mutex_lock(&s->lock);
-	if (slot->owned && slot->w.mark.uuid == 0) {
-		uint64_t at = slot->w.mark.seqno;
-		slot->w.mark.uuid =
-			at ? failover_uuid_at(&v->log, at) : v->log.entry[v->log.n - 1].uuid;
-		slot->w.version++;
-		if (s->o.store &&
-		    !slot->branch_unsaved) { /* without a checkpoint a restart knows nothing */
-			slot->branch_unsaved = s->save_now = true;
-			source_hold_back(s, 1);
-			cond_broadcast(&s->changed);
-		}
-	}
+	if (slot->owned && slot->w.mark.uuid == 0)
+		settle_branch(s, slot, &v->log);
 	mutex_unlock(&s->lock);
 	source_observe_soon(s);
 }
@@ -218,6 +230,7 @@ static void ask_seqnos(struct node *n)
 		return;
 	n->asked_seqnos = true;
 	wire_get_all_vb_seqnos(conn_out(n->dcp), 0, VB_ACTIVE, false, 0);
+	conn_await(n->dcp);
 	conn_flush(n->dcp);
 }
 

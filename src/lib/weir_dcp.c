@@ -160,6 +160,7 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 				.config_watch_interval = ms(o->config_watch_ms) },
 		.start_at = d->start_at,
 		.n_start_at = o->n_positions,
+		.timed = o->tracer != NULL,
 		.seqno_interval = ms(o->high_seqno_ms),
 		.hook = on_hook,
 		.hook_arg = d,

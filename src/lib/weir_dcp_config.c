@@ -109,6 +109,7 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.mitigation_min_ms = c->mitigation_min_ms,
 		.mitigation_max_ms = c->mitigation_max_ms,
 		.config_watch_ms = c->config_watch_ms,
+		.high_seqno_ms = c->high_seqno_ms,
 		.checkpoint_file = c->checkpoint_file,
 		.checkpoint_bucket = c->checkpoint_bucket,
 		.checkpoint_log = c->checkpoint_log,

@@ -200,8 +200,17 @@ long tls_read(struct tls_session *s, void *p, size_t len, struct err *e)
 	return n > 0 ? n : outcome(s, n, "reading from", e);
 }
 
+/* Within a renegotiation of TLS 1.2 only reading can go on: data that the peer had sent before may come first, and OpenSSL
+ * takes it for a breach of the protocol where it comes while one writes. */
+static bool renegotiating(const struct tls_session *s)
+{
+	return SSL_in_init(s->ssl) && SSL_version(s->ssl) <= TLS1_2_VERSION;
+}
+
 long tls_write(struct tls_session *s, const void *p, size_t len, struct err *e)
 {
+	if (renegotiating(s))
+		return TLS_WANT_READ;
 	ERR_clear_error();
 	int n = SSL_write(s->ssl, p, (int)MIN(len, 1u << 30));
 	return n > 0 ? n : outcome(s, n, "writing to", e);

@@ -45,6 +45,12 @@ static int check(struct env_fault *f, enum fault_call call, struct err *e)
 		       err_text(fault->code));
 }
 
+/* How much of a write happens before it fails. */
+static size_t part(const struct env_fault *f, size_t len)
+{
+	return f->fault.part_bytes ? (size_t)MIN(f->fault.part_bytes, (uint64_t)len) : len / 2;
+}
+
 /* ---- files ---- */
 
 static int read_(struct file *file, uint64_t off, void *p, size_t len, size_t *got, struct err *e)
@@ -59,7 +65,7 @@ static int write_(struct file *file, uint64_t off, const void *p, size_t len, st
 	struct fault_file *f = of(file);
 	int rc = check(f->env, FAULT_WRITE, e);
 	if (rc < 0 && f->env->fault.part)
-		(void)file_write(f->inner, off, p, len / 2, NULL);
+		(void)file_write(f->inner, off, p, part(f->env, len), NULL);
 	return rc < 0 ? rc : file_write(f->inner, off, p, len, e);
 }
 

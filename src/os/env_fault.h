@@ -9,7 +9,7 @@
  *			break;                  // every call has failed once
  *	}
  *
- * A call that fails does nothing, except: a write with `part` set writes its first half before it fails, as on a disk
+ * A call that fails does nothing, except: a write with `part` set writes its beginning before it fails, as on a disk
  * that fills up or breaks in the middle; a failed sync is reported to `on_failed_sync` first, so that the simulator
  * can treat the dirty pages as Linux does.
  *
@@ -49,6 +49,7 @@ struct fault {
 	int code;        /* with this ERR_* */
 	bool persistent; /* and all after it */
 	bool part;       /* a failing write writes its first half */
+	uint64_t part_bytes; /* and not half but at most so many; 0: half */
 	uint32_t only;   /* bits 1 << FAULT_*: counted and failed; 0: all */
 };
 

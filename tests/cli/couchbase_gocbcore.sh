@@ -6,15 +6,15 @@
 
 version=v10.8.1
 theirs=$clients/gocbcore-$version
-go_program go gocbcore 300
+go_program go gocbcore
 
 # ---- our program ----
 
 cluster agents --nodes 3 --replicas 1 --vbuckets 64 --magma --oso 1
 t "the simulated cluster starts" test -n "$url"
-timeout 50 "$ours/program" "$url" Administrator password default >"$dir/agents" 2>&1 </dev/null
+timeout 200 "$ours/program" "$url" Administrator password default >"$dir/agents" 2>&1 </dev/null
 cluster external --nodes 3 --replicas 1 --vbuckets 64 --magma --oso 1 --external
-timeout 50 "$ours/program" "$url" Administrator password default >"$dir/external" 2>&1 </dev/null
+timeout 200 "$ours/program" "$url" Administrator password default >"$dir/external" 2>&1 </dev/null
 while read -r name; do
 	t "gocbcore: $name" named "$dir/agents" "$name"
 	t "gocbcore, by alternate addresses: $name" named "$dir/external" "$name"

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../clients/clients.sh.inc"
 
 export QUIET=1 COUCHBASE_PASSWORD=password
-go_program godcp go-dcp 500
+go_program godcp go-dcp
 
 # ---- the cluster, and what is done to it ----
 
@@ -49,7 +49,7 @@ configure() {
 	YML
 }
 # godcp CONFIG COUNT OUT: one life of go-dcp.
-godcp() { timeout -k 2 60 "$ours/program" "$1" "$2" 25 >"$3" 2>"$3.err" </dev/null; }
+godcp() { timeout -k 2 150 "$ours/program" "$1" "$2" 100 >"$3" 2>"$3.err" </dev/null; }
 # weir FILE OUT: one life of weir, to the end of what is there, as go-dcp's configuration says.
 weir_turn() {
 	"$weir" couchbase import-config "$1" >"$1.weir" 2>"$2.err" </dev/null || return 1

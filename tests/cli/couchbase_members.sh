@@ -13,18 +13,16 @@ password: \${COUCHBASE_PASSWORD}
 bucket: default
 group:
   name: $1
-  membership: {kind: $1, id: $2, heartbeat: 100ms, monitor: 50ms, tolerance: 1s, rebalance_delay: 200ms}
+  membership: {kind: $1, id: $2, heartbeat: 100ms, monitor: 50ms, tolerance: 4s, rebalance_delay: 200ms}
 checkpoint: {bucket: places, interval: 50ms}
 YML
 }
 members() { # COUNT CONFIG: waits until status shows so many, and nothing open
-	for _ in $(seq 100); do
-		run "$weir" couchbase status -c "$dir/$2.yml" --format json
-		[ "$(grep -c '"member":' "$dir/out")" = "$1" ] && grep -q '"lag":0,"damaged":0$' "$dir/out" && return 0
-		sleep 0.1
-	done
-	sed 's/^/# /' "$dir/out" "$dir/err"
-	return 1
+	until_true so_many_members "$@" || { sed 's/^/# /' "$dir/out" "$dir/err"; return 1; }
+}
+so_many_members() {
+	run "$weir" couchbase status -c "$dir/$2.yml" --format json
+	[ "$(grep -c '"member":' "$dir/out")" = "$1" ] && grep -q '"lag":0,"damaged":0$' "$dir/out"
 }
 
 for kind in couchbase lil_couchbase; do

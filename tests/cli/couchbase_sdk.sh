@@ -9,10 +9,12 @@ said=$dir/sdk.out
 
 command -v node >/dev/null && command -v npm >/dev/null || skip_all "the Node SDK" "node or npm is not installed"
 if [ ! -d "$where/node_modules/couchbase" ]; then
-	mkdir -p "$where"
-	# The package's compiled part comes as an optional dependency: no install script is needed.
-	(cd "$where" && timeout 120 npm install --no-save --no-audit --no-fund --ignore-scripts "couchbase@$version") \
-		>"$dir/npm" 2>&1 </dev/null || skip_all "the Node SDK" "npm cannot install couchbase@$version"
+	# The package's compiled part comes as an optional dependency: no install script is needed. Moved when it is whole.
+	rm -rf "$where.new" && mkdir -p "$where.new"
+	(cd "$where.new" && timeout 60 npm install --no-save --no-audit --no-fund --ignore-scripts --prefer-offline \
+		--fetch-retries=1 --fetch-timeout=20000 "couchbase@$version") >"$dir/npm" 2>&1 </dev/null ||
+		skip_all "the Node SDK" "npm cannot install couchbase@$version within a minute"
+	rm -rf "$where" && mv "$where.new" "$where"
 fi
 export NODE_PATH=$where/node_modules
 node -e 'require("couchbase")' >"$dir/load" 2>&1 </dev/null ||
@@ -28,7 +30,7 @@ t "the simulated cluster starts" test -n "$url"
 if [ ${#secure[@]} -gt 0 ]; then
 	secure=("couchbases://127.0.0.1:$kvs" "$dir/cert.pem")
 fi
-timeout 50 node "$home/node/sdk_test.js" "$url" Administrator password default "${secure[@]}" >"$said" 2>&1 </dev/null
+timeout 200 node "$home/node/sdk_test.js" "$url" Administrator password default "${secure[@]}" >"$said" 2>&1 </dev/null
 
 while read -r name; do
 	t "Node SDK: $name" named "$said" "$name"

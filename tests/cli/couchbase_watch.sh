@@ -70,7 +70,7 @@ t "a host that says nothing is named" gives 7 "nothing came from 127.0.0.1:$http
 mkdir "$dir/unsaved.new"
 "$weir" couchbase watch $host/default --checkpoint "$dir/unsaved" >"$dir/held" 2>"$dir/why" &
 pid=$!
-for _ in $(seq 200); do grep -q 'cannot be saved' "$dir/why" && break; sleep 0.05; done
+until_true grep -qs 'cannot be saved' "$dir/why"
 t "checkpoints that cannot be saved are told, with the reason" grep -q 'cannot be saved, trying again: .*unsaved.new' "$dir/why"
 t "and nothing is handed out before they can" lines "$dir/held" 0
 rmdir "$dir/unsaved.new"
@@ -130,7 +130,8 @@ done
 
 "$weir" couchbase watch -f --checkpoint "$dir/cp.json" $host/default >"$dir/follow" 2>"$dir/err" &
 pid=$!
-for _ in $(seq 200); do [ "$(wc -l <"$dir/follow")" -ge 40000 ] && break; sleep 0.05; done
+followed() { [ "$(wc -l <"$dir/follow")" -ge 40000 ]; }
+until_true followed
 kill -INT $pid
 wait $pid
 code=$?
@@ -161,9 +162,9 @@ t "a scope that is not there is told" gives 3 "no scope nope"
 
 "$weir" couchbase watch -f --from now --token "$dir/t3" --out "$dir/o3" $host/default >"$dir/out" 2>"$dir/err" &
 pid=$!
-for _ in $(seq 100); do [ -s "$dir/t3" ] && break; sleep 0.05; done # it is connected when it knows its place
+until_true test -s "$dir/t3" # it is connected when it knows its place
 kill $fake_pid
-for _ in $(seq 100); do grep -q "trying again" "$dir/err" && break; sleep 0.05; done
+until_true grep -q "trying again" "$dir/err"
 kill -INT $pid
 wait $pid
 code=$?

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/tap.sh.inc"
 build=${WEIR_BUILD:-build/release}
 
-in_empty_dir() { (cd "$(mktemp -d "$dir/XXXXXX")" && timeout 60 "$@"); }
+in_empty_dir() { (cd "$(mktemp -d "$dir/XXXXXX")" && timeout 200 "$@"); }
 for example in examples/*.c; do
 	name=$(basename "$example" .c)
 	t "example $name" in_empty_dir "$(realpath "$build/examples/$name")"
@@ -14,7 +14,7 @@ for bench in bench/*_bench.c; do
 		skip "benchmark $name, tiny" "a sanitizer build is not measured"
 		continue
 	fi
-	t "benchmark $name, tiny" timeout 120 "$build/bench/$name" --quick
+	t "benchmark $name, tiny" timeout 300 "$build/bench/$name" --quick
 done
-t "the demo shows that nothing is missing" env PATH="$(dirname "$(realpath "$weir")"):$PATH" timeout 120 examples/demo
+t "the demo shows that nothing is missing" env PATH="$(dirname "$(realpath "$weir")"):$PATH" timeout 200 examples/demo
 finish

@@ -21,7 +21,7 @@ sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' >"$dir/orders.c"
 export PKG_CONFIG_PATH=$root/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
 shared() { gcc -Wall -Wextra -Werror -o "$dir/shared" "$dir/orders.c" $(pkg-config --cflags --libs weir); }
 t "the README's example builds against the shared library" shared
-runs() { (cd "$(mktemp -d "$dir/XXXXXX")" && LD_LIBRARY_PATH=$root/usr/lib timeout 20 "$1" | grep -q '^insert '); }
+runs() { (cd "$(mktemp -d "$dir/XXXXXX")" && LD_LIBRARY_PATH=$root/usr/lib timeout 100 "$1" | grep -q '^insert '); }
 t "and runs" runs "$dir/shared"
 # A static libweir beside the system's shared libraries: what the .pc file requires, and no further.
 static() {

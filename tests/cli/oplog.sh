@@ -105,7 +105,7 @@ t "and nothing was imported" count "$dir/out" 0
 run "$weir" oplog import "$dir/imp6" "$dir/bad.ndjson" --ns x.y --key id --on-error skip
 t "--on-error skip imports the rest and exits 1" gives 1 "2 inserted"
 printf '%s' '[{"_id": 1}, 5, {"_id": 2}] more' >"$dir/odd.json"
-run timeout 10 "$weir" oplog import "$dir/imp7" "$dir/odd.json" --ns x.y --on-error skip
+run timeout 60 "$weir" oplog import "$dir/imp7" "$dir/odd.json" --ns x.y --on-error skip
 t "skip passes elements that are no documents, and ends where the text cannot be followed" gives 1 "2 inserted"
 t "and tells each place once" gives 1 "odd.json: line 1, column 14: expected a document; skipped"
 {
@@ -153,7 +153,8 @@ mkfifo "$dir/fifo"
 "$weir" oplog append "$log" - <"$dir/fifo" >/dev/null 2>&1 &
 writer=$!
 exec 9>"$dir/fifo"
-sleep 0.3
+writes() { [ -n "$(find /proc/$writer/fd -lname '*.seg' 2>/dev/null)" ]; } # what it opens once it is the writer
+until_true writes
 run "$weir" oplog append "$log" a.b insert '{"_id": 1}'
 t "a second writer is refused" gives 1 "writ"
 exec 9>&-

@@ -16,12 +16,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LEASES_MAX = 256, REQUEST_MAX = 65536 };
+enum { LEASES_MAX = 256, REQUEST_MAX = 65536, SERVED_MAX = 64 };
 
 struct lease {
 	char name[256];
 	uint64_t version;
 	struct buf labels, annotations, spec; /* BSON documents */
+};
+
+struct served { /* a connection */
+	struct lease_fake *f;
+	pthread_t thread;
+	bool begun; /* and not joined; the accepting thread's */
+	int fd;     /* -1 none */
 };
 
 struct lease_fake {
@@ -36,6 +43,7 @@ struct lease_fake {
 	unsigned fail_count, delay_ms, n;
 	uint64_t clock;
 	struct lease lease[LEASES_MAX];
+	struct served served[SERVED_MAX];
 };
 
 /* ---- a certificate ---- */
@@ -275,9 +283,9 @@ static int judge(struct lease_fake *f, char *text, size_t head, size_t len, stru
 	return answer(f, method, path, slice_of(text + head, len - head), out);
 }
 
-static void serve(struct lease_fake *f, int fd)
+static void answer_one(struct lease_fake *f, int fd)
 {
-	static char text[REQUEST_MAX];
+	char *text = malloc(REQUEST_MAX);
 	struct stream s = { .fd = fd };
 	AUTO(buf) struct buf body = BUF_INIT;
 	char head[160];
@@ -306,7 +314,59 @@ static void serve(struct lease_fake *f, int fd)
 		(void)SSL_shutdown(s.ssl);
 		SSL_free(s.ssl);
 	}
-	(void)close(fd);
+	free(text);
+}
+
+static void *serve(void *arg)
+{
+	struct served *s = arg;
+	answer_one(s->f, s->fd);
+	pthread_mutex_lock(&s->f->lock);
+	(void)close(s->fd);
+	s->fd = -1;
+	pthread_mutex_unlock(&s->f->lock);
+	return NULL;
+}
+
+/* A place for one connection more, or NULL. */
+static struct served *vacant(struct lease_fake *f)
+{
+	struct served *s = NULL;
+	pthread_mutex_lock(&f->lock);
+	for (int i = 0; i < SERVED_MAX && !s; i++)
+		if (f->served[i].fd < 0)
+			s = &f->served[i];
+	pthread_mutex_unlock(&f->lock);
+	if (s && s->begun)
+		pthread_join(s->thread, NULL);
+	if (s)
+		s->begun = false;
+	return s;
+}
+
+static void take_one(struct lease_fake *f)
+{
+	struct served *s = vacant(f);
+	int fd = s ? accept4(f->listener, NULL, NULL, SOCK_CLOEXEC) : -1;
+	if (fd < 0)
+		return;
+	pthread_mutex_lock(&f->lock);
+	s->f = f;
+	s->fd = fd;
+	pthread_mutex_unlock(&f->lock);
+	s->begun = pthread_create(&s->thread, NULL, serve, s) == 0;
+}
+
+static void end_all(struct lease_fake *f)
+{
+	pthread_mutex_lock(&f->lock);
+	for (int i = 0; i < SERVED_MAX; i++)
+		if (f->served[i].fd >= 0)
+			(void)shutdown(f->served[i].fd, SHUT_RDWR);
+	pthread_mutex_unlock(&f->lock);
+	for (int i = 0; i < SERVED_MAX; i++)
+		if (f->served[i].begun)
+			pthread_join(f->served[i].thread, NULL);
 }
 
 static void *run(void *arg)
@@ -324,11 +384,12 @@ static void *run(void *arg)
 		bool stop = f->stop;
 		pthread_mutex_unlock(&f->lock);
 		if (stop)
-			return NULL;
-		int fd = p.revents ? accept(f->listener, NULL, NULL) : -1;
-		if (fd >= 0)
-			serve(f, fd);
+			break;
+		if (p.revents)
+			take_one(f);
 	}
+	end_all(f);
+	return NULL;
 }
 
 struct lease_fake *lease_fake_start(const char *token, const char *cert_file)
@@ -346,6 +407,8 @@ struct lease_fake *lease_fake_start(const char *token, const char *cert_file)
 	(void)snprintf(f->url, sizeof(f->url), "%s://127.0.0.1:%u", cert_file ? "https" : "http",
 		       ntohs(a.sin_port));
 	pthread_mutex_init(&f->lock, NULL);
+	for (int i = 0; i < SERVED_MAX; i++)
+		f->served[i].fd = -1;
 	(void)snprintf(f->token, sizeof(f->token), "%s", token);
 	return pthread_create(&f->thread, NULL, run, f) == 0 ? f : NULL;
 }

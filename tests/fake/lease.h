@@ -1,6 +1,6 @@
 /* lease.h: as much of a Kubernetes API server as Leases need: get, list by label, create, merge-patch, delete; bearer
- * token; resourceVersion checked; HTTP or HTTPS on loopback. One thread, one request a connection. Scripted from any
- * thread. */
+ * token; resourceVersion checked; HTTP or HTTPS on loopback. One request a connection, a thread for each: a client that
+ * stands still keeps nobody waiting. Scripted from any thread. */
 #ifndef TESTS_FAKE_LEASE_H
 #define TESTS_FAKE_LEASE_H
 

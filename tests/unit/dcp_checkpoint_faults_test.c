@@ -4,6 +4,7 @@
 #include "dcp/checkpoint.h"
 #include "os/env_fault.h"
 #include "os/env_sim.h"
+#include "tests/seeds.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,8 +13,6 @@
 enum { VBS = 1024, FEW = 8, OLD = 100, NEW = 200 };
 
 #define SEGMENT (512u << 10)
-
-static const char segment[] = "cplog/topics/checkpoints/0/00000000000000000000.seg";
 
 struct kind {
 	const char *name;
@@ -175,20 +174,41 @@ static void b4_every_call_of_a_save_failing_leaves_the_old_or_the_new_set(void *
 
 /* ---- torn at every byte ---- */
 
-/* The newest file below a name, as far as two worlds tell: where their bytes differ. */
-static bool differs(struct sim *a, struct sim *b, const char *path, uint64_t *from, uint64_t *to)
+/* A store that has saved the old set, and the bytes of a save of the new one that reach the disk one after the other. */
+struct tear {
+	const struct kind *kind;
+	size_t n;                   /* vBuckets */
+	struct checkpoint_store *s; /* never closed before it is looked at: it was killed */
+	struct env_fault fault;
+	struct sim *sim, *torn;
+	uint64_t from, to;
+};
+
+static const char segment_path[] = "cplog/topics/checkpoints/0/00000000000000000000.seg";
+
+/* From where to where the bytes of a file differ. */
+static void differ(struct sim *a, struct sim *b, const char *path, uint64_t *from, uint64_t *to)
 {
 	uint64_t na = 0, nb = 0;
 	const uint8_t *pa = sim_bytes(a, path, &na), *pb = sim_bytes(b, path, &nb);
-	if (!pa || !pb)
-		return false;
+	assert_non_null(pa);
+	assert_non_null(pb);
 	*from = UINT64_MAX;
 	for (uint64_t i = 0; i < nb; i++)
 		if ((i < na ? pa[i] : 0) != pb[i]) {
 			*from = MIN(*from, i);
 			*to = i + 1;
 		}
-	return *from != UINT64_MAX;
+	assert_true(*from != UINT64_MAX);
+}
+
+/* The log's segment is written in place, through a map: the save is done, and torn afterwards. */
+static void prepare_log(struct tear *t)
+{
+	struct err e = ERR_INIT;
+	assert_int_equal(sim_copy(t->sim, t->torn), 0);
+	assert_ok(checkpoint_save(t->s, new_set, t->n, &e), &e);
+	differ(t->torn, t->sim, segment_path, &t->from, &t->to);
 }
 
 static void forget_page(struct sim *s, const char *path)
@@ -199,39 +219,133 @@ static void forget_page(struct sim *s, const char *path)
 		memset(p, 0, size);
 }
 
-static void tear(size_t n, uint64_t step)
+/* What did not reach the disk is zero, as it was laid out. */
+static void tear_log(struct tear *t, uint64_t cut)
 {
-	struct err e = ERR_INIT;
-	struct sim *before = sim_new(NULL), *sim = sim_new(NULL), *torn = sim_new(NULL);
-	struct checkpoint_store *s = open_saved(&kinds[1], sim, old_set, n, OLD);
-	assert_int_equal(sim_copy(sim, before), 0);
-	assert_ok(checkpoint_save(s, new_set, n, &e), &e);
-	uint64_t from = 0, to = 0;
-	assert_true(differs(before, sim, segment, &from, &to));
-	assert_true(to - from > n * 100);
-	for (uint64_t cut = from; cut <= to; cut += cut + step > to && cut < to ? to - cut : step) {
-		uint64_t size;
-		assert_int_equal(sim_copy(sim, torn), 0);
-		uint8_t *p = sim_bytes(torn, segment, &size);
-		memset(p + cut, 0, to - cut);
-		forget_page(torn, "cplog/page");
-		forget_page(torn, "cplog/topics/checkpoints/page");
-		struct checkpoint_store *after = open_ok(&kinds[1], sim_env(torn));
-		assert_int_equal(one_set("log", after, n), cut < to ? OLD : NEW);
-		checkpoint_store_free(after);
-	}
-	checkpoint_store_free(s);
-	sim_free(torn);
-	sim_free(before);
-	sim_free(sim);
+	uint64_t size;
+	assert_int_equal(sim_copy(t->sim, t->torn), 0);
+	memset(sim_bytes(t->torn, segment_path, &size) + cut, 0, t->to - cut);
+	forget_page(t->torn, "cplog/page");
+	forget_page(t->torn, "cplog/topics/checkpoints/page");
 }
 
-static void b4_a_log_torn_at_every_byte_of_a_save_has_the_old_set(void **state)
+/* The file is written by a call that breaks off; nothing after it happens. */
+static void tear_file(struct tear *t, uint64_t cut)
+{
+	struct err e = ERR_INIT;
+	env_fault_arm(&t->fault, &(struct fault){ .at = 1,
+						  .code = ERR_NOSPACE,
+						  .persistent = true,
+						  .part = cut > 0,
+						  .part_bytes = cut,
+						  .only = 1u << FAULT_WRITE });
+	assert_int_equal(checkpoint_save(t->s, new_set, t->n, &e), ERR_NOSPACE);
+	assert_int_equal(t->fault.failed, 1);
+	env_fault_arm(&t->fault, NULL);
+	assert_int_equal(sim_copy(t->sim, t->torn), 0);
+}
+
+/* How long is it? */
+static void prepare_file(struct tear *t)
+{
+	tear_file(t, UINT64_MAX);
+	assert_non_null(sim_bytes(t->sim, "cp.json.new", &t->to));
+}
+
+static bool in_place(const struct tear *t)
+{
+	return t->kind->open == open_log;
+}
+
+static void tear_init(struct tear *t, const struct kind *kind, size_t n)
+{
+	struct err e = ERR_INIT;
+	*t = (struct tear){ .kind = kind, .n = n, .sim = sim_new(NULL), .torn = sim_new(NULL) };
+	env_fault_init(&t->fault, sim_env(t->sim));
+	t->s = open_ok(kind, &t->fault.base);
+	assert_ok(checkpoint_save(t->s, old_set, n, &e), &e);
+	(in_place(t) ? prepare_log : prepare_file)(t);
+	assert_true(t->to - t->from > n * 100);
+}
+
+static void tear_done(struct tear *t)
+{
+	checkpoint_store_free(t->s);
+	sim_free(t->sim);
+	sim_free(t->torn);
+}
+
+/* The old set is there, and the next save is as good as any. */
+static void tear_at(struct tear *t, uint64_t cut, bool go_on)
+{
+	struct err e = ERR_INIT;
+	(in_place(t) ? tear_log : tear_file)(t, cut);
+	struct checkpoint_store *s = open_ok(t->kind, sim_env(t->torn));
+	uint64_t want = in_place(t) && cut == t->to ? NEW : OLD,
+		 got = one_set(t->kind->name, s, t->n);
+	if (got != want)
+		fail_msg("%s: cut at byte %" PRIu64 " of %" PRIu64 "..%" PRIu64 ": at %" PRIu64,
+			 t->kind->name, cut, t->from, t->to, got);
+	if (go_on) {
+		assert_ok(checkpoint_save(s, new_set, t->n, &e), &e);
+		checkpoint_store_free(s);
+		s = open_ok(t->kind, sim_env(t->torn));
+		assert_int_equal(one_set(t->kind->name, s, t->n), NEW);
+	}
+	checkpoint_store_free(s);
+}
+
+static void b4_a_save_of_a_few_torn_at_every_byte_has_the_old_set(void **state)
 {
 	(void)state;
 	fill(new_set, VBS, NEW);
-	tear(FEW, 1);
-	tear(VBS, (uint64_t)test_count(9973, 97));
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct tear t;
+		tear_init(&t, &kinds[i], FEW);
+		for (uint64_t cut = t.from; cut <= t.to; cut++)
+			tear_at(&t, cut, true);
+		tear_done(&t);
+	}
+}
+
+/* All 1,024: each seed has its block of the bytes in the long form, and draws a few of all of them in the short one. */
+enum { TEAR_SEEDS = 300, TEAR_BLOCK = 1024, TEAR_DRAWS = 8 };
+
+static void tear_share(const struct kind *kind, unsigned seed)
+{
+	struct sim_rng rng = { seed };
+	struct tear t;
+	fill(old_set, VBS, OLD);
+	fill(new_set, VBS, NEW);
+	tear_init(&t, kind, VBS);
+	uint64_t first = t.from + (uint64_t)(seed - 1) * TEAR_BLOCK, bytes = t.to - t.from;
+	assert_true(bytes < (uint64_t)TEAR_SEEDS * TEAR_BLOCK);
+	if (test_count(0, 1))
+		for (uint64_t cut = first; cut < first + TEAR_BLOCK && cut <= t.to; cut++)
+			tear_at(&t, cut, cut % 64 == 0);
+	else
+		for (int i = 0; i < TEAR_DRAWS; i++)
+			tear_at(&t, t.from + sim_below(&rng, bytes + 1), true);
+	tear_done(&t);
+}
+
+static void run_file(unsigned seed)
+{
+	tear_share(&kinds[0], seed);
+}
+
+static void run_log(unsigned seed)
+{
+	tear_share(&kinds[1], seed);
+}
+
+static const struct seeded seeded[] = { { "file", run_file }, { "log", run_log }, { 0 } };
+
+static void b4_a_save_of_all_torn_at_every_byte_has_the_old_set(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		seeds_run(&seeded[i], test_count(12, TEAR_SEEDS));
 }
 
 /* ---- damage ---- */
@@ -396,7 +510,7 @@ static void b8_damage_in_a_log_concerns_what_was_not_saved_since(void **state)
 	fill(c, FEW, NEW);
 	assert_ok(checkpoint_save(s, c, FEW / 2, &e), &e);
 	checkpoint_store_free(s);
-	flip(sim, segment, 1024 + 600);
+	flip(sim, segment_path, 1024 + 600);
 	for (int life = 0; life < 2; life++) {
 		s = open_ok(&kinds[1], sim_env(sim));
 		load_all(s, c, FEW + 1);
@@ -492,11 +606,14 @@ static void a_log_stays_as_small_as_a_few_sets(void **state)
 	sim_free(sim);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		return seeds_worker(argc, argv, seeded);
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(b4_every_call_of_a_save_failing_leaves_the_old_or_the_new_set),
-		cmocka_unit_test(b4_a_log_torn_at_every_byte_of_a_save_has_the_old_set),
+		cmocka_unit_test(b4_a_save_of_a_few_torn_at_every_byte_has_the_old_set),
+		cmocka_unit_test(b4_a_save_of_all_torn_at_every_byte_has_the_old_set),
 		cmocka_unit_test(b8_every_cut_and_every_flipped_bit_of_a_file_is_seen),
 		cmocka_unit_test(b8_a_damaged_document_concerns_its_vbucket),
 		cmocka_unit_test(b8_a_broken_file_is_kept_when_it_is_forgiven),

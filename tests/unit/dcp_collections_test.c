@@ -55,6 +55,19 @@ static void system_events_of_the_fixed_versions_parse(void **state)
 			       &seqno, &s, &name, &e),
 			 1);
 	assert_true(s.kind == DCP_SCOPE_DROPPED && s.manifest_uid == 6 && s.scope == 12);
+	assert_int_equal(parse("805f00060d0000280000002300000101 0000000000000000"
+			       "00000000000012460000000000 6f7264657273"
+			       "0000000000000000 00000000 00000008",
+			       &seqno, &s, &name, &e),
+			 1);
+	assert_true(s.kind == DCP_COLLECTION_CREATED && s.scope == 0 && s.collection == 8);
+	assert_true(s.manifest_uid == 0 && !s.has_ttl && slice_is(name, "orders"));
+	assert_int_equal(parse("805f00040d0000280000001d00000101 0000000000000000"
+			       "00000000000012470000000300 73686f70 0000000000000007 0000000e",
+			       &seqno, &s, &name, &e),
+			 1);
+	assert_true(s.kind == DCP_SCOPE_CREATED && s.manifest_uid == 7 && s.scope == 14);
+	assert_true(slice_is(name, "shop"));
 }
 
 static void system_events_as_flatbuffers_parse(void **state)

@@ -13,7 +13,7 @@ static unsigned drain(weir_dcp *d, unsigned want)
 	const weir_dcp_event *events;
 	size_t n;
 	unsigned got = 0;
-	while (got < want && weir_dcp_poll(d, 3000, &events, &n, &e) == 1) {
+	while (got < want && weir_dcp_poll(d, PATIENCE_MS, &events, &n, &e) == 1) {
 		for (size_t i = 0; i < n; i++) {
 			weir_dcp_info info = { .size = sizeof(info) };
 			weir_dcp_event_info(d, weir_dcp_event_at(events, i), &info);
@@ -102,7 +102,7 @@ static void checkpoints_may_live_in_the_bucket_and_tokens_with_the_caller(void *
 		o.resume_after = round ? (const char *)token.data : NULL;
 		assert_int_equal(weir_dcp_open(&o, &d, &e), 0);
 		assert_int_equal(weir_dcp_assign_share(d, 1, 1, &e), 0);
-		while (weir_dcp_poll(d, round ? 300 : 1000, &events, &n, &e) == 1) {
+		while (weir_dcp_poll(d, round ? 300 : PATIENCE_MS, &events, &n, &e) == 1) {
 			for (size_t i = 0; i < n; i++) {
 				weir_doc doc;
 				found += weir_dcp_event_doc(d, weir_dcp_event_at(events, i), &doc,

@@ -15,7 +15,7 @@ static void take_received(void *arg, const struct dcp_vbucket_status *v)
 /* Until as many seqnos were received as there are. */
 static void until_received(struct world *w, uint64_t seqnos)
 {
-	nsec deadline = now() + 10 * NSEC_PER_SEC;
+	nsec deadline = now() + PATIENCE;
 	struct look l;
 	do {
 		l.received = 0;
@@ -28,7 +28,7 @@ static struct dcp_batch poll_some(struct world *w)
 {
 	struct err e = ERR_INIT;
 	struct dcp_batch b;
-	assert_int_equal(dcp_source_poll(w->source, &b, 5 * NSEC_PER_SEC, &e), 1);
+	assert_int_equal(dcp_source_poll(w->source, &b, PATIENCE, &e), 1);
 	return b;
 }
 
@@ -106,7 +106,7 @@ static void documents_of_every_size_come_whole(void **state)
 		w->o.force_compression = compressed;
 		w->o.window_bytes = compressed ? 0 : 256 << 10;
 		world_open(w);
-		settle(w, VBS, 20 * NSEC_PER_SEC);
+		settle(w, VBS, PATIENCE);
 		world_close(w);
 	}
 	free(bytes);
@@ -128,7 +128,7 @@ static void a_trickle_that_nobody_takes_shares_its_blocks(void **state)
 	struct dcp_status st;
 	assert_int_equal(dcp_source_status(w->source, &st, NULL, NULL), 0);
 	assert_true(st.blocks <= DOCS / 40);
-	settle(w, VBS, 5 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	assert_true(w->events == DOCS && w->duplicates == 0);
 	world_free(w);
 }

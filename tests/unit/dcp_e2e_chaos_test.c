@@ -366,7 +366,7 @@ static void run_chaos(unsigned seed)
 		poll_a_little(&p);
 	}
 	all_is_well_again(&p);
-	settle(p.w, p.vbs, 20 * NSEC_PER_SEC);
+	settle(p.w, p.vbs, PATIENCE);
 	assert_int_equal(dcp_source_status(p.w->source, NULL, count_openings, p.w), 0);
 	world_free(p.w);
 }

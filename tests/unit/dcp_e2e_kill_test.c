@@ -282,7 +282,7 @@ static void run_kills(unsigned seed)
 	fake_hold_persistence(w->fake, false);
 	assert_ok(checkpoint_file_open(env_posix(), o.path, false, &w->o.store, &e), &e);
 	world_open(w);
-	settle(w, VBS, 20 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	world_close(w);
 	checkpoint_store_free(w->o.store);
 	world_free(w);

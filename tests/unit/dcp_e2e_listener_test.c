@@ -225,7 +225,7 @@ static void events_may_be_acknowledged_later_from_another_thread(void **state)
 	up(&w);
 	load(&w, "a", 40);
 	open_all(&w);
-	assert_int_equal(weir_dcp_wait_ready(w.d, 5000, &e), 1);
+	assert_int_equal(weir_dcp_wait_ready(w.d, PATIENCE_MS, &e), 1);
 	struct sink s = { .refuse_vb = VBS, .later = true };
 	runner_start(&r, w.d, listener(&s));
 	UNTIL(SEEN(s.events) == 40);
@@ -329,7 +329,7 @@ static void a_seek_is_saved(void **state)
 	assert_int_equal(s.events, 80);
 	weir_dcp_position back = { .vbucket = 4, .seqno = 1 };
 	assert_int_equal(weir_dcp_seek(w.d, &back, 1, &e), 0);
-	assert_int_equal(weir_dcp_wait_ready(w.d, 5000, &e), 1);
+	assert_int_equal(weir_dcp_wait_ready(w.d, PATIENCE_MS, &e), 1);
 	assert_int_equal(weir_dcp_close(w.d, &e), 0); /* without having taken any of it */
 	open_all(&w);
 	s = run_to_the_end(&w);

@@ -27,7 +27,7 @@ struct take {
 static void poll_into(struct world *w, struct take *t, size_t n)
 {
 	struct err e = ERR_INIT;
-	nsec deadline = now() + 10 * NSEC_PER_SEC;
+	nsec deadline = now() + PATIENCE;
 	while (t->n < n && now() < deadline) {
 		struct dcp_batch b;
 		int rc = dcp_source_poll(w->source, &b, 20 * NSEC_PER_MS, &e);
@@ -174,6 +174,62 @@ static void names_that_do_not_exist_are_named(void **state)
 		assert_string_equal(e.msg, cases[i].message);
 	}
 	w->source = NULL;
+	world_free(w);
+}
+
+/* ---- what happens to collections ---- */
+
+struct told {
+	enum dcp_system_kind kind;
+	const char *name;
+	bool has_ttl;
+	uint32_t max_ttl;
+	bool flushed;
+};
+
+/* Each as the server tells it, with its fields; of one vBucket. */
+static void collections_that_come_change_are_emptied_and_go_are_told(void **state)
+{
+	(void)state;
+	static const struct told want[] = {
+		{ DCP_SCOPE_CREATED, "shop", false, 0, false },
+		{ DCP_COLLECTION_CREATED, "orders", true, 60, false },
+		{ DCP_COLLECTION_MODIFIED, "orders", true, 90, false },
+		{ DCP_COLLECTION_CREATED, "orders", true, 90, true },
+		{ DCP_COLLECTION_DROPPED, "", false, 0, false },
+		{ DCP_SCOPE_DROPPED, "", false, 0, false },
+	};
+	struct take t = { .n = 0 };
+	struct err e = ERR_INIT;
+	struct fake_collection c = { "shop", "orders", true, 60, false };
+	struct world *w = world_new(&(struct fake_options){ .vbuckets = VBS });
+	w->o.system_events = true;
+	assert_ok(dcp_source_open(&w->o, &w->source, &e), &e);
+	assert_ok(dcp_source_assign(w->source, (uint16_t[]){ 0 }, 1, &e), &e);
+	assert_int_equal(dcp_source_wait_open(w->source, PATIENCE, &e), 1);
+	uint32_t scope = fake_create_scope(w->fake, "shop");
+	poll_into(w, &t, 1);
+	uint32_t id = fake_create_collection_as(w->fake, &c);
+	poll_into(w, &t, 2);
+	c.max_ttl = 90;
+	assert_true(fake_modify_collection(w->fake, &c));
+	poll_into(w, &t, 3);
+	assert_true(fake_flush_collection(w->fake, "shop", "orders"));
+	poll_into(w, &t, 4);
+	assert_true(fake_drop_scope(w->fake, "shop"));
+	poll_into(w, &t, ARRAY_LEN(want));
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		const struct dcp_system *s = &t.a[i].ev.system;
+		bool of_scope =
+			want[i].kind == DCP_SCOPE_CREATED || want[i].kind == DCP_SCOPE_DROPPED;
+		assert_int_equal(t.a[i].ev.kind, DCP_SYSTEM);
+		assert_int_equal(s->kind, want[i].kind);
+		assert_string_equal(t.a[i].key, want[i].name);
+		assert_int_equal(s->scope, scope);
+		assert_int_equal(s->collection, of_scope ? 0 : id);
+		assert_true(s->has_ttl == want[i].has_ttl && s->max_ttl == want[i].max_ttl);
+		assert_true((s->flush_uid != 0) == want[i].flushed);
+	}
 	world_free(w);
 }
 
@@ -336,7 +392,7 @@ static void drop_cursor_in_mid_stream(bool allowed)
 	w->o.window_bytes = 64 << 10;
 	w->o.cursor_dropping = allowed;
 	world_open(w);
-	settle(w, VBS, 10 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	assert_ok(dcp_source_pause(w->source, 0, &e), &e);
 	for (int i = 0; i < 64; i++) {
 		char key[24];
@@ -349,7 +405,7 @@ static void drop_cursor_in_mid_stream(bool allowed)
 		fake_fault(w->fake,
 			   &(struct fake_fault){ .kind = FAKE_DROP_CURSOR, .node = -1, .vb = 0 });
 	}
-	settle(w, VBS, 10 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	assert_true(w->rollbacks == 0);
 	world_free(w);
 }
@@ -386,10 +442,10 @@ static void a_purge_that_was_seen_is_no_reason_to_go_back(void **state)
 	w->o.window_bytes = 1000; /* some of it: what is not taken keeps the rest away */
 	world_open(w);
 	while (w->events == 0)
-		assert_true(pump_once(w, 10 * NSEC_PER_SEC));
+		assert_true(pump_once(w, PATIENCE));
 	assert_true(w->events < 30);
 	fake_drop_connections(w->fake, -1);
-	settle(w, VBS, 10 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	fake_stats(w->fake, &st);
 	assert_true(st.stream_requests > VBS);
 	assert_true(st.rollbacks == 0);
@@ -404,21 +460,27 @@ static void files_say_how_to_stream(void **state)
 	(void)state;
 	static const char head[] = "hosts: h\nuser: u\npassword: p\nbucket: b\n"
 				   "collections: [shop.orders, users]\nstream:\n";
-	static const char *const bad[] = { "  id: 0\n", "  id: 65536\n", "  backfill_order: any\n",
-					   "  priority: urgent\n", "  compress: 3\n" };
+	static const char *const bad[] = { "  id: 0\n",
+					   "  id: 65536\n",
+					   "  backfill_order: any\n",
+					   "  priority: urgent\n",
+					   "  compress: 3\n",
+					   "  high_seqno_interval: 9ms\n" };
 	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp_config *c;
 	char text[400];
 	(void)snprintf(text, sizeof(text), "%s%s", head,
 		       "  id: 65535\n  backfill_order: sequential\n  cursor_dropping: true\n"
 		       "  compress: true\n  no_value_datatype: true\n  skip_initial_deletes: true\n"
-		       "  priority: medium\n  change_history: true\n");
+		       "  priority: medium\n  change_history: true\n"
+		       "  high_seqno_interval: 250ms\n");
 	assert_int_equal(weir_dcp_config_parse(text, strlen(text), "f.yml", &c, &e), 0);
 	const weir_dcp_options *o = weir_dcp_config_options(c);
 	assert_int_equal(o->stream_id, 65535);
 	assert_string_equal(o->backfill_order, "sequential");
 	assert_string_equal(o->collections, "shop.orders,users");
 	assert_string_equal(o->priority, "medium");
+	assert_int_equal(o->high_seqno_ms, 250);
 	assert_true(o->cursor_dropping && o->force_compression && o->no_value_datatype);
 	assert_true(o->skip_initial_deletes && o->change_history && !o->no_value);
 	weir_dcp_config_free(c);
@@ -437,6 +499,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_refuses_the_id_ends_the_vbucket),
 		cmocka_unit_test(collections_of_several_scopes_come_in_one_stream),
 		cmocka_unit_test(names_that_do_not_exist_are_named),
+		cmocka_unit_test(collections_that_come_change_are_emptied_and_go_are_told),
 		cmocka_unit_test(change_history_brings_every_version_and_resumes_in_the_middle),
 		cmocka_unit_test(without_storage_that_keeps_history_the_newest_versions_come),
 		cmocka_unit_test(priorities_and_orders_are_taken_and_bad_ones_refused_at_once),

@@ -1,9 +1,11 @@
-/* A member joins a group that shares 1,024 vBuckets: 128 of them move to it, in time, and nothing else moves. */
+/* A member joins a group that shares 1,024 vBuckets: 128 of them move to it, without much work, and nothing else moves.
+ * How long that takes on an idle machine is what bench/dcp_group measures. */
 #include "tests/dcp_group.h"
 
 #include <stdlib.h>
+#include <time.h>
 
-enum { VBS = 1024, MEMBERS = 8, DELAY_MS = 1500, LIMIT_MS = 2000 };
+enum { VBS = 1024, MEMBERS = 8, DELAY_MS = 1500, LIMIT_MS = 2000 /* of processor time */ };
 
 struct move {
 	struct group g;
@@ -14,6 +16,14 @@ struct move {
 static nsec now(void)
 {
 	return env_mono(env_posix());
+}
+
+/* Processor time: that of all members and of the cluster. */
+static nsec worked(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
 }
 
 static void join(struct move *v)
@@ -48,9 +58,9 @@ static bool settled(struct move *v)
 	return all == VBS;
 }
 
-static void settle(struct move *v, int limit_s)
+static void settle(struct move *v)
 {
-	nsec deadline = now() + limit_s * NSEC_PER_SEC;
+	nsec deadline = now() + PATIENCE;
 	while (!settled(v)) {
 		group_write(&v->g, 16);
 		take_all(v);
@@ -59,44 +69,51 @@ static void settle(struct move *v, int limit_s)
 	}
 }
 
-static void a_new_member_gets_128_of_1024_vbuckets_in_time_and_others_are_undisturbed(void **state)
+static unsigned a_member_joins(int unused)
 {
-	(void)state;
+	(void)unused;
 	static struct move v;
+	memset(&v, 0, sizeof(v));
 	struct fake_stats before, after;
 	weir_dcp_stats st = { .size = sizeof(st) };
 	group_open(&v.g, 3, VBS);
 	v.g.acked_only = true;
 	for (int i = 0; i < MEMBERS - 1; i++)
 		join(&v);
-	settle(&v, 30);
+	settle(&v);
 	fake_stats(v.g.fake, &before);
-	nsec began = now();
+	nsec began = now(), busy = worked();
 	join(&v);
-	settle(&v, 30);
-	int took = (int)((now() - began) / NSEC_PER_MS);
+	settle(&v);
+	int took = (int)((now() - began) / NSEC_PER_MS),
+	    work = (int)((worked() - busy) / NSEC_PER_MS);
 	fake_stats(v.g.fake, &after);
 	assert_int_equal(weir_dcp_stats_get(v.d[MEMBERS - 1], &st), 0);
 	assert_int_equal(st.assigned, VBS / MEMBERS);
 	assert_int_equal(after.stream_requests - before.stream_requests, VBS / MEMBERS);
-	print_message("128 of 1,024 vBuckets moved in %d ms, %d of them the delay\n", took,
-		      DELAY_MS);
+	print_message("128 of 1,024 vBuckets moved in %d ms, %d of them the delay; %d ms of work\n",
+		      took, DELAY_MS, work);
 	if (!getenv("WEIR_SANITIZED"))
-		assert_true(took < DELAY_MS + LIMIT_MS);
-	nsec deadline = now() + 5 * NSEC_PER_SEC;
+		assert_true(work < LIMIT_MS);
+	nsec deadline = now() + PATIENCE;
 	while (unseen(&v.g) && now() < deadline)
 		take_all(&v);
 	for (unsigned i = 0; i < v.n; i++)
 		leave(v.d[i]);
-	each_came_once(&v.g);
 	fake_stop(v.g.fake);
+	return came_twice(&v.g);
+}
+
+static void a_new_member_gets_128_of_1024_vbuckets_and_others_are_undisturbed(void **state)
+{
+	(void)state;
+	each_came_once_in(a_member_joins, 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			a_new_member_gets_128_of_1024_vbuckets_in_time_and_others_are_undisturbed),
+		cmocka_unit_test(a_new_member_gets_128_of_1024_vbuckets_and_others_are_undisturbed),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e_move", tests, NULL, NULL);
 }

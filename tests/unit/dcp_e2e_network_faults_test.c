@@ -4,7 +4,8 @@
 #include <arpa/inet.h>
 #include <pthread.h>
 
-enum { VBS = 16 };
+/* Where a time is judged, a busy machine may spoil one try or another: who is too slow by itself is so in each. */
+enum { VBS = 16, TRIES = 8 };
 
 /* ---- half open ---- */
 
@@ -17,7 +18,7 @@ static nsec notice(struct world *w, bool busy, unsigned *counter)
 	fake_fault(w->fake,
 		   &(struct fake_fault){ .kind = FAKE_STALL, .node = 1, .vb = -1, .count = 1 });
 	nsec start = now();
-	while (st.reconnects == before && now() - start < 10 * NSEC_PER_SEC) {
+	while (st.reconnects == before && now() - start < PATIENCE) {
 		if (busy && *counter < VBS * SEQNOS_MAX / 3)
 			write_some(w, VBS, 5, counter);
 		(void)pump_once(w, 2 * NSEC_PER_MS);
@@ -26,25 +27,33 @@ static nsec notice(struct world *w, bool busy, unsigned *counter)
 	return now() - start;
 }
 
+static nsec half_open(nsec noop, bool busy)
+{
+	unsigned counter = 0;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = VBS });
+	w->o.noop = noop;
+	world_open(w);
+	write_some(w, VBS, 100, &counter);
+	settle(w, VBS, PATIENCE);
+	nsec took = notice(w, busy, &counter);
+	print_message("%s: noticed after %d ms, interval %d ms\n", busy ? "busy" : "idle",
+		      (int)(took / NSEC_PER_MS), (int)(noop / NSEC_PER_MS));
+	fake_clear_faults(w->fake);
+	write_some(w, VBS, 100, &counter);
+	settle(w, VBS, PATIENCE);
+	world_free(w);
+	return took;
+}
+
 static void b7_a_half_open_connection_is_noticed_within_two_intervals(void **state)
 {
 	(void)state;
 	nsec noop = (nsec)test_count(200, 5000) * NSEC_PER_MS;
 	for (int busy = 0; busy < 2; busy++) {
-		unsigned counter = 0;
-		struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = VBS });
-		w->o.noop = noop;
-		world_open(w);
-		write_some(w, VBS, 100, &counter);
-		settle(w, VBS, 5 * NSEC_PER_SEC);
-		nsec took = notice(w, busy, &counter);
-		print_message("%s: noticed after %d ms, interval %d ms\n", busy ? "busy" : "idle",
-			      (int)(took / NSEC_PER_MS), (int)(noop / NSEC_PER_MS));
-		assert_true(took <= 2 * noop + 100 * NSEC_PER_MS);
-		fake_clear_faults(w->fake);
-		write_some(w, VBS, 100, &counter);
-		settle(w, VBS, 4 * noop + 5 * NSEC_PER_SEC);
-		world_free(w);
+		nsec limit = 2 * noop + 100 * NSEC_PER_MS, took = limit + 1;
+		for (int i = 0; i < TRIES && took > limit; i++)
+			took = half_open(noop, busy);
+		assert_true(took <= limit);
 	}
 }
 
@@ -59,12 +68,77 @@ static void b7_a_node_that_never_answers_holds_up_no_other(void **state)
 	fake_fault(w->fake,
 		   &(struct fake_fault){ .kind = FAKE_STALL, .node = 1, .vb = -1, .count = 1 });
 	world_open(w);
-	for (nsec limit = now() + 5 * NSEC_PER_SEC; all_differ(w, VBS / 2) && now() < limit;)
+	for (nsec limit = now() + PATIENCE; all_differ(w, VBS / 2) && now() < limit;)
 		(void)pump_once(w, 2 * NSEC_PER_MS);
 	assert_null(all_differ(w, VBS / 2));
 	fake_clear_faults(w->fake);
-	settle(w, VBS, 5 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	world_free(w);
+}
+
+/* It answers noops, and everything of a login but one step: given up after the time that a login has, and tried again. */
+static void b7_a_login_that_stops_half_way_is_given_up(void **state)
+{
+	(void)state;
+	static const uint8_t steps[] = {
+		0x1f, 0x20, 0x21, 0x22, 0xfe, 0x89, 0xb5, 0xba, 0x50, 0x5e
+	};
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		unsigned counter = 0;
+		struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = VBS });
+		w->o.noop = 50 * NSEC_PER_MS;
+		w->o.connect_timeout = NSEC_PER_SEC;
+		write_some(w, VBS, 50, &counter);
+		fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
+							  .node = 1,
+							  .vb = -1,
+							  .opcode = steps[i],
+							  .status = FAKE_NO_ANSWER,
+							  .count = 1 });
+		world_open(w);
+		settle(w, VBS, PATIENCE);
+		world_free(w);
+	}
+}
+
+/* The connection lives, noops and all, but one request is never answered: asked again over another one. */
+static void b7_a_request_that_is_never_answered_is_made_again(void **state)
+{
+	(void)state;
+	static const uint8_t requests[] = { 0x53, 0x54, 0x48 };
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+		unsigned counter = 0;
+		struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = VBS });
+		w->o.noop = 100 * NSEC_PER_MS;
+		w->o.connect_timeout = 600 * NSEC_PER_MS;
+		write_some(w, VBS, 100, &counter);
+		if (requests[i] == 0x54) {
+			world_open(w);
+			settle(w, VBS, PATIENCE);
+		}
+		fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
+							  .node = -1,
+							  .vb = -1,
+							  .opcode = requests[i],
+							  .status = FAKE_NO_ANSWER,
+							  .count = 1 });
+		if (requests[i] == 0x54) {
+			fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_ROLLBACK,
+								  .node = -1,
+								  .vb = 1,
+								  .n = 2,
+								  .count = 1 });
+			fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STREAM_END,
+								  .node = -1,
+								  .vb = 1,
+								  .status = 4 });
+		} else {
+			world_open(w);
+		}
+		write_some(w, VBS, 100, &counter);
+		settle(w, VBS, PATIENCE);
+		world_free(w);
+	}
 }
 
 /* ---- cut again and again ---- */
@@ -106,7 +180,7 @@ static void b7_thousands_of_reconnects_leave_nothing_behind(void **state)
 			cut_once(f, limit);
 	}
 	m->go_on = true;
-	assert_true(measured_wait(&m->settled, 10 * NSEC_PER_SEC));
+	assert_true(measured_wait(&m->settled, PATIENCE));
 	m->done = true;
 	measured_end(pid);
 	print_message("%u reconnects: descriptors %+d, resident %+d KiB\n", (unsigned)m->reconnects,
@@ -128,7 +202,7 @@ struct door { /* accepts, notes the time, and hangs up */
 	uint16_t port;
 	_Atomic bool stop;
 	pthread_t thread;
-	_Atomic unsigned n;
+	_Atomic unsigned n, asked;
 	nsec at[256];
 };
 
@@ -139,8 +213,13 @@ static void *keep_door(void *arg)
 		int fd = accept(d->fd, NULL, NULL);
 		if (fd < 0)
 			continue;
+		uint8_t first[2] = { 0 };
+		bool greets = recv(fd, first, sizeof(first), MSG_PEEK | MSG_WAITALL) == 2 &&
+			      first[0] == 0x80 && first[1] == 0x1f;
 		close(fd);
-		if (d->n < ARRAY_LEN(d->at))
+		if (!greets)
+			d->asked++; /* what listens here */
+		else if (d->n < ARRAY_LEN(d->at))
 			d->at[d->n++] = now();
 	}
 	return NULL;
@@ -167,7 +246,7 @@ static void door_close(struct door *d)
 	close(d->fd);
 }
 
-static int knock(struct door *d, const char *seed, nsec limit, struct err *e)
+static int knock(const char *seed, nsec limit, struct err *e)
 {
 	const char *seeds[] = { seed };
 	struct dcp_source *s = NULL;
@@ -180,32 +259,47 @@ static int knock(struct door *d, const char *seed, nsec limit, struct err *e)
 				 .connect_timeout = limit,
 				 .backoff_min = 10 * NSEC_PER_MS,
 				 .backoff_max = 160 * NSEC_PER_MS };
-	(void)d;
 	int rc = dcp_source_open(&o, &s, e);
 	assert_true(rc < 0);
 	return rc;
 }
 
-/* 10, 20, 40, 80, 160, 160 ... ms, each somewhere in its upper half. */
+/* 10, 20, 40, 80, 160, 160 ... ms, each somewhere in its upper half. The door may be late to look, never early: what
+ * was waited in all is at least the sum, always. */
+static bool delays_grow(const struct door *d, nsec began)
+{
+	unsigned n = d->n, different = 0;
+	nsec earliest = began;
+	bool grown = true;
+	assert_true(n <= 40 && d->asked >= 2); /* in plain and with TLS, after the first try */
+	for (unsigned i = 1; i < n; i++) {
+		nsec gap = d->at[i] - d->at[i - 1], most = MIN(10 << (i - 1 < 4 ? i - 1 : 4), 160);
+		nsec least = most * NSEC_PER_MS / 2 - NSEC_PER_MS;
+		earliest += least;
+		assert_true(d->at[i] >= earliest);
+		grown &= gap >= least;
+		if (i > 6)
+			different += llabs(gap - (d->at[i - 1] - d->at[i - 2])) > NSEC_PER_MS;
+	}
+	return grown && n >= 12 && different >= 3;
+}
+
 static void b7_a_node_that_hangs_up_is_tried_with_growing_jittered_delays(void **state)
 {
 	(void)state;
-	static struct door d;
-	struct err e = ERR_INIT;
-	char seed[32];
-	door_open(&d);
-	(void)snprintf(seed, sizeof(seed), "127.0.0.1:%u", d.port);
-	(void)knock(&d, seed, 2500 * NSEC_PER_MS, &e);
-	door_close(&d);
-	unsigned n = d.n, different = 0;
-	assert_true(n >= 12 && n <= 40);
-	for (unsigned i = 1; i < n; i++) {
-		nsec gap = d.at[i] - d.at[i - 1], most = MIN(10 << (i - 1 < 4 ? i - 1 : 4), 160);
-		assert_true(gap >= most * NSEC_PER_MS / 2 - NSEC_PER_MS);
-		if (i > 6)
-			different += llabs(gap - (d.at[i - 1] - d.at[i - 2])) > NSEC_PER_MS;
+	bool grown = false;
+	for (int i = 0; i < TRIES && !grown; i++) {
+		struct door d = { 0 };
+		struct err e = ERR_INIT;
+		char seed[32];
+		door_open(&d);
+		(void)snprintf(seed, sizeof(seed), "127.0.0.1:%u", d.port);
+		nsec began = now();
+		(void)knock(seed, 2500 * NSEC_PER_MS, &e);
+		door_close(&d);
+		grown = delays_grow(&d, began);
 	}
-	assert_true(different >= 3);
+	assert_true(grown);
 }
 
 /* ---- nodes and names ---- */
@@ -219,11 +313,11 @@ static void b7_a_node_that_is_failed_over_is_left(void **state)
 		world_new(&(struct fake_options){ .nodes = 3, .vbuckets = VBS, .replicas = 1 });
 	write_some(w, VBS, 200, &counter);
 	world_open(w);
-	settle(w, VBS, 5 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	fake_failover_node(w->fake, 2);
 	write_some(w, VBS, 200, &counter);
-	settle(w, VBS, 5 * NSEC_PER_SEC);
-	for (nsec limit = now() + 5 * NSEC_PER_SEC; now() < limit;) {
+	settle(w, VBS, PATIENCE);
+	for (nsec limit = now() + PATIENCE; now() < limit;) {
 		assert_int_equal(dcp_source_status(w->source, &st, NULL, NULL), 0);
 		if (st.n_nodes == 2 && st.n_connected == 2)
 			break;
@@ -238,7 +332,7 @@ static void b7_a_name_that_leads_nowhere_is_named_and_the_next_seed_is_tried(voi
 	(void)state;
 	unsigned counter = 0;
 	struct err e = ERR_INIT;
-	int rc = knock(NULL, "no-such-host.invalid:11210", NSEC_PER_SEC, &e);
+	int rc = knock("no-such-host.invalid:11210", NSEC_PER_SEC, &e);
 	assert_true(rc == ERR_TIMEOUT || rc == ERR_NET || rc == ERR_NOTFOUND);
 	assert_non_null(strstr(e.msg, "no-such-host.invalid"));
 	struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = VBS });
@@ -247,7 +341,7 @@ static void b7_a_name_that_leads_nowhere_is_named_and_the_next_seed_is_tried(voi
 	w->o.n_seeds = 2;
 	write_some(w, VBS, 100, &counter);
 	world_open(w);
-	settle(w, VBS, 5 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	world_free(w);
 }
 
@@ -281,6 +375,8 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(b7_a_half_open_connection_is_noticed_within_two_intervals),
 		cmocka_unit_test(b7_a_node_that_never_answers_holds_up_no_other),
+		cmocka_unit_test(b7_a_login_that_stops_half_way_is_given_up),
+		cmocka_unit_test(b7_a_request_that_is_never_answered_is_made_again),
 		cmocka_unit_test(b7_thousands_of_reconnects_leave_nothing_behind),
 		cmocka_unit_test(b7_a_node_that_hangs_up_is_tried_with_growing_jittered_delays),
 		cmocka_unit_test(b7_a_node_that_is_failed_over_is_left),

@@ -131,7 +131,7 @@ static unsigned drain(weir_dcp *d, unsigned want)
 	const weir_dcp_event *events;
 	size_t n;
 	unsigned got = 0;
-	while (weir_dcp_poll(d, got < want ? 5000 : 30, &events, &n, &e) == 1) {
+	while (weir_dcp_poll(d, got < want ? PATIENCE_MS : 30, &events, &n, &e) == 1) {
 		for (size_t i = 0; i < n; i++) {
 			weir_dcp_info info = { .size = sizeof(info) };
 			weir_dcp_event_info(d, weir_dcp_event_at(events, i), &info);
@@ -161,7 +161,7 @@ static struct looked places(const weir_dcp_options *o)
 {
 	struct looked l = { 0 };
 	weir_error e = WEIR_ERROR_INIT;
-	if (weir_dcp_places(o, 5000, look, &l, &e) != 0)
+	if (weir_dcp_places(o, PATIENCE_MS, look, &l, &e) != 0)
 		fail_msg("%s", e.message);
 	assert_int_equal(l.n, VBS);
 	return l;
@@ -364,7 +364,7 @@ static void a_store_of_ones_own_keeps_fences_and_is_freed_once(void **state)
 	const weir_dcp_event *events;
 	size_t n;
 	weir_dcp_info info = { .size = sizeof(info) };
-	assert_int_equal(weir_dcp_poll(d, 5000, &events, &n, &e), 1);
+	assert_int_equal(weir_dcp_poll(d, PATIENCE_MS, &events, &n, &e), 1);
 	weir_dcp_event_info(d, weir_dcp_event_at(events, 0), &info);
 	assert_true(info.kind == WEIR_DCP_END && info.vbucket == 2 && info.code == WEIR_ERR_FENCED);
 	assert_int_equal(weir_dcp_commit(d, &e), 0); /* the others are saved */

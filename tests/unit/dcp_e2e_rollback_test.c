@@ -24,7 +24,7 @@ static void a_consumer_killed_between_undoing_and_acknowledging_gets_everything_
 	w->o.store = &m.base;
 	write_keys(w, 0, 20);
 	world_open(w);
-	settle(w, VBS, 10 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	assert_ok(dcp_source_commit(w->source, &e), &e);
 	assert_true(m.cp[0].pos.seqno == 20);
 	w->ack = false;
@@ -32,7 +32,7 @@ static void a_consumer_killed_between_undoing_and_acknowledging_gets_everything_
 		   &(struct fake_fault){
 			   .kind = FAKE_ROLLBACK, .node = -1, .vb = 0, .n = 10, .count = 1 });
 	fake_drop_connections(w->fake, -1);
-	nsec deadline = now() + 10 * NSEC_PER_SEC;
+	nsec deadline = now() + PATIENCE;
 	while (w->rollbacks == 0 && now() < deadline)
 		(void)pump_once(w, 20 * NSEC_PER_MS);
 	assert_true(w->rollbacks == 1);
@@ -44,7 +44,7 @@ static void a_consumer_killed_between_undoing_and_acknowledging_gets_everything_
 	memory_go_back(&m, left);
 	w->ack = true;
 	world_open(w);
-	settle(w, VBS, 10 * NSEC_PER_SEC);
+	settle(w, VBS, PATIENCE);
 	world_free(w);
 }
 

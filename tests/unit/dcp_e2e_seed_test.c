@@ -12,10 +12,10 @@ static void a_seed_of_the_management_service_is_enough(void **state)
 		world_http(&(struct fake_options){ .nodes = 3, .vbuckets = 16, .replicas = 1 });
 	write_some(w, 16, 300, &counter);
 	world_open(w);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	fake_failover_node(w->fake, 0); /* the seed is gone for good */
 	write_some(w, 16, 100, &counter);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	assert_false(world_status(w).map_over_http); /* the data service does it now */
 	world_free(w);
 }
@@ -36,9 +36,10 @@ static void what_the_management_service_refuses_is_said_at_once(void **state)
 		struct world *w = world_http(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
 		w->o.password = rows[i].password;
 		w->o.bucket = rows[i].bucket;
+		w->o.connect_timeout = 2 * PATIENCE;
 		nsec before = now();
 		assert_int_equal(dcp_source_open(&w->o, &s, &e), rows[i].code);
-		assert_true(now() - before < 2 * NSEC_PER_SEC);
+		assert_true(now() - before < PATIENCE); /* it is not tried until the time is up */
 		assert_null(strstr(e.msg, rows[i].password));
 		world_free(w);
 	}
@@ -56,20 +57,74 @@ static int silent_listener(uint16_t *port)
 	return fd;
 }
 
+/* It finds nobody, and says so within `limit`. A busy machine may spoil one try or another: who takes longer by itself
+ * does so in each. */
+static bool given_up_after(struct world *w, struct err *e, nsec limit)
+{
+	nsec took = limit;
+	for (int i = 0; i < 8 && took >= limit; i++) {
+		struct dcp_source *s;
+		nsec before = now();
+		assert_int_equal(dcp_source_open(&w->o, &s, e), ERR_TIMEOUT);
+		took = now() - before;
+	}
+	return took < limit;
+}
+
 static void a_silent_management_service_delays_nobody(void **state)
 {
 	(void)state;
 	uint16_t port;
 	int fd = silent_listener(&port);
 	struct err e = ERR_INIT;
-	struct dcp_source *s;
 	struct world *w = world_http(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
 	(void)snprintf(w->seed, sizeof(w->seed), "http://127.0.0.1:%u", port);
 	w->o.connect_timeout = 300 * NSEC_PER_MS;
-	nsec before = now();
-	assert_int_equal(dcp_source_open(&w->o, &s, &e), ERR_TIMEOUT);
-	assert_true(now() - before < 2 * NSEC_PER_SEC); /* and nothing was left to be joined */
+	assert_true(
+		given_up_after(w, &e, 2 * NSEC_PER_SEC)); /* and nothing was left to be joined */
 	world_free(w);
+	(void)close(fd);
+}
+
+/* An HTTP server that waits for the end of a request. */
+static void *patient_server(void *arg)
+{
+	int listener = *(int *)arg, fd;
+	while ((fd = accept(listener, NULL, NULL)) >= 0) {
+		char in[4096];
+		ssize_t n, got = 0;
+		while (!memmem(in, (size_t)got, "\r\n\r\n", 4) && got < (ssize_t)sizeof(in) &&
+		       (n = read(fd, in + got, sizeof(in) - (size_t)got)) > 0)
+			got += n;
+		static const char answer[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+		(void)!write(fd, answer, sizeof(answer) - 1);
+		(void)close(fd);
+	}
+	return NULL;
+}
+
+/* One connection waits for it while another one asks: the server takes them one by one. */
+static void a_port_that_waits_for_more_is_asked_what_it_speaks(void **state)
+{
+	(void)state;
+	uint16_t port;
+	int fd = silent_listener(&port);
+	pthread_t thread[2];
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, patient_server, &fd), 0);
+	struct err e = ERR_INIT;
+	struct dcp_source *s;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
+	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", port);
+	w->o.connect_timeout = 20 * NSEC_PER_SEC;
+	nsec before = now();
+	assert_int_equal(dcp_source_open(&w->o, &s, &e), ERR_WRONG_PORT);
+	assert_true(now() - before < 3 * NSEC_PER_SEC);
+	assert_non_null(strstr(e.msg, "speaks HTTP"));
+	world_free(w);
+	(void)shutdown(fd, SHUT_RDWR);
+	for (int i = 0; i < 2; i++)
+		(void)pthread_join(thread[i], NULL);
 	(void)close(fd);
 }
 
@@ -93,19 +148,21 @@ static void the_records_of_a_service_are_its_nodes(void **state)
 	(void)state;
 	unsigned counter = 0;
 	struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = 8 });
-	struct dns_server d = { .target = "127.0.0.1", .port = fake_kv_port(w->fake, 1) };
-	dns_server_start(&d);
-	static const char *const names[] = { "db.test", "couchbase://db.test" };
+	static const char *const names[] = { "db.test", "couchbase://db.test", "long.test" };
 	write_some(w, 8, 200, &counter);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct dns_server d = { .target = "127.0.0.1",
+					.port = fake_kv_port(w->fake, 1),
+					.records = i == 2 ? 50 : 1 }; /* over TCP */
+		dns_server_start(&d);
 		w->seeds[0] = names[i];
 		w->o.dns_server = d.address;
 		world_open(w);
-		settle(w, 8, 10 * NSEC_PER_SEC);
+		settle(w, 8, PATIENCE);
 		world_close(w);
+		dns_server_stop(&d);
 	}
 	world_free(w);
-	dns_server_stop(&d);
 }
 
 static void without_records_the_host_itself_is_asked(void **state)
@@ -115,14 +172,11 @@ static void without_records_the_host_itself_is_asked(void **state)
 		struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
 		struct dns_server d = { .silent = silent };
 		struct err e = ERR_INIT;
-		struct dcp_source *s;
 		dns_server_start(&d);
 		w->seeds[0] = "db.invalid";
 		w->o.dns_server = d.address;
 		w->o.connect_timeout = 900 * NSEC_PER_MS;
-		nsec before = now();
-		assert_int_equal(dcp_source_open(&w->o, &s, &e), ERR_TIMEOUT);
-		assert_true(now() - before < 3 * NSEC_PER_SEC);
+		assert_true(given_up_after(w, &e, 3 * NSEC_PER_SEC));
 		assert_non_null(strstr(e.msg, "db.invalid")); /* it was looked up */
 		world_free(w);
 		dns_server_stop(&d);
@@ -137,12 +191,12 @@ static int write_and_read(struct world *w, const char *dns, const char *password
 				     .password = password,
 				     .bucket = "default",
 				     .cache = &(struct scram_cache){ .mechanism = SASL_NONE },
-				     .connect_timeout = NSEC_PER_SEC,
-				     .noop = NSEC_PER_SEC };
+				     .connect_timeout = PATIENCE,
+				     .noop = PATIENCE };
 	struct kv_options o = { .conn = &conn,
 				.seeds = w->seeds,
 				.n_seeds = 1,
-				.timeout = 5 * NSEC_PER_SEC,
+				.timeout = PATIENCE,
 				.dns_server = dns };
 	AUTO(buf) struct buf got = BUF_INIT;
 	struct kv *kv;
@@ -205,12 +259,12 @@ static void the_external_network_is_used_where_only_it_leads_anywhere(void **sta
 		write_some(w, 8, 200, &counter);
 		world_open(w);
 		if (rows[i].reaches) {
-			settle(w, 8, 10 * NSEC_PER_SEC);
+			settle(w, 8, PATIENCE);
 			fake_failover_node(w->fake, 0);
 			write_some(w, 8, 100, &counter);
-			settle(w, 8, 10 * NSEC_PER_SEC);
+			settle(w, 8, PATIENCE);
 		} else {
-			nsec deadline = now() + 5 * NSEC_PER_SEC;
+			nsec deadline = now() + PATIENCE;
 			while (!strstr(world_status(w).last_error, "node-") && now() < deadline)
 				(void)pump_once(w, 10 * NSEC_PER_MS);
 			assert_non_null(strstr(world_status(w).last_error, "node-"));
@@ -226,6 +280,7 @@ int main(void)
 		cmocka_unit_test(a_seed_of_the_management_service_is_enough),
 		cmocka_unit_test(what_the_management_service_refuses_is_said_at_once),
 		cmocka_unit_test(a_silent_management_service_delays_nobody),
+		cmocka_unit_test(a_port_that_waits_for_more_is_asked_what_it_speaks),
 		cmocka_unit_test(bad_seeds_are_refused_before_anything_is_connected),
 		cmocka_unit_test(the_records_of_a_service_are_its_nodes),
 		cmocka_unit_test(without_records_the_host_itself_is_asked),

@@ -7,7 +7,9 @@
 #include "dcp/checkpoint.h"
 #include "dcp/kv.h"
 #include "os/env.h"
+#include "os/env_sim.h"
 #include "tests/fake/couchbase/fake.h"
+#include "tests/seeds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,11 +17,10 @@
 
 enum { FEW = 8, VBS = 1024 };
 
-/* What a client sends, and a bit more: to get in, and for each document. */
-enum { LOGIN = 1000, REQUEST = 330 };
-
 struct place {
 	struct fake *fake;
+	unsigned nodes;
+	uint64_t round; /* where every vBucket stands */
 	char seed[32];
 	const char *seeds[1];
 	struct scram_cache cache;
@@ -29,7 +30,9 @@ struct place {
 
 static void place_open(struct place *p, unsigned nodes, unsigned vbuckets)
 {
-	*p = (struct place){ .fake = fake_start(&(struct fake_options){ .nodes = nodes,
+	*p = (struct place){ .nodes = nodes,
+			     .round = 1,
+			     .fake = fake_start(&(struct fake_options){ .nodes = nodes,
 									.vbuckets = vbuckets }) };
 	assert_non_null(p->fake);
 	(void)snprintf(p->seed, sizeof(p->seed), "127.0.0.1:%u", fake_kv_port(p->fake, 0));
@@ -40,10 +43,10 @@ static void place_open(struct place *p, unsigned nodes, unsigned vbuckets)
 					 .password = "password",
 					 .bucket = "default",
 					 .cache = &p->cache,
-					 .connect_timeout = 2 * NSEC_PER_SEC,
-					 .noop = 2 * NSEC_PER_SEC };
+					 .connect_timeout = PATIENCE,
+					 .noop = PATIENCE };
 	p->kv = (struct kv_options){
-		.conn = &p->conn, .seeds = p->seeds, .n_seeds = 1, .timeout = 10 * NSEC_PER_SEC
+		.conn = &p->conn, .seeds = p->seeds, .n_seeds = 1, .timeout = PATIENCE
 	};
 }
 
@@ -74,14 +77,34 @@ static void load_all(struct checkpoint_store *s, struct checkpoint *c, size_t n)
 
 static struct checkpoint set[VBS], seen[VBS];
 
-/* One save of n vBuckets from `old` to `old + 1`, cut after so many bytes. */
-static void cut_one(struct place *p, struct checkpoint_store *s, struct checkpoint_store *witness,
+/* ---- cut at every byte ---- */
+
+static uint64_t connections(struct place *p)
+{
+	struct fake_stats stats;
+	fake_stats(p->fake, &stats);
+	return stats.connections;
+}
+
+/* Versions that were written over are freed: a sweep makes millions. */
+static void forget_versions(struct place *p, size_t n)
+{
+	for (size_t vb = 0; vb < n; vb++)
+		fake_compact(p->fake, (unsigned)vb, 0);
+}
+
+/* One save of n vBuckets from `old` to `old + 1`, with each node's connection cut after so many bytes. False: the save
+ * needed not so many. */
+static bool cut_one(struct place *p, struct checkpoint_store *s, struct checkpoint_store *witness,
 		    size_t n, enum fake_fault_kind kind, uint64_t bytes, uint64_t old)
 {
 	struct err e = ERR_INIT;
 	fill(set, n, old + 1);
-	fake_fault(p->fake, &(struct fake_fault){ .kind = kind, .n = bytes, .count = 1 });
+	fake_fault(p->fake,
+		   &(struct fake_fault){ .kind = kind, .node = -1, .n = bytes, .count = 1 });
+	uint64_t before = connections(p);
 	int rc = checkpoint_save(s, set, n, &e);
+	bool cut = connections(p) - before > p->nodes;
 	fake_clear_faults(p->fake);
 	if (rc < 0 && rc != ERR_NET)
 		fail_msg("cut after %" PRIu64 " bytes: %s", bytes, e.msg);
@@ -95,68 +118,101 @@ static void cut_one(struct place *p, struct checkpoint_store *s, struct checkpoi
 	}
 	if (rc < 0)
 		assert_ok(checkpoint_save(s, set, n, &e), &e);
+	return cut;
 }
 
-/* From the first byte of the login to the last answer. */
-static uint64_t sweep(struct place *p, size_t n, enum fake_fault_kind kind, uint64_t step)
+/* From a byte up to another, or to the last that a save needs; returns where it ended. */
+static uint64_t sweep(struct place *p, size_t n, enum fake_fault_kind kind, uint64_t from,
+		      uint64_t to)
 {
 	struct checkpoint_store *s = store_open(p), *witness = store_open(p);
-	uint64_t round = 1, cuts = 0;
 	struct err e = ERR_INIT;
-	struct fake_stats before, after;
+	uint64_t round = p->round;
 	load_all(s, seen, n);
-	fill(set, n, round);
-	for (size_t vb = 0; vb < n; vb++)
-		if (seen[vb].found)
-			round = MAX(round, seen[vb].pos.seqno);
-	fill(set, n, round);
+	fill(set, n, ++round);
 	assert_ok(checkpoint_save(s, set, n, &e), &e);
-	fake_stats(p->fake, &before);
-	assert_ok(checkpoint_save(s, set, n, &e), &e);
-	fake_stats(p->fake, &after);
-	uint64_t end =
-		kind == FAKE_CUT_NEXT ? after.bytes_sent - before.bytes_sent : LOGIN + n * REQUEST;
-	for (uint64_t bytes = 0; bytes < end; bytes += step, cuts++)
-		cut_one(p, s, witness, n, kind, bytes, round++);
+	while (from < to && cut_one(p, s, witness, n, kind, from, round++))
+		if (++from % 256 == 0)
+			forget_versions(p, n);
 	checkpoint_store_free(s);
 	checkpoint_store_free(witness);
-	return cuts;
+	p->round = round;
+	return from;
 }
 
-static void b4_a_save_cut_at_any_byte_is_settled(void **state)
+enum { NODES = 8, CUT_SEEDS = 140, CUT_BLOCK = 256 };
+
+/* About how many bytes a save has in either direction: of a few vBuckets, and of all for each of the nodes. */
+static const struct {
+	enum fake_fault_kind kind;
+	uint64_t few, all;
+} cuts[] = { { FAKE_CUT_NEXT, 6700, 16600 }, { FAKE_CUT_INPUT, 2300, 31000 } };
+
+static void b4_a_save_of_a_few_cut_at_any_byte_is_settled(void **state)
 {
 	(void)state;
 	struct place p;
+	struct sim_rng rng = { 1 };
 	place_open(&p, 1, FEW);
-	uint64_t step = (uint64_t)test_count(41, 1);
-	uint64_t cuts = sweep(&p, FEW, FAKE_CUT_NEXT, step);
-	cuts += sweep(&p, FEW, FAKE_CUT_INPUT, step);
-	fake_stop(p.fake);
-	place_open(&p, 2, VBS);
-	step = (uint64_t)test_count(19997, 97);
-	cuts += sweep(&p, VBS, FAKE_CUT_NEXT, step);
-	cuts += sweep(&p, VBS, FAKE_CUT_INPUT, step);
-	assert_true(cuts > 100);
+	for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
+		if (test_count(0, 1))
+			assert_in_range(sweep(&p, FEW, cuts[i].kind, 0, UINT64_MAX),
+					cuts[i].few / 2, cuts[i].few * 2);
+		for (long k = test_count(60, 0); k > 0; k--) {
+			uint64_t at = sim_below(&rng, cuts[i].few);
+			(void)sweep(&p, FEW, cuts[i].kind, at, at + 1);
+		}
+	}
 	fake_stop(p.fake);
 }
 
+/* All 1,024, on eight nodes whose connections are cut at once. Each seed has its block of the bytes in the long form, the
+ * last one nothing any more; it draws some in the short form. */
+static void run_cuts(unsigned seed)
+{
+	struct place p;
+	struct sim_rng rng = { seed };
+	place_open(&p, NODES, VBS);
+	for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
+		uint64_t from = (uint64_t)(seed - 1) * CUT_BLOCK;
+		if (test_count(0, 1)) {
+			uint64_t end = sweep(&p, VBS, cuts[i].kind, from, from + CUT_BLOCK);
+			assert_true(seed < CUT_SEEDS || end == from);
+		}
+		for (long k = test_count(3, 0); k > 0; k--) {
+			from = sim_below(&rng, cuts[i].all);
+			(void)sweep(&p, VBS, cuts[i].kind, from, from + 1);
+		}
+	}
+	fake_stop(p.fake);
+}
+
+static const struct seeded seeded[] = { { "cuts", run_cuts }, { 0 } };
+
+static void b4_a_save_of_all_cut_at_any_byte_is_settled(void **state)
+{
+	(void)state;
+	seeds_run(&seeded[0], test_count(12, CUT_SEEDS));
+}
+
 /* With a store that has little time. */
-static int save_patiently(struct checkpoint_store *s)
+static int save_patiently(struct checkpoint_store *s, size_t n)
 {
 	struct err e = ERR_INIT;
 	int rc = ERR_TIMEOUT;
 	for (int i = 0; i < 100 && (rc == ERR_TIMEOUT || rc == ERR_NET); i++)
-		rc = checkpoint_save(s, set, 1, &e);
+		rc = checkpoint_save(s, set, n, &e);
 	return rc;
 }
 
-static void load_patiently(struct checkpoint_store *s)
+static void load_patiently(struct checkpoint_store *s, size_t n)
 {
 	struct err e = ERR_INIT;
 	int rc = ERR_TIMEOUT;
 	for (int i = 0; i < 100 && rc < 0; i++) {
-		seen[0] = (struct checkpoint){ .vb = 0 };
-		rc = checkpoint_load(s, seen, 1, &e);
+		for (size_t vb = 0; vb < n; vb++)
+			seen[vb] = (struct checkpoint){ .vb = (uint16_t)vb };
+		rc = checkpoint_load(s, seen, n, &e);
 	}
 	assert_ok(rc, &e);
 }
@@ -173,8 +229,9 @@ static void b4_what_another_wrote_meanwhile_is_not_taken_for_ours(void **state)
 	struct checkpoint_store *other = store_open(&p);
 	p.kv.timeout = 60 * NSEC_PER_MS;
 	struct checkpoint_store *s = store_open(&p);
-	load_patiently(s);
-	for (uint64_t bytes = 1100, round = 1;; bytes += 17, round++) {
+	load_patiently(s, 1);
+	/* until there is nothing left to cut */
+	for (uint64_t bytes = 1100, round = 1; bytes < 20000; bytes += 17, round++) {
 		fill(set, 1, round);
 		/* the answer is lost, and nobody can be reached for the rest of the time */
 		fake_fault(p.fake, &(struct fake_fault){
@@ -189,11 +246,11 @@ static void b4_what_another_wrote_meanwhile_is_not_taken_for_ours(void **state)
 		lost++;
 		if (round % 2 && seen[0].found) {
 			assert_ok(checkpoint_save(other, seen, 1, &e), &e);
-			assert_int_equal(save_patiently(s), ERR_FENCED);
-			load_patiently(s);
+			assert_int_equal(save_patiently(s, 1), ERR_FENCED);
+			load_patiently(s, 1);
 		} else {
 			settled += written;
-			assert_int_equal(save_patiently(s), 0);
+			assert_int_equal(save_patiently(s, 1), 0);
 		}
 	}
 	assert_true(lost > 10);
@@ -216,11 +273,12 @@ static void b4_refusals_leave_old_or_new_and_are_typed(void **state)
 	struct place p;
 	struct err e = ERR_INIT;
 	place_open(&p, 2, FEW);
-	p.kv.timeout = 200 * NSEC_PER_MS;
-	struct checkpoint_store *s = store_open(&p);
-	load_all(s, seen, FEW);
 	uint64_t round = 1;
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+		/* The little time that makes a refusal a timeout soon is too little for other answers of a busy machine. */
+		p.kv.timeout = refusals[i].code == ERR_TIMEOUT ? 200 * NSEC_PER_MS : PATIENCE;
+		struct checkpoint_store *s = store_open(&p);
+		load_patiently(s, FEW);
 		struct fake_fault f = { .kind = FAKE_STATUS,
 					.node = -1,
 					.vb = 3,
@@ -233,12 +291,12 @@ static void b4_refusals_leave_old_or_new_and_are_typed(void **state)
 		fake_clear_faults(p.fake);
 		bool hit = rc < 0; /* only if some document lies in that vBucket */
 		assert_true(!hit || rc == refusals[i].code);
-		assert_ok(checkpoint_save(s, set, FEW, &e), &e);
-		load_all(s, seen, FEW);
+		assert_int_equal(save_patiently(s, FEW), 0);
+		load_patiently(s, FEW);
 		for (unsigned vb = 0; vb < FEW; vb++)
 			assert_int_equal(seen[vb].pos.seqno, round);
+		checkpoint_store_free(s);
 	}
-	checkpoint_store_free(s);
 	fake_stop(p.fake);
 }
 
@@ -339,10 +397,13 @@ static void documents_may_lie_in_a_collection_of_their_own(void **state)
 	fake_stop(p.fake);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		return seeds_worker(argc, argv, seeded);
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(b4_a_save_cut_at_any_byte_is_settled),
+		cmocka_unit_test(b4_a_save_of_a_few_cut_at_any_byte_is_settled),
+		cmocka_unit_test(b4_a_save_of_all_cut_at_any_byte_is_settled),
 		cmocka_unit_test(b4_what_another_wrote_meanwhile_is_not_taken_for_ours),
 		cmocka_unit_test(b4_refusals_leave_old_or_new_and_are_typed),
 		cmocka_unit_test(b8_a_damaged_document_concerns_its_vbucket),

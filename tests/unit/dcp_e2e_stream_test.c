@@ -10,10 +10,10 @@ static void everything_there_and_everything_new_arrives(void **state)
 	write_some(w, 64, 2000, &counter);
 	world_open(w);
 	assert_int_equal(dcp_source_vbuckets(w->source), 64);
-	settle(w, 64, 10 * NSEC_PER_SEC);
+	settle(w, 64, PATIENCE);
 	for (int i = 0; i < 5; i++) {
 		write_some(w, 64, 200, &counter);
-		settle(w, 64, 10 * NSEC_PER_SEC);
+		settle(w, 64, PATIENCE);
 	}
 	assert_true(w->rollbacks == 0 && w->duplicates == 0);
 	world_free(w);
@@ -30,11 +30,11 @@ static void a_failover_that_loses_items_is_told_and_the_new_branch_is_complete(v
 	for (unsigned vb = 0; vb < 16; vb++)
 		fake_persist(w->fake, vb, 1, UINT64_MAX);
 	write_some(w, 16, 100, &counter); /* these are on the active copies only */
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	for (unsigned vb = 0; vb < 16; vb++)
 		fake_failover_vb(w->fake, vb, 1);
 	write_some(w, 16, 200, &counter);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	assert_true(w->rollbacks >= 8);
 	world_free(w);
 }
@@ -51,13 +51,13 @@ static void weakness_1_go_dcps_lost_branch_arrives_whole(void **state)
 		(void)fake_set(w->fake, 0, 0, key, SLICE_LIT("1"));
 	}
 	fake_persist(w->fake, 0, 0, 5);
-	settle(w, 1, 5 * NSEC_PER_SEC);
+	settle(w, 1, PATIENCE);
 	fake_crash_vb(w->fake, 0);
 	for (int i = 0; i < 8; i++) {
 		(void)snprintf(key, sizeof(key), "new-%d", i);
 		(void)fake_set(w->fake, 0, 0, key, SLICE_LIT("2"));
 	}
-	settle(w, 1, 5 * NSEC_PER_SEC);
+	settle(w, 1, PATIENCE);
 	assert_int_equal(w->rollbacks, 1);
 	assert_int_equal(w->events - w->duplicates, 18);
 	world_free(w);
@@ -80,7 +80,7 @@ weakness_22b_with_mitigation_nothing_unpersisted_is_seen_and_nobody_else_waits(v
 	for (unsigned vb = 0; vb < 8; vb++) /* half of them, on all copies */
 		for (unsigned copy = 0; copy < 3; copy++)
 			fake_persist(w->fake, vb, copy, UINT64_MAX);
-	nsec deadline = now() + 5 * NSEC_PER_SEC;
+	nsec deadline = now() + PATIENCE;
 	while (now() < deadline && all_differ(w, 8))
 		(void)pump_once(w, 20 * NSEC_PER_MS);
 	assert_null(all_differ(w, 8));
@@ -92,7 +92,7 @@ weakness_22b_with_mitigation_nothing_unpersisted_is_seen_and_nobody_else_waits(v
 	for (unsigned vb = 0; vb < 16; vb++)
 		for (unsigned copy = 0; copy < 3; copy++)
 			fake_persist(w->fake, vb, copy, UINT64_MAX);
-	settle(w, 16, 10 * NSEC_PER_SEC);
+	settle(w, 16, PATIENCE);
 	assert_int_equal(w->rollbacks, 0);
 	assert_int_equal(w->duplicates, 0);
 	world_free(w);

@@ -355,6 +355,25 @@ static void extended_attributes_split_from_the_body(void **state)
 	}
 }
 
+/* What a deletion carries is attributes. */
+static void a_deletion_may_have_extended_attributes(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct wire_doc d;
+	AUTO(buf)
+	struct buf b = hex("80580003 15040028 00000036 00000101 18ea2d30c9cc0000"
+			   "0000000000001280 0000000000000003 6b020f40 00 006b31"
+			   "0000001a 00000016 6362676f 00 7b22636865636b706f696e74223a317d 00");
+	struct packet p = golden(&b);
+	struct slice xattrs, body, name, value;
+	assert_ok(wire_doc_parse(&p, true, &d, &e), &e);
+	assert_int_equal(d.datatype, DATATYPE_XATTR);
+	assert_ok(wire_split_xattrs(d.value, &xattrs, &body, &e), &e);
+	assert_int_equal(wire_xattr_next(&xattrs, &name, &value, &e), 1);
+	assert_true(slice_is(name, "cbgo") && body.len == 0);
+}
+
 static void checkpoint_requests_have_the_bytes_that_go_dcp_sends(void **state)
 {
 	(void)state;
@@ -559,6 +578,7 @@ int main(void)
 		cmocka_unit_test(leb128_is_canonical),
 		cmocka_unit_test(keys_hash_to_the_vbuckets_of_the_server),
 		cmocka_unit_test(extended_attributes_split_from_the_body),
+		cmocka_unit_test(a_deletion_may_have_extended_attributes),
 		cmocka_unit_test(checkpoint_requests_have_the_bytes_that_go_dcp_sends),
 		cmocka_unit_test(requests_have_the_documented_layout),
 		cmocka_unit_test(a_stream_request_carries_its_id_and_the_purge_it_has_seen),

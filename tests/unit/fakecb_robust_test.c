@@ -1,5 +1,6 @@
 /* The simulated cluster is a server in its own right: frames that are none, connections by the thousand, clients that go
- * away in the middle or never read must neither kill it nor leave anything behind. WEIR_TORTURE=1: ten times as much.
+ * away in the middle or never read must neither kill it nor leave anything behind. WEIR_TORTURE=1: ten times as much;
+ * WEIR_SEED=n: other bytes.
  */
 #include "tests/fakecb_wire.h"
 
@@ -26,7 +27,7 @@ static unsigned open_files(void)
 static void wait_for_files(unsigned at_most)
 {
 	bool gone = false;
-	for (int i = 0; i < 5000 && !gone; i++) {
+	for (int i = 0; i < PATIENCE_MS && !gone; i++) {
 		gone = open_files() <= at_most;
 		usleep(1000);
 	}
@@ -57,6 +58,14 @@ static unsigned rnd(unsigned n)
 {
 	seed = seed * 1103515245u + 12345u;
 	return (seed >> 8) % n;
+}
+
+/* The same for everybody, unless WEIR_SEED says otherwise. */
+static void draw_from_the_beginning(void)
+{
+	const char *said = getenv("WEIR_SEED");
+	seed = said && *said ? (unsigned)strtoul(said, NULL, 10) : 1;
+	print_message("seed %u\n", seed);
 }
 
 /* What may come back is read away, so that nobody waits for anybody. */
@@ -112,8 +121,7 @@ static void bytes_that_are_no_frames_close_one_connection(void **state)
 	(void)state;
 	struct fake *f = cluster();
 	unsigned before = open_files();
-	seed = (unsigned)time(NULL);
-	print_message("seed %u\n", seed);
+	draw_from_the_beginning();
 	for (unsigned i = 0; i < rounds(200); i++) {
 		struct wire w =
 			w_connect(i % 3 ? fake_kv_port(f, i % 2) : fake_http_port(f, i % 2));
@@ -131,8 +139,7 @@ static void frames_of_anything_are_answered_or_refused(void **state)
 	(void)state;
 	struct fake *f = cluster();
 	unsigned before = open_files();
-	seed = (unsigned)time(NULL);
-	print_message("seed %u\n", seed);
+	draw_from_the_beginning();
 	for (unsigned i = 0; i < rounds(60); i++) {
 		struct wire w = i % 2 ? w_login(f, 0, W_ALL_FEATURES "000f 0011 001d 001e 000d")
 				      : w_dcp(f, 0, W_ALL_FEATURES, 0x25);

@@ -3,11 +3,26 @@
  */
 #include "tests/fakecb_wire.h"
 
+#include <time.h>
+
+/* Every verb that a test of this file has run with success, each behind a blank. */
+static char scripted[2000] = " ";
+
+static void note(const char *verb)
+{
+	size_t len = strlen(scripted);
+	(void)snprintf(scripted + len, sizeof(scripted) - len, "%.*s ", (int)strcspn(verb, "?"),
+		       verb);
+}
+
 static int script(struct fake *f, const char *verb)
 {
 	char path[200];
 	(void)snprintf(path, sizeof(path), "/_fake/%s", verb);
-	return w_manage(f, W_ADMIN, "POST", path, "");
+	int status = w_manage(f, W_ADMIN, "POST", path, "");
+	if (status == 200)
+		note(verb);
+	return status;
 }
 
 static void asked(struct fake *f, const char *path, const char *wanted)
@@ -110,6 +125,214 @@ static void scripts_let_things_go_wrong(void **state)
 	assert_true(w_read(&w, part, 10));
 	assert_false(w_read(&w, &byte, 1));
 	w_close(&w);
+	fake_stop(f);
+}
+
+/* ---- documents past their time, tombstones ---- */
+
+static void last_kind(void *arg, uint64_t seqno, char kind, uint32_t cid, struct slice key,
+		      struct slice value)
+{
+	(void)seqno;
+	(void)cid;
+	(void)key;
+	(void)value;
+	*(char *)arg = kind;
+}
+
+static char newest(struct fake *f, unsigned vb)
+{
+	char kind = 0;
+	fake_history(f, vb, last_kind, &kind);
+	return kind;
+}
+
+static void scripts_expire_purge_and_empty(void **state)
+{
+	(void)state;
+	struct fake *f =
+		fake_start(&(struct fake_options){ .vbuckets = 8, .expiry_pager_ms = 1 << 30 });
+	assert_int_equal(script(f, "set?key=a&vb=1"), 200);
+	assert_int_equal(script(f, "expire?key=a&vb=1"), 200);
+	assert_int_equal(newest(f, 1), 'e');
+	struct wire w = w_login(f, 0, W_ALL_FEATURES);
+	/* its time was in 1970 + 40 days: nobody looks at it */
+	assert_int_equal(w_ask(&w, (struct w_request){ .opcode = W_SET,
+						       .vb = 1,
+						       .extras = "00000000 00349000",
+						       .key = "00 |b|",
+						       .value = "|1|" }),
+			 0);
+	assert_int_equal(newest(f, 1), 'm');
+	assert_int_equal(script(f, "pager"), 200);
+	for (int i = 0; i < 1000 && newest(f, 1) == 'm'; i++)
+		usleep(2000);
+	assert_int_equal(newest(f, 1), 'e');
+	assert_int_equal(script(f, "purge?vb=1&seqno=2"), 200);
+	asked(f, "/_fake/vb?vb=1", "{\"high\":4,\"purge\":2,");
+	assert_int_equal(script(f, "set?key=c&vb=1"), 200);
+	assert_int_equal(script(f, "compact?vb=1&purge=4"), 200);
+	asked(f, "/_fake/vb?vb=1", "{\"high\":5,\"purge\":4,");
+	assert_int_equal(script(f, "warmup"), 200);
+	struct w_request get = { .opcode = W_GET, .vb = 1, .key = "00 |c|" };
+	assert_int_equal(w_ask(&w, get), 0x86);
+	assert_int_equal(script(f, "warmup?on=0"), 200);
+	assert_int_equal(w_ask(&w, get), 0);
+	assert_int_equal(script(f, "flush"), 200);
+	asked(f, "/_fake/vb?vb=1", "{\"high\":0,");
+	w_close(&w);
+	fake_stop(f);
+}
+
+/* ---- maps and users ---- */
+
+static unsigned long revision(struct fake *f)
+{
+	struct wire h = w_connect(fake_http_port(f, 0));
+	assert_int_equal(w_http(&h, W_ADMIN, "GET", "/_fake/stats", ""), 200);
+	const char *rev = strstr((char *)h.got.p, "\"rev\":");
+	assert_non_null(rev);
+	unsigned long n = strtoul(rev + 6, NULL, 10);
+	w_close(&h);
+	return n;
+}
+
+static void scripts_change_maps_and_users(void **state)
+{
+	(void)state;
+	struct fake *f =
+		fake_start(&(struct fake_options){ .nodes = 2, .vbuckets = 8, .bucket_nodes = 1 });
+	char port[16];
+	(void)snprintf(port, sizeof(port), ":%u\"", fake_kv_port(f, 1));
+	struct wire h = w_connect(fake_http_port(f, 0));
+	assert_int_equal(w_http(&h, W_ADMIN, "GET", "/pools/default/b/default", ""), 200);
+	assert_null(strstr((char *)h.got.p, port));
+	w_close(&h);
+	assert_int_equal(script(f, "add-node"), 400);
+	assert_int_equal(script(f, "add-node?node=1"), 200);
+	asked(f, "/pools/default/b/default", port);
+	assert_int_equal(script(f, "alternate?node=1&host=far.example"), 200);
+	asked(f, "/pools/default/b/default", "\"hostname\":\"far.example\"");
+	unsigned long before = revision(f);
+	assert_int_equal(script(f, "push"), 200);
+	assert_true(revision(f) == before + 1);
+	assert_int_equal(script(f, "storm?n=20"), 200);
+	for (int i = 0; i < 1000 && revision(f) < before + 21; i++)
+		usleep(2000);
+	assert_true(revision(f) == before + 21);
+	assert_int_equal(script(f, "user?name=eve&password=pw&roles=data_reader[*]"), 200);
+	struct wire w = w_connect(fake_kv_port(f, 0));
+	w_login_as(&w, W_ALL_FEATURES, "00 |eve| 00 |pw|");
+	w_close(&w);
+	fake_stop(f);
+}
+
+/* ---- more that goes wrong ---- */
+
+static bool is_closed(struct wire *w)
+{
+	char byte;
+	return !w_read(w, &byte, 1);
+}
+
+static long took_ms(struct wire *w)
+{
+	struct timespec a, b;
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	assert_int_equal(w_ask(w, (struct w_request){ .opcode = 0x0a }), 0);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	return (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+}
+
+/* All of it at node 1: the scripts go by node 0. */
+static void scripts_slow_silence_and_close(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ .nodes = 2, .vbuckets = 8 });
+	struct w_request nop = { .opcode = 0x0a };
+	struct wire w = w_login(f, 1, W_ALL_FEATURES);
+	assert_int_equal(script(f, "slow?node=1&n=80"), 200);
+	(void)took_ms(&w);
+	assert_true(took_ms(&w) >= 40); /* it waits after each send */
+	assert_int_equal(script(f, "slow?node=1&n=0"), 200);
+	assert_int_equal(script(f, "garble?node=1&n=4"), 200);
+	static const uint8_t answer[24] = { 0x81, 0x0a };
+	uint8_t bytes[24];
+	w_send(&w, nop);
+	assert_true(w_read(&w, bytes, 24) && memcmp(bytes, answer, 24) != 0);
+	assert_int_equal(script(f, "garble?node=1&n=0"), 200);
+	(void)took_ms(&w);
+	assert_int_equal(script(f, "stall?node=1"), 200);
+	w_send(&w, nop);
+	assert_true(w_silent(&w, 60));
+	assert_int_equal(script(f, "stall?node=1&on=0"), 200);
+	w_next(&w);
+	assert_int_equal(script(f, "drop?node=1"), 200);
+	assert_true(is_closed(&w));
+	w_close(&w);
+	assert_int_equal(script(f, "down?node=1"), 200);
+	w = w_connect(fake_kv_port(f, 1));
+	assert_true(is_closed(&w));
+	w_close(&w);
+	assert_int_equal(script(f, "down?node=1&on=0"), 200);
+	assert_int_equal(script(f, "cut?node=1&next=1&n=10"), 200);
+	w = w_connect(fake_kv_port(f, 1));
+	char part[10];
+	w_send(&w, nop);
+	assert_true(w_read(&w, part, 10) && is_closed(&w));
+	w_close(&w);
+	assert_int_equal(script(f, "cut?node=1&input=1&n=30"), 200);
+	w = w_connect(fake_kv_port(f, 1));
+	w_send(&w, nop); /* 24 bytes */
+	w_next(&w);
+	w_send(&w, nop);
+	assert_true(is_closed(&w));
+	w_close(&w);
+	w = w_connect(fake_kv_port(f, 1));
+	assert_int_equal(w_ask(&w, nop), 0);
+	w_close(&w);
+	fake_stop(f);
+}
+
+static void scripts_disturb_streams(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ .vbuckets = 8 });
+	struct w_stream s = { .vb = 1, .end = W_ENDLESS };
+	(void)fake_set(f, 1, 0, "k", SLICE_LIT("1"));
+	struct wire w = w_dcp(f, 0, W_ALL_FEATURES, 0x21);
+	assert_int_equal(w_stream(&w, s), 0);
+	(void)w_until(&w, W_MUTATION, 1);
+	assert_int_equal(script(f, "repeat?vb=1"), 200);
+	(void)w_until(&w, W_MARKER, 0);
+	(void)w_until(&w, W_MUTATION, 1);
+	assert_int_equal(script(f, "unknown?vb=1&opcode=0x7f&n=5"), 200);
+	(void)w_until(&w, 0x7f, 0);
+	assert_int_equal(w_part(&w, 'v').len, 5);
+	assert_int_equal(script(f, "cursor?vb=1"), 200); /* it may not go back to the disk */
+	(void)w_until(&w, W_END, 0);
+	w_equal(w_part(&w, 'x'), "00000004");
+	w_close(&w);
+	fake_stop(f);
+}
+
+/* After all others: a verb that no test runs is one that nobody knows to work. */
+static void every_verb_was_scripted(void **state)
+{
+	(void)state;
+	struct fake *f = fake_start(&(struct fake_options){ .vbuckets = 8 });
+	struct wire h = w_connect(fake_http_port(f, 0));
+	unsigned verbs = 0;
+	assert_int_equal(w_http(&h, W_ADMIN, "GET", "/_fake/", ""), 200);
+	for (const char *p = (char *)h.got.p; (p = strstr(p, "POST /_fake/")); verbs++) {
+		char name[40];
+		p += strlen("POST /_fake/");
+		(void)snprintf(name, sizeof(name), " %.*s ", (int)strcspn(p, "?"), p);
+		if (!strstr(scripted, name))
+			fail_msg("nobody scripted%s", name);
+	}
+	assert_true(verbs > 30);
+	w_close(&h);
 	fake_stop(f);
 }
 
@@ -217,6 +440,11 @@ int main(void)
 		cmocka_unit_test(scripts_change_data_copies_and_places),
 		cmocka_unit_test(scripts_say_which_bucket),
 		cmocka_unit_test(scripts_let_things_go_wrong),
+		cmocka_unit_test(scripts_expire_purge_and_empty),
+		cmocka_unit_test(scripts_change_maps_and_users),
+		cmocka_unit_test(scripts_slow_silence_and_close),
+		cmocka_unit_test(scripts_disturb_streams),
+		cmocka_unit_test(every_verb_was_scripted),
 		cmocka_unit_test(paths_lead_where_they_say),
 	};
 	return cmocka_run_group_tests_name("fakecb/script", tests, NULL, NULL);

@@ -128,6 +128,13 @@ static uint64_t check_run(const struct seen *s, uint64_t from)
 	return want;
 }
 
+/* So that a run is not killed while it begins only, however slowly it does. */
+static void wait_for_an_event(const struct consumer *c)
+{
+	for (int i = 0; i < PATIENCE_MS * 10 && !c->seen->count && !c->seen->done; i++)
+		usleep(100);
+}
+
 static uint64_t append(weir_oplog *o, uint64_t n, int count)
 {
 	weir_batch *b;
@@ -150,7 +157,7 @@ static void consumer_killed_at_random_points_misses_nothing(void **state)
 	struct consumer c = { .dir = dir };
 	weir_oplog *o;
 	uint64_t n = 0, covered = 0;
-	long kills = test_count(1000, 10000), events = 0;
+	long kills = test_count(1000, 10000), events = 0, far = 0;
 	unsigned seed = 12345;
 	snprintf(c.token_path, sizeof(c.token_path), "%s.token", dir);
 	snprintf(c.token_new, sizeof(c.token_new), "%s.token.new", dir);
@@ -171,6 +178,8 @@ static void consumer_killed_at_random_points_misses_nothing(void **state)
 		pid_t pid = start(&c);
 		if (!c.until_end) {
 			n = append(o, n, 20);
+			if (rand_r(&seed) % 4)
+				wait_for_an_event(&c);
 			usleep((useconds_t)(rand_r(&seed) % 4000));
 			kill(pid, SIGKILL);
 		}
@@ -181,10 +190,11 @@ static void consumer_killed_at_random_points_misses_nothing(void **state)
 		assert_true(from <= covered); /* no token ever lies ahead of what was handled */
 		covered = end > covered ? end : covered;
 		events += c.seen->count;
+		far += c.seen->count > 0;
 	}
 	assert_int_equal(c.seen->done, 1);
 	assert_true(covered + 3 > n); /* the last run went to the end */
-	assert_true(events > kills);  /* most runs got somewhere */
+	assert_true(far > kills / 2); /* most runs got somewhere */
 	print_message("%ld kills, %ld events handled for %d entries that match\n", kills, events,
 		      (int)(n / 3));
 	must(weir_oplog_close(o, &e));
@@ -253,7 +263,7 @@ static void *read_slowly(void *arg)
 	weir_error mine = WEIR_ERROR_INIT;
 	for (;;) {
 		const weir_event *ev;
-		int rc = weir_watch_next(s->w, 2000, &ev, &mine);
+		int rc = weir_watch_next(s->w, PATIENCE_MS, &ev, &mine);
 		if (rc <= 0) {
 			s->wrong = rc < 0 ? "an error" : NULL;
 			return NULL;

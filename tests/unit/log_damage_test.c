@@ -535,7 +535,7 @@ static void write_and_die(void *arg)
 static void a_torn_tail_is_cut_and_its_bytes_never_come_back(void **state)
 {
 	struct fixture *f = *state;
-	assert_int_equal(test_in_child(write_and_die, f, 10), 7 << 8);
+	assert_int_equal(test_in_child(write_and_die, f, PATIENCE_MS / 1000), 7 << 8);
 	/* The power went: of the unsynced batches one in the middle did not reach the disk. */
 	flip(file(f, SEG0), (off_t)batch_byte(f, SEG0, 50) + 66, 0);
 	struct log *l;

@@ -635,7 +635,7 @@ static void links_fifos_and_directories_in_place_of_files_block_and_crash_nothin
 				 : kind == 1 ? mkfifo(path, 0600)
 					     : mkdir(path, 0700);
 			assert_int_equal(rc, 0);
-			int status = test_in_child(open_real, dir, 10);
+			int status = test_in_child(open_real, dir, PATIENCE_MS / 1000);
 			if (status != 0)
 				fail_msg("%s as %s: status %d", names[i],
 					 kind == 0   ? "a link"
@@ -678,7 +678,7 @@ static void a_segment_cut_short_under_a_reader_is_an_error_not_a_signal(void **s
 	snprintf(tmp, sizeof(tmp), "%s", test_tmpdir());
 	snprintf(dir, sizeof(dir), "%s/log", tmp);
 	make_real_log(dir);
-	assert_int_equal(test_in_child(cut_while_read, dir, 10), 0);
+	assert_int_equal(test_in_child(cut_while_read, dir, PATIENCE_MS / 1000), 0);
 	test_rmdir(tmp);
 }
 

@@ -542,7 +542,9 @@ static void any_number_of_descriptors_gives_an_error_or_works(void **state)
 		log_dir(dir, tmp);
 		memset(result, 0, sizeof(*result));
 		struct sweep sweep = { .dir = dir, .limit = limit, .result = result };
-		assert_int_equal(test_in_child(run_with_few_descriptors, &sweep, 20), 0);
+		assert_int_equal(test_in_child(run_with_few_descriptors, &sweep,
+					       PATIENCE_MS / 1000),
+				 0);
 		if (result->errors && result->first_error != ERR_IO &&
 		    result->first_error != ERR_LIMIT)
 			fail_msg("%d descriptors: %s", (int)limit, result->error.msg);

@@ -286,7 +286,7 @@ static void *follow(void *arg)
 	while (log_reader_position(r) < w->to) {
 		w->rc = log_reader_next(r, &rec, &e);
 		if (w->rc == 0)
-			w->rc = log_reader_wait(r, env_mono(env_posix()) + 20 * NSEC_PER_SEC, &e);
+			w->rc = log_reader_wait(r, env_mono(env_posix()) + PATIENCE, &e);
 		if (w->rc != 1)
 			break;
 	}
@@ -399,8 +399,8 @@ static void what_was_only_written_is_flushed_in_the_background(void **state)
 	o.flush_interval_ms = 5;
 	open_log(f, &o);
 	append_n(f, 0, 3, LOG_ACK_WRITTEN);
-	for (int i = 0; i < 1000 && log_topic_range(f->topic, 0, true).next < 3; i++)
-		usleep(5000);
+	for (int i = 0; i < PATIENCE_MS && log_topic_range(f->topic, 0, true).next < 3; i++)
+		usleep(1000);
 	assert_int_equal(log_topic_range(f->topic, 0, true).next, 3);
 }
 
@@ -423,7 +423,7 @@ static void a_descriptor_polls_readable_while_there_is_something(void **state)
 		assert_int_equal(log_reader_next(r, &rec, &f->e), 0);
 		assert_false(readable(fd, i < 3 ? 20 : 0));
 		append_n(f, i * 2, 2, LOG_ACK_WRITTEN);
-		assert_true(readable(fd, 5000));
+		assert_true(readable(fd, PATIENCE_MS));
 		assert_ok(log_reader_next(r, &rec, &f->e) - 1, &f->e);
 		assert_true(readable(fd, 0));
 		assert_int_equal(log_reader_next(r, &rec, &f->e), 1);
@@ -454,7 +454,7 @@ static void read_as_another_process(void *arg)
 	for (uint64_t i = 0; i < 3000;) {
 		int rc = log_reader_next(r, &rec, &g.e);
 		if (rc == 0)
-			rc = log_reader_wait(r, env_mono(env_posix()) + 10 * NSEC_PER_SEC, &g.e);
+			rc = log_reader_wait(r, env_mono(env_posix()) + PATIENCE, &g.e);
 		else if (rc == 1 && rec.offset != i++)
 			_exit(11);
 		if (rc != 1) {
@@ -469,7 +469,7 @@ static void read_as_another_process(void *arg)
 static void *run_reader_process(void *arg)
 {
 	static int status;
-	status = test_in_child(read_as_another_process, arg, 20);
+	status = test_in_child(read_as_another_process, arg, 2 * PATIENCE_MS / 1000);
 	return &status;
 }
 
@@ -516,7 +516,7 @@ static void a_killed_writer_loses_nothing_written(void **state)
 {
 	struct fixture *f = *state;
 	for (uint64_t i = 1; i <= 3; i++) {
-		assert_int_equal(test_in_child(write_and_die, f, 10), 7 << 8);
+		assert_int_equal(test_in_child(write_and_die, f, PATIENCE_MS / 1000), 7 << 8);
 		/* A reader finds the end by itself, without a writer and with a stale page. */
 		struct log_options o = { .read_only = true };
 		open_log(f, &o);

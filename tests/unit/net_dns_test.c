@@ -3,7 +3,10 @@
 #include "tests/test.h"
 
 #include "net/dns_lookup.h"
+#include "net/tcp.h"
 #include "os/env.h"
+
+#include <event2/dns.h>
 
 static const char NAME[] = "_couchbase._tcp.db.test";
 
@@ -199,11 +202,33 @@ static void a_service_is_found(void **state)
 	(void)state;
 	struct dns_server s = { .target = "n1.db.test", .port = 11210, .wrong_first = true };
 	dns_server_start(&s);
-	struct result r = look_up("_couchbase._tcp.db.test", s.address, 5 * NSEC_PER_SEC);
+	struct result r = look_up("_couchbase._tcp.db.test", s.address, PATIENCE);
 	assert_int_equal(r.why, 0);
 	assert_int_equal(r.n, 1);
 	assert_string_equal(r.first.target, "n1.db.test");
 	assert_int_equal(r.first.port, 11210);
+	dns_server_stop(&s);
+}
+
+/* 60 records are more than a datagram's 1,232 bytes. */
+static void an_answer_too_long_for_a_datagram_comes_over_tcp(void **state)
+{
+	(void)state;
+	struct dns_server s = { .target = "a-name-of-some-length.db.test",
+				.port = 11210,
+				.records = 60 };
+	dns_server_start(&s);
+	struct result r = look_up("_couchbase._tcp.db.test", s.address, 5 * NSEC_PER_SEC);
+	assert_int_equal(r.why, 0);
+	assert_int_equal(r.n, 60);
+	assert_string_equal(r.first.target, "a-name-of-some-length.db.test");
+	dns_server_stop(&s);
+
+	s = (struct dns_server){ .target = "n.test", .port = 1, .records = 60, .no_tcp = true };
+	dns_server_start(&s);
+	r = look_up("_couchbase._tcp.db.test", s.address, 5 * NSEC_PER_SEC);
+	assert_int_equal(r.n, 0);
+	assert_int_equal(r.why, ERR_NET); /* and at once */
 	dns_server_stop(&s);
 }
 
@@ -216,13 +241,70 @@ static void a_silent_server_is_waited_for_no_longer_than_told(void **state)
 	struct result r = look_up("_couchbase._tcp.db.test", s.address, 150 * NSEC_PER_MS);
 	nsec took = env_mono(env_posix()) - before;
 	assert_int_equal(r.why, ERR_TIMEOUT);
-	assert_true(took >= 140 * NSEC_PER_MS && took < 3 * NSEC_PER_SEC);
+	assert_true(took >= 140 * NSEC_PER_MS && took < PATIENCE);
 	dns_server_stop(&s);
-	r = look_up("_couchbase._tcp.db.test", s.address, 150 * NSEC_PER_MS); /* nobody there */
+	r = look_up("_couchbase._tcp.db.test", s.address, PATIENCE); /* nobody there */
 	assert_int_equal(r.n, 0);
 	assert_true(r.why == ERR_NET);
-	r = look_up("no..name", s.address, 5 * NSEC_PER_SEC);
+	r = look_up("no..name", s.address, PATIENCE);
 	assert_int_equal(r.why, ERR_INVALID);
+}
+
+/* ---- a host whose name nobody looks up in time ---- */
+
+struct visit {
+	struct loop *loop;
+	struct tcp *tcp;
+	struct timer later;
+	int why;
+	unsigned closed;
+	bool close_later;
+};
+
+static void leave(void *arg)
+{
+	struct visit *v = arg;
+	tcp_close(v->tcp);
+	loop_stop(v->loop);
+}
+
+static void on_closed(void *arg, const struct err *why)
+{
+	struct visit *v = arg;
+	v->why = why->code;
+	v->closed++;
+	if (!v->close_later)
+		leave(v);
+	else
+		timer_set(&v->later, 0);
+}
+
+/* Its time is over while the name server is still silent: closed at once, in the callback or behind it, it is freed
+ * once, by then or by the look-up's end. */
+static void a_connection_whose_look_up_outlasts_its_time_is_freed_once(void **state)
+{
+	(void)state;
+	static const struct tcp_ops ops = { .closed = on_closed };
+	struct tcp_options o = { .read_bytes = 4096, .connect_timeout = 20 * NSEC_PER_MS };
+	struct dns_server s = { .silent = true };
+	dns_server_start(&s);
+	for (int i = 0; i < 4; i++) {
+		struct visit v = { .close_later = i % 2 };
+		struct err e = ERR_INIT;
+		assert_ok(loop_new(NULL, NULL, &v.loop, &e), &e);
+		assert_ok(timer_init(&v.later, v.loop, leave, &v, &e), &e);
+		struct evdns_base *dns = loop_dns(v.loop);
+		assert_int_equal(evdns_base_clear_nameservers_and_suspend(dns), 0);
+		assert_int_equal(evdns_base_nameserver_ip_add(dns, s.address), 0);
+		assert_int_equal(evdns_base_resume(dns), 0);
+		assert_ok(tcp_connect(v.loop, "silent.test", 1, &o, &ops, &v, &v.tcp, &e), &e);
+		loop_run(v.loop);
+		assert_int_equal(v.closed, 1);
+		assert_int_equal(v.why, ERR_TIMEOUT);
+		timer_done(&v.later);
+		loop_free(v.loop);
+	}
+	dns_server_stop(&s);
 }
 
 int main(void)
@@ -233,7 +315,9 @@ int main(void)
 		cmocka_unit_test(other_answers_are_told_apart),
 		cmocka_unit_test(resolv_conf_is_read),
 		cmocka_unit_test(a_service_is_found),
+		cmocka_unit_test(an_answer_too_long_for_a_datagram_comes_over_tcp),
 		cmocka_unit_test(a_silent_server_is_waited_for_no_longer_than_told),
+		cmocka_unit_test(a_connection_whose_look_up_outlasts_its_time_is_freed_once),
 	};
 	return cmocka_run_group_tests_name("net/dns", tests, NULL, NULL);
 }

@@ -308,10 +308,12 @@ void engine_done(struct bucket *b)
 
 /* ---- time ---- */
 
+/* As a server does: the second of its expiry is the last one of a document, which so lives a second longer than it was
+ * given at most, and never less. */
 static bool is_due(const struct item *it, uint32_t now)
 {
 	return it->kind == ITEM_MUTATION && it->expiry && !it->next && !it->flushed &&
-	       it->expiry <= now;
+	       it->expiry < now;
 }
 
 /* The item may move. */
@@ -327,7 +329,7 @@ static void expire_due(struct bucket *b, unsigned vb)
 {
 	struct vb *v = &b->vb[vb];
 	uint32_t now = (uint32_t)time(NULL), next = 0;
-	if (!v->next_expiry || v->next_expiry > now)
+	if (!v->next_expiry || v->next_expiry >= now)
 		return;
 	for (size_t i = 0; i < v->n; i++) {
 		const struct item *it = &v->item[i];
@@ -345,7 +347,7 @@ struct item *engine_live(struct bucket *b, unsigned vb, uint32_t cid, const void
 	struct item *it = engine_find(b, vb, cid, key, len);
 	if (!it || it->kind != ITEM_MUTATION || it->flushed)
 		return NULL;
-	if (it->expiry && it->expiry <= (uint32_t)time(NULL)) {
+	if (it->expiry && it->expiry < (uint32_t)time(NULL)) {
 		expire(b, vb, it);
 		return NULL;
 	}

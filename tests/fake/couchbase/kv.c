@@ -105,6 +105,8 @@ bool kv_fault_status(struct fake *f, struct conn *c, const struct packet *p)
 		    (x->node >= 0 && x->node != c->node->index) || (x->vb >= 0 && x->vb != p->vb))
 			continue;
 		x->count--;
+		if (x->status == FAKE_NO_ANSWER)
+			return true;
 		if (x->status == ST_NMVB && c->b)
 			kv_not_my_vbucket(f, c, p);
 		else

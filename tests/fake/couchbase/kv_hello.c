@@ -225,6 +225,8 @@ void session_config(struct fake *f, struct conn *c, const struct packet *p)
 	bool known = p->extras.len == 16 && get_be64(p->extras.p) == 1 &&
 		     (int64_t)get_be64(p->extras.p + 8) >= rev;
 	struct buf map = BUF_INIT;
+	f->stats.maps_asked++;
+	f->stats.maps_sent += !known;
 	if (!known && c->b) {
 		topology_map(c->b, c->node->index, &map);
 		c->map_rev = rev;

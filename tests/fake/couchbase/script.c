@@ -325,9 +325,21 @@ static bool slow(struct fake *f, request_t r)
 	return fault(f, r, FAKE_SLOW, (struct fake_fault){ .n = number(r, "n", 0) });
 }
 
+static bool rekey(struct fake *f, request_t r)
+{
+	return fault(f, r, FAKE_REKEY, (struct fake_fault){ .n = number(r, "n", 0) });
+}
+
 static bool split(struct fake *f, request_t r)
 {
 	return fault(f, r, FAKE_SPLIT, (struct fake_fault){ .n = number(r, "n", 0) });
+}
+
+static bool garble(struct fake *f, request_t r)
+{
+	return fault(f, r, FAKE_GARBLE,
+		     (struct fake_fault){ .n = number(r, "n", 0),
+					  .count = (unsigned)number(r, "seed", 1) });
 }
 
 static bool stall(struct fake *f, request_t r)
@@ -376,6 +388,11 @@ static bool unknown(struct fake *f, request_t r)
 	return fault(f, r, FAKE_UNKNOWN,
 		     (struct fake_fault){ .opcode = (uint8_t)number(r, "opcode", 0x6f),
 					  .n = number(r, "n", 0) });
+}
+
+static bool repeat(struct fake *f, request_t r)
+{
+	return fault(f, r, FAKE_REPEAT, (struct fake_fault){ 0 });
 }
 
 static bool drop(struct fake *f, request_t r)
@@ -470,17 +487,21 @@ static const struct verb {
 	  "input=N: after so many bytes came from the next N" },
 	{ "slow", slow, "[node=N] n=MS: waits so long after each send" },
 	{ "split", split, "[node=N] n=BYTES: at most so many in one send" },
+	{ "garble", garble, "[node=N] n=BYTES [seed=N]: about one byte in so many is sent wrong" },
+	{ "rekey", rekey, "[node=N] n=BYTES: connections with TLS change keys after each so many" },
 	{ "stall", stall, "[node=N] [on=0]: neither reads nor writes" },
 	{ "deaf", deaf, "[node=N] [on=0]: reads nothing" },
 	{ "down", down, "[node=N] [on=0]: no connections" },
 	{ "drop", drop, "[node=N]: closes the connections" },
 	{ "status", status,
-	  "opcode=N status=N [vb=N] [node=N] [count=N]: how the next such requests are answered" },
+	  "opcode=N status=N [vb=N] [node=N] [count=N]: how the next such requests are answered; "
+	  "0xffff: not at all" },
 	{ "end", end, "[vb=N] reason=N: ends streams" },
 	{ "rollback", rollback,
 	  "[vb=N] to=SEQNO [count=N]: how the next stream requests are answered" },
 	{ "cursor", cursor, "[vb=N]: streams are too slow" },
 	{ "unknown", unknown, "[vb=N] opcode=N n=BYTES: streams send a message that nobody knows" },
+	{ "repeat", repeat, "[vb=N]: streams send their last snapshot once more, marker and all" },
 	{ "clear", clear, "no faults any more" },
 };
 
