@@ -59,10 +59,10 @@ t "a standard output that is closed is told, and no file takes its place" gives 
 run "$weir" couchbase watch $host/default --token "$dir/t3" --out /dev/full
 t "an output that cannot be cut back takes no token" gives 2 "not a regular file"
 
-# A management port that is taken for the data service's: it waits for a line that never comes.
+# A management port that is taken for the data service's.
 printf 'hosts: [127.0.0.1:%s]\nuser: Administrator\npassword: "%s"\nbucket: default\nconnect_timeout: 300ms\n' "$http" password >"$dir/http.yml"
 run "$weir" couchbase watch -c "$dir/http.yml"
-t "a host that says nothing is named" gives 7 "nothing came from 127.0.0.1:$http"
+t "a port of the wrong kind is named at once, with what to use" gives 2 "127.0.0.1:$http speaks HTTP: use http://127.0.0.1:$http"
 
 # ---- a place for checkpoints that cannot be written ----
 
