@@ -39,7 +39,7 @@
 extern "C" {
 #endif
 
-#define WEIR_DCP_FOREVER ((int64_t)-1)
+#define WEIR_DCP_FOREVER ((int64_t)-1) /* and so is every other negative timeout */
 
 enum weir_dcp_kind {
 	WEIR_DCP_MUTATION,
@@ -116,7 +116,7 @@ typedef struct weir_dcp_options {
 		*checkpoint_tls_server_name;
 	bool checkpoint_tls_insecure;
 	/* Where vBuckets without a checkpoint begin; those that are not named begin as `latest` says. Must stay until the
-	 * weir_dcp is closed. One that the bucket does not have is INVALID. */
+	 * weir_dcp is closed. One that the bucket does not have, or that is named twice, is INVALID. */
 	const weir_dcp_position *positions;
 	size_t n_positions;
 	uint32_t
@@ -169,7 +169,7 @@ WEIR_API int weir_dcp_rebalance(weir_dcp *d, weir_error *e);
 
 /* Goes elsewhere with vBuckets that are assigned, back or forth: each stops, the new place is saved at once (but for one
  * that is only a seqno: with the next save), and it starts there. What was handed out before takes no acknowledgements
- * any more. NOTFOUND: one of them is not assigned, nothing is done; INVALID: seqno outside its snapshot; FENCED: another
+ * any more. NOTFOUND: one of them is not assigned, nothing is done; INVALID: seqno outside its snapshot, or one twice; FENCED: another
  * member has taken one of them, none is assigned any more; or what a save fails with. A seqno that the server has not
  * reached ends the vBucket (WEIR_DCP_END, TOKEN_FUTURE). Back at 0 a rollback to 0 comes first when deletions were purged
  * since that nothing else would tell. */

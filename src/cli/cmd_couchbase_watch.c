@@ -238,7 +238,8 @@ const struct command couchbase_watch_command = {
 		"second; "
 		"with --out as well, "
 		"not even a kill makes an event come twice.\n\n"
-		"Exit codes: 3 no such scope or collection, 4 wrong login, no such bucket, or not "
+		"Exit codes: 3 no such scope or collection, or none any more, 4 wrong login, no "
+		"such bucket, or not "
 		"allowed to stream, 7 no answer in time. "
 		"Ctrl-C ends a --follow in good order: what was printed is saved (exit code 0).",
 	.examples =

@@ -374,6 +374,29 @@ static int set_choice(struct dcp_config *c, const struct dcp_option *o, const ch
 	return 0;
 }
 
+/* As somebody would write it in a file: 1h, 64KiB. */
+static const char *limit_text(enum dcp_option_kind kind, uint64_t n, char out[32])
+{
+	static const struct {
+		enum dcp_option_kind kind;
+		uint64_t size;
+		const char *unit;
+	} rows[] = {
+		{ DCP_OPTION_DURATION, 3600000, "h" }, { DCP_OPTION_DURATION, 60000, "m" },
+		{ DCP_OPTION_DURATION, 1000, "s" },    { DCP_OPTION_DURATION, 1, "ms" },
+		{ DCP_OPTION_SIZE, 1u << 30, "GiB" },  { DCP_OPTION_SIZE, 1u << 20, "MiB" },
+		{ DCP_OPTION_SIZE, 1u << 10, "KiB" },
+	};
+	size_t i = 0;
+	while (i < ARRAY_LEN(rows) &&
+	       (rows[i].kind != kind || n < rows[i].size || n % rows[i].size))
+		i++;
+	bool plain = i == ARRAY_LEN(rows);
+	(void)snprintf(out, 32, "%" PRIu64 "%s", plain ? n : n / rows[i].size,
+		       plain ? "" : rows[i].unit);
+	return out;
+}
+
 static int set_number(const struct dcp_option *o, const char *text, uint32_t *at, struct err *e)
 {
 	uint64_t n, max = o->max ? o->max : UINT32_MAX;
@@ -387,13 +410,10 @@ static int set_number(const struct dcp_option *o, const char *text, uint32_t *at
 	if (!good)
 		return err_set(e, ERR_INVALID, "'%.40s' is not %s", text,
 			       dcp_option_kind_name(o->kind));
+	char least[32], most[32];
 	if (n < o->min || n > max)
-		return err_set(e, ERR_INVALID,
-			       "'%.40s' is not between %" PRIu64 " and %" PRIu64 "%s", text, o->min,
-			       max,
-			       o->kind == DCP_OPTION_DURATION ? " ms"
-			       : o->kind == DCP_OPTION_SIZE   ? " bytes"
-							      : "");
+		return err_set(e, ERR_INVALID, "'%.40s' is not between %s and %s", text,
+			       limit_text(o->kind, o->min, least), limit_text(o->kind, max, most));
 	*at = (uint32_t)n;
 	return 0;
 }

@@ -105,6 +105,8 @@ int lib_dcp_ack(weir_dcp *d, const struct dcp_event *ev, size_t n);
 void lib_dcp_nack(weir_dcp *d, uint16_t vb, nsec delay);
 weir_dcp_position lib_dcp_position_out(uint16_t vb, const struct dcp_position *pos);
 int lib_dcp_position_in(const weir_dcp_position *p, struct checkpoint *out, struct err *e);
+/* INVALID when a vBucket is to be in two places. */
+int lib_dcp_positions_differ(const weir_dcp_position *p, size_t n, struct err *e);
 
 /* weir_dcp_run.c */
 void lib_dcp_listening_free(weir_dcp *d);

@@ -209,7 +209,7 @@ static int check_positions(weir_dcp *d, const weir_dcp_options *o, struct err *e
 			return err_set(e, ERR_INVALID,
 				       "positions: there is no vBucket %u, only 0 to %u",
 				       o->positions[i].vbucket, n - 1);
-	return 0;
+	return lib_dcp_positions_differ(o->positions, o->n_positions, e);
 }
 
 /* Who names certificates believes that they are looked at. */

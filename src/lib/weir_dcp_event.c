@@ -179,12 +179,25 @@ void weir_dcp_nack_after(weir_dcp *d, uint16_t vbucket, uint32_t delay_ms)
 		lib_dcp_nack(d, vbucket, ms(delay_ms));
 }
 
+int lib_dcp_positions_differ(const weir_dcp_position *p, size_t n, struct err *e)
+{
+	uint8_t seen[(UINT16_MAX + 1) / 8] = { 0 };
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *byte = &seen[p[i].vbucket / 8], bit = (uint8_t)(1u << p[i].vbucket % 8);
+		if (*byte & bit)
+			return err_set(e, ERR_INVALID, "positions: vBucket %u is named twice",
+				       p[i].vbucket);
+		*byte |= bit;
+	}
+	return 0;
+}
+
 int weir_dcp_seek(weir_dcp *d, const weir_dcp_position *positions, size_t n, weir_error *e)
 {
 	if (!d || (!positions && n))
 		return lib_null(lib_err(e), d ? "the positions" : "the client");
 	struct checkpoint *cp = mem_try_array(n + 1, sizeof(*cp));
-	int rc = cp ? 0 : err_nomem(lib_err(e));
+	int rc = cp ? lib_dcp_positions_differ(positions, n, lib_err(e)) : err_nomem(lib_err(e));
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = lib_dcp_position_in(&positions[i], &cp[i], lib_err(e));
 	if (rc == 0)

@@ -198,7 +198,7 @@ static void what_is_wrong_is_told_with_its_place_and_a_suggestion(void **state)
 		  "w.yml:1:18: stream.window: '99999999999GiB' is not a size such as 64KiB or "
 		  "16MiB" },
 		{ "stream: {window: 1KiB}\n",
-		  "w.yml:1:18: stream.window: '1KiB' is not between 65536 and 1073741824 bytes" },
+		  "w.yml:1:18: stream.window: '1KiB' is not between 64KiB and 1GiB" },
 		{ "checkpoint: {interval: 10}\n",
 		  "w.yml:1:24: checkpoint.interval: '10' has no unit; did you mean 10s?" },
 		{ "checkpoint: {interval: -1s}\n", "w.yml:1:24: checkpoint.interval: '-1s' is not "

@@ -314,6 +314,26 @@ static void streams_begin_and_go_where_they_are_told(void **state)
 	down(&w);
 }
 
+static void a_vbucket_cannot_be_in_two_places(void **state)
+{
+	(void)state;
+	struct world w;
+	weir_error e = WEIR_ERROR_INIT;
+	const weir_dcp_position two[] = { { .vbucket = 7 },
+					  { .vbucket = 1 },
+					  { .vbucket = 7, .seqno = 2 } };
+	up(&w);
+	open_all(&w);
+	assert_int_equal(weir_dcp_seek(w.d, two, 3, &e), WEIR_ERR_INVALID);
+	assert_string_equal(e.message, "positions: vBucket 7 is named twice");
+	assert_int_equal(weir_dcp_seek(w.d, two, 2, &e), 0);
+	assert_int_equal(weir_dcp_close(w.d, &e), 0);
+	w.o.positions = two;
+	w.o.n_positions = 3;
+	assert_int_equal(weir_dcp_open(&w.o, &w.d, &e), WEIR_ERR_INVALID);
+	fake_stop(w.f);
+}
+
 static void a_seek_is_saved(void **state)
 {
 	(void)state;
@@ -377,6 +397,7 @@ int main(void)
 		cmocka_unit_test(events_may_be_acknowledged_later_from_another_thread),
 		cmocka_unit_test(a_refused_rollback_is_handed_in_again),
 		cmocka_unit_test(streams_begin_and_go_where_they_are_told),
+		cmocka_unit_test(a_vbucket_cannot_be_in_two_places),
 		cmocka_unit_test(a_seek_is_saved),
 		cmocka_unit_test(members_without_a_share_end_too),
 	};
