@@ -4,7 +4,7 @@
 #include "dcp/cluster.h"
 #include "dcp/collections.h"
 #include "dcp/errormap.h"
-#include "dcp/wire.h"
+#include "dcp/wire_parse.h"
 
 #include <stdlib.h>
 
@@ -103,6 +103,33 @@ static void walk_packet(const struct packet *p)
 	walk_request(p);
 }
 
+static bool same(struct slice a, struct slice b)
+{
+	return a.p == b.p && a.len == b.len;
+}
+
+/* What is taken at a glance, and what is read without a check, is what the parsers with all their checks find. */
+static void walk_document(struct slice in, const struct packet *p, bool collections)
+{
+	struct wire_quick quick;
+	struct wire_doc doc, again;
+	bool plain = p && p->opcode >= OP_DCP_MUTATION && p->opcode <= OP_DCP_EXPIRATION &&
+		     wire_doc_parse(p, collections, &doc, NULL) == 0;
+	size_t len = wire_doc_quick(in, collections, &quick);
+	if (len && (!plain || len != p->len || quick.seqno != doc.seqno || quick.cas != doc.cas ||
+		    quick.opaque != p->opaque || !same(quick.key, doc.key)))
+		abort();
+	if (!plain)
+		return;
+	wire_doc_again(p->start, collections, &again);
+	if (again.seqno != doc.seqno || again.rev != doc.rev || again.cas != doc.cas ||
+	    again.flags != doc.flags || again.expiry != doc.expiry ||
+	    again.lock_time != doc.lock_time || again.delete_time != doc.delete_time ||
+	    again.collection != doc.collection || again.datatype != doc.datatype ||
+	    !same(again.key, doc.key) || !same(again.value, doc.value))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice rest = { data, size };
@@ -110,6 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t need;
 	while (packet_parse(rest, 1u << 20, &p, &need, NULL) > 0) {
 		walk_packet(&p);
+		walk_document(rest, &p, true);
+		walk_document(rest, &p, false);
 		AUTO(buf) struct buf again = BUF_INIT;
 		packet_encode(&again, &p);
 		bool alt = p.magic == MAGIC_ALT_REQUEST || p.magic == MAGIC_ALT_RESPONSE;
@@ -119,5 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rest.p += p.len;
 		rest.len -= p.len;
 	}
+	walk_document(rest, NULL, true); /* nothing, or not all of it */
+	walk_document(rest, NULL, false);
 	return 0;
 }

@@ -57,9 +57,9 @@ typedef struct weir_dcp_options {
 	 * as "http://host[:port]", "https://host[:port]". "couchbase://" and "couchbases://" may stand in front; couchbases,
 	 * https and port 18091 turn tls on. One name without a port may be a service's in DNS (_couchbase._tcp). */
 	const char *hosts;
-	const char *user, *password, *bucket;
+	const char *user, *password, *bucket; /* tls_cert is a login, too */
 	const char *group; /* names the connections */
-	bool tls;
+	bool tls; /* without it, and without a host that turns it on, any other tls_... is INVALID */
 	const char *tls_ca, *tls_cert, *tls_key,
 		*tls_server_name; /* PEM files; NULL ca: the system's */
 	bool tls_insecure;        /* accept any certificate */
@@ -83,7 +83,7 @@ typedef struct weir_dcp_options {
 	const char *checkpoint_file;
 	const char *
 		checkpoint_bucket; /* in documents of this bucket (go-dcp's); see checkpoint_hosts */
-	bool checkpoint_read_only;
+	bool checkpoint_read_only; /* begins there and never writes; a file or a log is not locked then */
 	bool manual_commit;              /* only weir_dcp_commit saves what was acknowledged */
 	uint32_t checkpoint_interval_ms; /* 0: 60000 */
 	/* As change events (weir_dcp_event_doc): */
@@ -190,7 +190,7 @@ WEIR_API void weir_dcp_interrupt(weir_dcp *d);
 WEIR_API int weir_dcp_fd(weir_dcp *d);
 
 /* n events in a row of the batch that was polled last. NOTFOUND: some were not valid any more (rolled back, handed over,
- * acknowledged before), which may be ignored. */
+ * acknowledged before with all that came before them), which may be ignored. */
 WEIR_API int weir_dcp_ack(weir_dcp *d, const weir_dcp_event *events, size_t n);
 /* The same for one event by what its info said, at any time later. In any order: only the prefix is saved. */
 WEIR_API int weir_dcp_ack_later(weir_dcp *d, uint16_t vbucket, uint64_t ticket);
@@ -232,6 +232,9 @@ typedef struct weir_dcp_info {
 	int system_kind; /* 0 collection created, 1 dropped, 2 flushed, 3 scope created, 4 dropped, 5 modified; key: name */
 	uint64_t manifest_uid;
 	uint64_t ticket; /* for weir_dcp_ack_later; 0: needs none (WEIR_DCP_END) */
+	/* With a tracer: when it was read from the socket, or, had it to wait for its copies, when they had it; by
+	 * CLOCK_MONOTONIC, the same for what was read together. Without one 0. */
+	uint64_t came_ns;
 } weir_dcp_info;
 
 /* What the event says. Its pointers are borrowed until the next poll, but for scope and collection, which stay until

@@ -153,8 +153,9 @@ enum weir_dcp_outcome {
 	WEIR_DCP_SPAN_LEFT /* not acknowledged when its vBucket was handed over, moved or closed */
 };
 
-/* A span for each event, from where it is handed out to its acknowledgement. start: on the polling thread, as the batch
- * is handed out; attributes by weir_dcp_event_info (vBucket, seqno, collection, ...). What it returns is given to end,
+/* A span for each event, to its acknowledgement. start: on the polling thread, as the batch is handed out; attributes by
+ * weir_dcp_event_info (vBucket, seqno, collection, ...), where came_ns says when the event came in, for spans that are to
+ * begin there. What it returns is given to end,
  * once, on the thread that acknowledges, nacks, assigns or closes; NULL: no end is wanted (sampling). Neither may call
  * anything that polls, acknowledges or closes. */
 typedef struct weir_dcp_tracer {

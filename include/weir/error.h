@@ -64,7 +64,9 @@ enum weir_code {
 	WEIR_ERR_FENCED = -26,      /* another owner has taken over */
 	WEIR_ERR_TYPE = -27,        /* a value has the wrong type */
 	/* malformed JSON or BSON: line and column, or path and byte, in the message */
-	WEIR_ERR_FORMAT = -28
+	WEIR_ERR_FORMAT = -28,
+	/* something else listens there: TLS, HTTP, a data service; the message says what to use instead */
+	WEIR_ERR_WRONG_PORT = -29
 };
 
 #define WEIR_MESSAGE_MAX 512

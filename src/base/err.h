@@ -46,7 +46,8 @@
 	X(25, CONFLICT, "somebody else changed it meanwhile") \
 	X(26, FENCED, "another owner has taken over") \
 	X(27, TYPE, "a value has the wrong type") \
-	X(28, FORMAT, "malformed text or bytes")
+	X(28, FORMAT, "malformed text or bytes") \
+	X(29, WRONG_PORT, "something else listens at the port")
 
 enum err_code {
 #define X(n, name, text) ERR_##name = -(n),

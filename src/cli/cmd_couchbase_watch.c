@@ -77,7 +77,9 @@ static const struct option_row options[] = {
 	WATCH_ROW_OUT,
 	WATCH_ROW_LIMIT,
 	WATCH_ROW_TIMEOUT,
-	{ .name = "tls", .kind = OPTION_FLAG, .help = "Connect with TLS" },
+	{ .name = "tls",
+	  .kind = OPTION_FLAG,
+	  .help = "Connect with TLS; so does any other of the options below" },
 	{ .name = "tls-ca",
 	  .kind = OPTION_FILE,
 	  .arg = "FILE",
@@ -168,7 +170,8 @@ static int overlay(const struct args *a, weir_dcp_options *o, weir_dcp_membershi
 		o->checkpoint_none = false;
 	}
 	o->system_events |= args_flag(a, "system-events");
-	o->tls |= args_flag(a, "tls") || args_given(a, "tls-ca") || args_given(a, "tls-cert");
+	o->tls |= args_flag(a, "tls") || args_given(a, "tls-ca") || args_given(a, "tls-cert") ||
+		  args_flag(a, "tls-insecure");
 	o->tls_insecure |= args_flag(a, "tls-insecure");
 	if (args_text(a, "tls-ca"))
 		o->tls_ca = args_text(a, "tls-ca");

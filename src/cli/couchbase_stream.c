@@ -188,6 +188,15 @@ static int at_end(struct run *r)
 	return m.settled && !st.queued && st.ended == st.assigned && (st.assigned || !r->follow);
 }
 
+/* What is followed does not end by itself, unless it is gone. */
+static int nothing_left(const struct run *r)
+{
+	if (!r->follow)
+		return EXIT_OK;
+	say("nothing is left to follow: the scope or the collections are gone");
+	return EXIT_NOT_FOUND;
+}
+
 /* Nothing came. EXIT_OK: go on waiting. */
 static int wait_more(struct run *r)
 {
@@ -218,7 +227,7 @@ static int pump(struct run *r)
 	const weir_dcp_event *events;
 	size_t n;
 	bool idle = false;
-	int code = save_start(r);
+	int ended = EXIT_OK, code = save_start(r);
 	r->event_ms = mono_ms();
 	while (code == EXIT_OK && !stop_requested() && !limit_reached(r)) {
 		int end = r->ended || idle ? at_end(r) : 0;
@@ -227,8 +236,10 @@ static int pump(struct run *r)
 		int rc = weir_dcp_poll(r->d, end ? 0 : POLL_MS, &events, &n, &e);
 		if (rc < 0)
 			code = fail_stream(&e);
-		if (rc == 0 && end)
+		if (rc == 0 && end) {
+			ended = nothing_left(r);
 			break;
+		}
 		idle = rc == 0;
 		if (rc >= 0)
 			code = idle ? wait_more(r) : show_batch(r, events, n);
@@ -242,7 +253,7 @@ static int pump(struct run *r)
 	if (code != EXIT_OK && code != EXIT_TIMED_OUT)
 		return code;
 	int saved = save(r);
-	return saved != EXIT_OK ? saved : code;
+	return saved != EXIT_OK ? saved : code != EXIT_OK ? code : ended;
 }
 
 static int open_and_pump(struct run *r, const weir_dcp_options *o)
@@ -257,8 +268,10 @@ static int open_and_pump(struct run *r, const weir_dcp_options *o)
 	}
 	stop_on_signal(on_stop, NULL);
 	int code = pump(r);
-	if (weir_dcp_close(r->d, &e) < 0 && code == EXIT_OK)
-		code = fail("saving checkpoints", &e);
+	if (weir_dcp_close(r->d, &e) < 0 && code == EXIT_OK) {
+		say("the last save failed: %s", e.message);
+		code = exit_code_of(e.code);
+	}
 	weir_buffer_free(&r->token);
 	return code;
 }

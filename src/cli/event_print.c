@@ -8,7 +8,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { TABLE_WIDTH = 160, TABLE_FIXED = 24 + 1 + 14 + 1 + 24 + 1 + 20 + 1 };
+#define NO_TIME INT64_MIN
+
+enum { TABLE_WIDTH = 160, TABLE_FIXED = 24 + 1 + 16 + 1 + 24 + 1 + 20 + 1 };
 
 void event_printer_init(struct event_printer *p, const char *format, FILE *out)
 {
@@ -43,6 +45,15 @@ static const char *color_of(const char *operation)
 	return "\033[36m";
 }
 
+/* The bytes at `at` that a terminal may take for an order: C0, DEL, and C1 (0xc2 0x80 to 0x9f); 0 none. */
+static size_t control_at(const char *text, size_t at, size_t len)
+{
+	const unsigned char *c = (const unsigned char *)text + at;
+	if (*c < 0x20 || *c == 0x7f)
+		return 1;
+	return *c == 0xc2 && at + 1 < len && c[1] >= 0x80 && c[1] < 0xa0 ? 2 : 0;
+}
+
 /* At most `columns` characters of UTF-8 text, control characters blanked, "..." where it was cut. Padded. */
 static void cell(FILE *out, const char *text, size_t len, int columns, bool pad)
 {
@@ -54,7 +65,9 @@ static void cell(FILE *out, const char *text, size_t len, int columns, bool pad)
 	for (; i < len; i++) {
 		if (((unsigned char)text[i] & 0xc0) != 0x80 && fits++ == room)
 			break;
-		fputc((unsigned char)text[i] < 0x20 ? ' ' : text[i], out);
+		size_t control = control_at(text, i, len);
+		fputc(control ? ' ' : text[i], out);
+		i += control == 2;
 	}
 	used = (int)room;
 	if (total > (size_t)columns) {
@@ -77,6 +90,7 @@ struct row {
 	int64_t wall_ms;
 	weir_doc key; /* documentKey */
 	weir_doc details;
+	const char *what; /* instead of them */
 };
 
 static void print_key(struct event_printer *p, weir_doc key)
@@ -92,18 +106,19 @@ static void print_key(struct event_printer *p, weir_doc key)
 static int print_row(struct event_printer *p, const struct row *r, weir_error *e)
 {
 	if (!p->header_done) {
-		fprintf(p->out, "%-24s %-14s %-24s %-20s %s\n", "TIME", "OPERATION", "COLLECTION",
+		fprintf(p->out, "%-24s %-16s %-24s %-20s %s\n", "TIME", "OPERATION", "COLLECTION",
 			"KEY", "WHAT");
 		p->header_done = true;
 	}
 	char ns[400];
 	snprintf(ns, sizeof(ns), "%s%s%s", r->db, *r->coll ? "." : "", r->coll);
-	char time[40];
-	format_time_ms(r->wall_ms, time);
+	char time[40] = "                        ";
+	if (r->wall_ms != NO_TIME)
+		format_time_ms(r->wall_ms, time);
 	fprintf(p->out, "%s ", time);
 	if (p->color)
 		fputs(color_of(r->operation), p->out);
-	cell_text(p->out, r->operation, 14);
+	cell_text(p->out, r->operation, 16);
 	if (p->color)
 		fputs("\033[0m", p->out);
 	cell_text(p->out, ns, 24);
@@ -111,8 +126,9 @@ static int print_row(struct event_printer *p, const struct row *r, weir_error *e
 	weir_buffer_clear(&p->text);
 	if (r->details.data && weir_bson_to_json(r->details, WEIR_JSON_RELAXED, 0, &p->text, e) < 0)
 		return e->code;
+	const char *what = r->what ? r->what : (const char *)p->text.data;
 	int left = p->width - TABLE_FIXED;
-	cell(p->out, (const char *)p->text.data, p->text.len, left > 20 ? left : 20, false);
+	cell(p->out, what, r->what ? strlen(r->what) : p->text.len, left > 20 ? left : 20, false);
 	fputc('\n', p->out);
 	return 0;
 }
@@ -181,16 +197,47 @@ static const char *text_at(weir_doc doc, const char *path)
 	return text;
 }
 
+enum { WHAT_MAX = 96 };
+
+/* What to show of an event without a document, in text or line. NULL: its details. */
+static const char *what_of(weir_doc doc, weir_buffer *text, char line[WHAT_MAX])
+{
+	weir_value value;
+	int64_t to = 0, vb = 0;
+	if (weir_get_int64(doc, "couchbase.rollbackTo", &to) == 1) {
+		(void)weir_get_int64(doc, "couchbase.vbucket", &vb);
+		(void)snprintf(line, WHAT_MAX,
+			       "vBucket %" PRId64 ": what came above %" PRId64 " never happened",
+			       vb, to);
+		return line;
+	}
+	if (weir_get(doc, "couchbase.expired", &value) == 1)
+		return "expired";
+	if (weir_get(doc, "couchbase.value", &value) != 1)
+		return weir_get(doc, "couchbase.cas", &value) == 1 ? "" : NULL;
+	if (value.type != WEIR_TYPE_BINARY)
+		return weir_value_to_text(&value, text, NULL) == 0 ? (char *)text->data : "";
+	(void)snprintf(line, WHAT_MAX, "%" PRIu32 " bytes", value.len);
+	return line;
+}
+
 int event_print_doc(struct event_printer *p, weir_doc doc, weir_error *e)
 {
+	weir_buffer text = WEIR_BUFFER_INIT;
+	char line[WHAT_MAX];
 	if (p->format != EVENT_TABLE)
 		return print_json(p, doc, e);
 	struct row r = { .operation = text_at(doc, "operationType"),
 			 .db = text_at(doc, "ns.coll"), /* of one bucket, which is known */
-			 .coll = "" };
+			 .coll = "",
+			 .wall_ms = NO_TIME };
 	(void)weir_get_date(doc, "wallTime", &r.wall_ms);
 	(void)weir_get_doc(doc, "documentKey", &r.key);
-	if (weir_get_doc(doc, "fullDocument", &r.details) != 1)
+	if (weir_get_doc(doc, "fullDocument", &r.details) != 1) {
 		(void)weir_get_doc(doc, "couchbase", &r.details);
-	return print_row(p, &r, e);
+		r.what = what_of(doc, &text, line);
+	}
+	int rc = print_row(p, &r, e);
+	weir_buffer_free(&text);
+	return rc;
 }

@@ -114,6 +114,8 @@ static void fill_standard_streams(void)
 int main(int argc, char **argv)
 {
 	fill_standard_streams();
+	(void)signal(SIGXFSZ,
+		     SIG_IGN); /* a file that may grow no further is an error to be told (EFBIG) */
 	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		help_overview(stderr);

@@ -13,6 +13,7 @@ int exit_code_of(int code)
 	case WEIR_ERR_UNSUPPORTED:
 	case WEIR_ERR_FORMAT:
 	case WEIR_ERR_TYPE:
+	case WEIR_ERR_WRONG_PORT:
 	case WEIR_ERR_TOKEN_CORRUPT:
 	case WEIR_ERR_TOKEN_FOREIGN:
 	case WEIR_ERR_TOKEN_FUTURE: return EXIT_USAGE;

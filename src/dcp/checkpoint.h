@@ -97,10 +97,10 @@ static inline void checkpoint_store_free(struct checkpoint_store *s)
 int checkpoint_file_open(struct env *env, const char *path, bool forgive,
 			 struct checkpoint_store **out, struct err *e);
 
-/* What such a file holds now, without its lock: somebody else may be writing the next one. None when it is not there. */
-int checkpoint_file_each(struct env *env, const char *path,
-			 int (*each)(void *arg, const struct checkpoint *c), void *arg,
-			 struct err *e);
+/* What such a file holds now, without its lock: somebody else may be writing the next one. It is read once, nothing is
+ * written or made, and saves are forgotten. Empty when there is no file. */
+int checkpoint_file_look(struct env *env, const char *path, bool forgive,
+			 struct checkpoint_store **out, struct err *e);
 
 /* A log of weir's own (log.h) for one group: topic "checkpoints", a record per checkpoint, a save is one batch. Now and
  * then a save writes all it knows, and what lies before is trimmed. The log is locked while open: ERR_LOCKED. Damage as
@@ -114,10 +114,9 @@ struct checkpoint_log_options {
 };
 int checkpoint_log_open(const struct checkpoint_log_options *o, struct checkpoint_store **out,
 			struct err *e);
-/* What such a log holds now, without its lock. None when it is not there. */
-int checkpoint_log_each(struct env *env, const char *dir,
-			int (*each)(void *arg, const struct checkpoint *c), void *arg,
-			struct err *e);
+/* As checkpoint_file_look. */
+int checkpoint_log_look(struct env *env, const char *dir, bool forgive,
+			struct checkpoint_store **out, struct err *e);
 
 /* Documents in a bucket, as go-dcp keeps them: one per vBucket, _connector:cbgo:GROUP:checkpoint:VB, the text in the
  * extended attribute `cbgo`. Each is written with the CAS that was last seen of it, so a member that lost a vBucket to

@@ -68,17 +68,13 @@ static int read_table(struct env *env, const char *path, struct checkpoint_table
 	return rc;
 }
 
-int checkpoint_file_each(struct env *env, const char *path,
-			 int (*each)(void *arg, const struct checkpoint *c), void *arg,
-			 struct err *e)
+int checkpoint_file_look(struct env *env, const char *path, bool forgive,
+			 struct checkpoint_store **out, struct err *e)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct checkpoint_table t = { 0 };
 	int rc = read_table(env, path, &t, &text, e);
-	for (size_t i = 0; i < t.n && rc == 0; i++)
-		rc = each(arg, &t.entry[i].c);
-	checkpoint_table_done(&t);
-	return rc;
+	return checkpoint_table_look(&t, rc, forgive, out, e);
 }
 
 static int read_file(struct file_store *f, bool forgive, struct err *e)

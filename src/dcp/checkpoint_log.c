@@ -138,9 +138,8 @@ static int read_log(struct log_topic *topic, struct checkpoint_table *t, struct 
 	return rc;
 }
 
-int checkpoint_log_each(struct env *env, const char *dir,
-			int (*each)(void *arg, const struct checkpoint *c), void *arg,
-			struct err *e)
+int checkpoint_log_look(struct env *env, const char *dir, bool forgive,
+			struct checkpoint_store **out, struct err *e)
 {
 	struct log_options o = { .env = env, .read_only = true };
 	struct checkpoint_table t = { 0 };
@@ -151,17 +150,13 @@ int checkpoint_log_each(struct env *env, const char *dir,
 		rc = log_topic_open(l, TOPIC, &topic, e);
 	if (rc == 0)
 		rc = read_log(topic, &t, e);
-	for (size_t i = 0; i < t.n && rc == 0; i++)
-		if (t.entry[i].c.found || t.entry[i].c.damaged)
-			rc = each(arg, &t.entry[i].c);
-	checkpoint_table_done(&t);
 	if (l)
 		(void)log_close(l, NULL);
 	if (rc == ERR_NOTFOUND) {
 		err_clear(e);
-		return 0;
+		rc = 0;
 	}
-	return rc;
+	return checkpoint_table_look(&t, rc, forgive, out, e);
 }
 
 /* ---- opening ---- */

@@ -33,6 +33,10 @@ int checkpoint_table_read(struct checkpoint_table *t, uint16_t vb, struct slice 
 void checkpoint_table_remove(struct checkpoint_table *t, uint16_t vb);
 /* Fills c[i] for c[i].vb. */
 void checkpoint_table_load(const struct checkpoint_table *t, struct checkpoint *c, size_t n);
+/* A store that knows what is in *t, which becomes the store's, and keeps nothing. rc: what reading it ended with, which is
+ * returned; ERR_CORRUPT with forgive: everything is damaged. */
+int checkpoint_table_look(struct checkpoint_table *t, int rc, bool forgive,
+			  struct checkpoint_store **out, struct err *e);
 /* Appends the document of an entry. */
 void checkpoint_entry_text(const struct checkpoint_entry *e, struct buf *out);
 

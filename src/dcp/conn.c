@@ -1,6 +1,7 @@
 #include "dcp/conn_internal.h"
 
 #include "base/mem.h"
+#include "dcp/port.h"
 #include "dcp/wire_parse.h"
 #include "net/tcp.h"
 #include "net/tls.h"
@@ -63,6 +64,15 @@ static void on_server_request(struct conn *c, const struct packet *p)
 		c->newer_map = true; /* the setup may have asked already */
 }
 
+static void note_answer(struct conn *c, uint8_t opcode)
+{
+	if (opcode != OP_DCP_STREAM_REQ && opcode != OP_DCP_GET_FAILOVER_LOG &&
+	    opcode != OP_GET_ALL_VB_SEQNOS)
+		return;
+	c->n_awaited -= c->n_awaited > 0;
+	c->awaited_at = c->last_received;
+}
+
 static void on_response(struct conn *c, const struct packet *p)
 {
 	if (p->opcode == OP_NOOP)
@@ -74,6 +84,7 @@ static void on_response(struct conn *c, const struct packet *p)
 	}
 	if (!c->ready)
 		return;
+	note_answer(c, p->opcode);
 	if (p->vb_status != STATUS_OK && conn_reaction(c, p->vb_status) == REACT_RECONNECT)
 		conn_fail_status(c, "the connection is of no use any more", p->vb_status, ERR_NET);
 	else if (p->opcode != OP_GET_CLUSTER_CONFIG)
@@ -229,6 +240,11 @@ static void check_liveness(void *arg)
 		give_up(c, "the login has not been answered", now - c->opened_at);
 		return;
 	}
+	if (c->n_awaited && !c->paused &&
+	    now - c->awaited_at >= CONN_PATIENCE * c->o.connect_timeout) {
+		give_up(c, "a request has not been answered", now - c->awaited_at);
+		return;
+	}
 	if (silent >= c->o.noop) {
 		wire_simple(tcp_out(c->tcp), OP_NOOP, 0, SLICE_NONE, SLICE_NONE);
 		tcp_flush_soon(c->tcp);
@@ -257,7 +273,9 @@ int conn_open(struct loop *l, const char *host, uint16_t port, const struct conn
 	struct tcp_options t = { .tls = o->tls,
 				 .slabs = o->slabs,
 				 .read_bytes = READ_BYTES,
-				 .connect_timeout = o->connect_timeout };
+				 .connect_timeout = o->connect_timeout,
+				 .expected = o->unproven ? &port_of_data : NULL,
+				 .asked = o->asked };
 	int rc = timer_init(&c->liveness, l, check_liveness, c, e);
 	if (rc == 0)
 		rc = tcp_connect(l, host, port, &t, &tcp_ops, c, &c->tcp, e);
@@ -302,8 +320,17 @@ struct slab *conn_slab(const struct conn *c)
 	return tcp_in(c->tcp);
 }
 
+void conn_await(struct conn *c)
+{
+	if (c->n_awaited++ == 0)
+		c->awaited_at = loop_now(c->loop);
+}
+
 void conn_pause(struct conn *c, bool pause)
 {
+	if (c->paused && !pause)
+		c->awaited_at = loop_now(c->loop); /* the answers may be there, unread */
+	c->paused = pause;
 	tcp_pause(c->tcp, pause);
 }
 
@@ -343,6 +370,11 @@ const char *conn_host(const struct conn *c)
 uint16_t conn_port(const struct conn *c)
 {
 	return c->port;
+}
+
+bool conn_has_asked(const struct conn *c)
+{
+	return tcp_has_asked(c->tcp);
 }
 
 bool conn_gives_maps(const struct conn *c)

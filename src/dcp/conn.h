@@ -42,6 +42,8 @@ struct conn_options {
 	struct scram_cache *cache;
 	const char *agent; /* "weir/0.1" */
 	nsec connect_timeout, noop;
+	bool unproven; /* nobody has shown yet that a data service is there: ERR_WRONG_PORT when it is none */
+	bool asked;    /* it was asked in vain what it is */
 	bool push_maps;                  /* ask for map notifications */
 	const struct map_version *known; /* the newest map that the owner has; NULL: none is told */
 	struct slab_pool *slabs;         /* to read into; NULL: its own */
@@ -55,6 +57,8 @@ struct conn_options {
 	bool change_streams, out_of_order, force_compression, cursor_dropping, stream_ids,
 		skip_deletes;
 };
+
+#define CONN_PATIENCE 6
 
 struct conn;
 
@@ -76,6 +80,9 @@ void conn_free(struct conn *c); /* NULL is fine; may be called from within an op
 
 struct buf *conn_out(struct conn *c); /* append packets, then conn_flush */
 void conn_flush(struct conn *c);
+/* A request for a stream, a failover log or sequence numbers was appended. When none of those that are open is answered
+ * for CONN_PATIENCE times connect_timeout, the connection is given up, however alive it is otherwise. */
+void conn_await(struct conn *c);
 void conn_consumed(struct conn *c, uint32_t bytes);
 struct slab *
 conn_slab(const struct conn *c);      /* within packet: where it lies, to be kept by reference */
@@ -86,6 +93,7 @@ bool conn_is_ready(const struct conn *c);
 bool conn_has(const struct conn *c, enum hello_feature f);
 const char *conn_host(const struct conn *c);
 uint16_t conn_port(const struct conn *c);
+bool conn_has_asked(const struct conn *c);  /* what listens there */
 bool conn_gives_maps(const struct conn *c); /* ready, and the server hands out cluster maps here */
 void conn_ask_map(struct conn *c); /* ready; what is newer than options.known comes to ops.map */
 enum reaction conn_reaction(const struct conn *c, uint16_t status); /* by this server's error map */

@@ -35,6 +35,9 @@ struct conn {
 	struct error_map *errors; /* NULL: the server has none */
 	struct buf inflated;      /* of the answer being looked at */
 	nsec opened_at, last_received, look_at; /* look_at: when liveness is looked at next */
+	uint32_t n_awaited; /* requests of conn_await that are not answered yet */
+	nsec awaited_at;    /* since then none of them was */
+	bool paused;
 	uint64_t received, acked; /* bytes of stream messages */
 	uint64_t consumed;        /* not yet given back */
 	uint64_t unacked_max;

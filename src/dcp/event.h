@@ -56,6 +56,8 @@ struct dcp_event {
 	uint32_t wire_bytes; /* for flow control */
 	uint32_t connection; /* the connection they came over */
 
+	nsec came; /* when it was read, or let through by mitigation; 0 unless that is asked for */
+
 	/* zero but for the kinds that are named */
 	struct dcp_system system; /* DCP_SYSTEM; its name is key */
 	uint64_t

@@ -25,6 +25,19 @@ struct feed {
 	bool *seen;
 };
 
+static int compile_filter(struct feed *f, struct err *e)
+{
+	int rc = match_compile(f->o.filter, NULL, &f->filter, e);
+	return rc < 0 ? err_in(e, rc, "filter") : 0;
+}
+
+static int compile_pipeline(struct feed *f, struct err *e)
+{
+	const struct pipeline_options how = { .context = PIPELINE_CHANGE_STREAM };
+	int rc = pipeline_compile(f->o.pipeline, &how, &f->pipeline, e);
+	return rc < 0 ? err_in(e, rc, "pipeline") : 0;
+}
+
 int feed_new(const struct feed_options *o, struct feed **out, struct err *e)
 {
 	struct feed *f = mem_try(sizeof(*f));
@@ -35,12 +48,9 @@ int feed_new(const struct feed_options *o, struct feed **out, struct err *e)
 	f->bucket = mem_strdup(o->bucket);
 	int rc = f->bucket ? 0 : err_nomem(e);
 	if (rc == 0 && o->filter.len)
-		rc = match_compile(o->filter, NULL, &f->filter, e);
+		rc = compile_filter(f, e);
 	if (rc == 0 && o->pipeline.len)
-		rc = pipeline_compile(o->pipeline,
-				      &(struct pipeline_options){ .context =
-									  PIPELINE_CHANGE_STREAM },
-				      &f->pipeline, e);
+		rc = compile_pipeline(f, e);
 	if (rc < 0) {
 		feed_free(f);
 		return rc;
@@ -163,6 +173,10 @@ int feed_token_parse(struct slice token, struct checkpoint *c, size_t max, size_
 	bool good = token.len == 8 + places * (ONE + 1) &&
 		    hex_of(token.p + token.len - 8, 8, &sum) &&
 		    sum == crc32c(0, token.p, token.len - 8);
+	if (!good && token.len == ONE)
+		return err_set(e, ERR_TOKEN_CORRUPT,
+			       "this is no resume token, but one vBucket's place (an event's _id): "
+			       "a token has the places of all");
 	if (!good)
 		return err_set(e, ERR_TOKEN_CORRUPT, "the resume token is damaged");
 	if (places > max)
@@ -214,6 +228,12 @@ static void put_u64(struct bson_writer *w, struct slice key, uint64_t v)
 	bson_put_string(w, key, slice_of(text, (size_t)n));
 }
 
+static bool is_about_a_scope(const struct dcp_event *ev)
+{
+	return ev->kind == DCP_SYSTEM &&
+	       (ev->system.kind == DCP_SCOPE_CREATED || ev->system.kind == DCP_SCOPE_DROPPED);
+}
+
 static void put_ns(struct feed *f, struct bson_writer *w, const struct dcp_event *ev)
 {
 	const char *scope, *name;
@@ -221,6 +241,10 @@ static void put_ns(struct feed *f, struct bson_writer *w, const struct dcp_event
 	int n;
 	bson_begin_doc(w, KEY("ns"));
 	bson_put_string(w, KEY("db"), slice_str(f->bucket));
+	if (is_about_a_scope(ev)) { /* it has no collection yet, or any more */
+		bson_end(w);
+		return;
+	}
 	if (f->o.collection && f->o.collection(f->o.arg, ev->collection, &scope, &name))
 		n = snprintf(coll, sizeof(coll), "%s.%s", scope, name);
 	else if (ev->collection == 0)
@@ -231,17 +255,27 @@ static void put_ns(struct feed *f, struct bson_writer *w, const struct dcp_event
 	bson_end(w);
 }
 
-/* A value that is a JSON object becomes fullDocument; anything else is handed on in couchbase.value. */
-static bool json_document(struct feed *f, const struct dcp_event *ev)
+/* *v: MISSING where the value is no JSON, or none that BSON can hold (1e400, 200 levels). */
+static int json_value_of(struct feed *f, const struct dcp_event *ev, struct value *v)
 {
+	*v = (struct value){ .type = BSON_MISSING };
 	if (ev->kind != DCP_MUTATION || !(ev->datatype & DATATYPE_JSON) ||
 	    (ev->datatype & DATATYPE_SNAPPY))
-		return false;
+		return 0;
 	buf_reset(&f->value);
-	return json_to_bson(ev->value, &f->value, NULL, NULL) == 0;
+	int rc = json_plain_to_value(ev->value, &f->value, v, NULL);
+	return rc == ERR_NOMEM ? rc : 0;
 }
 
-static void put_couchbase(struct bson_writer *w, const struct dcp_event *ev, bool whole)
+static void put_value(struct bson_writer *w, const struct dcp_event *ev, struct value json)
+{
+	if (json.type != BSON_MISSING)
+		bson_put(w, KEY("value"), json);
+	else if (ev->value.len)
+		bson_put_binary(w, KEY("value"), 0, ev->value);
+}
+
+static void put_couchbase(struct bson_writer *w, const struct dcp_event *ev, struct value json)
 {
 	bson_begin_doc(w, KEY("couchbase"));
 	bson_put_int32(w, KEY("vbucket"), ev->vb);
@@ -271,8 +305,8 @@ static void put_couchbase(struct bson_writer *w, const struct dcp_event *ev, boo
 			bson_put_bool(w, KEY("expired"), true);
 		if (ev->delete_time)
 			bson_put_date(w, KEY("deleteTime"), (int64_t)ev->delete_time * 1000);
-		if (!whole && ev->value.len)
-			bson_put_binary(w, KEY("value"), 0, ev->value);
+		if (json.type != BSON_DOCUMENT)
+			put_value(w, ev, json);
 		if (ev->xattrs.len)
 			bson_put_binary(w, KEY("xattrs"), 0, ev->xattrs);
 	}
@@ -285,8 +319,14 @@ static int build(struct feed *f, const struct dcp_event *ev, struct err *e)
 	char place[PLACE_TEXT];
 	if (!w)
 		return err_nomem(e);
+	struct value json;
+	int rc = json_value_of(f, ev, &json);
+	if (rc < 0) {
+		mem_free(w);
+		return err_nomem(e);
+	}
 	int n = place_text(ev->vb, &ev->pos, place);
-	bool document = ev->kind <= DCP_EXPIRATION, whole = json_document(f, ev);
+	bool document = ev->kind <= DCP_EXPIRATION;
 	buf_reset(&f->doc);
 	bson_writer_init(w, &f->doc);
 	bson_begin_doc(w, KEY("_id"));
@@ -309,10 +349,10 @@ static int build(struct feed *f, const struct dcp_event *ev, struct err *e)
 			bson_put_binary(w, KEY("_id"), 0, ev->key);
 		bson_end(w);
 	}
-	if (whole)
-		bson_put_doc(w, KEY("fullDocument"), buf_slice(&f->value));
-	put_couchbase(w, ev, whole);
-	int rc = bson_finish(w, e);
+	if (json.type == BSON_DOCUMENT)
+		bson_put_doc(w, KEY("fullDocument"), value_slice(json));
+	put_couchbase(w, ev, json);
+	rc = bson_finish(w, e);
 	mem_free(w);
 	return rc;
 }

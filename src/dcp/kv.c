@@ -18,6 +18,7 @@ struct host {
 	uint16_t port;
 	struct conn *conn;
 	bool filled; /* something waits to be flushed */
+	bool asked;  /* what it is, in vain */
 };
 
 struct kv {
@@ -290,11 +291,20 @@ static void on_map(void *arg, struct conn *c, struct slice json)
 	timer_set(&k->retry, 0);
 }
 
+/* Every seed leads to something else; or the management services among them did, and nobody is left. */
+static bool all_wrong(const struct kv *k, const struct err *why)
+{
+	bool hope = false;
+	for (size_t i = 0; i < k->n_seeds; i++)
+		hope |= !k->seed[i].wrong;
+	return why->code == ERR_WRONG_PORT && !k->map && !hope;
+}
+
 /* Trying again is in vain: the call is over. */
 static bool hopeless(struct kv *k, const struct err *why)
 {
 	k->last = *why;
-	if (why->code != ERR_AUTH && why->code != ERR_NOTFOUND)
+	if (why->code != ERR_AUTH && why->code != ERR_NOTFOUND && !all_wrong(k, why))
 		return false;
 	k->error = *why;
 	finish(k, why->code);
@@ -307,7 +317,11 @@ static void on_closed(void *arg, struct conn *c, const struct err *why)
 	struct kv *k = h->k;
 	h->conn = NULL;
 	h->filled = false;
+	h->asked |= conn_has_asked(c);
 	conn_free(c);
+	for (size_t i = 0; i < k->n_seeds; i++)
+		if (k->seed[i].port == h->port && strcmp(k->seed[i].host, h->name) == 0)
+			k->seed[i].wrong = why->code == ERR_WRONG_PORT;
 	if (hopeless(k, why))
 		return;
 	for (size_t i = 0; i < k->n && k->rc == 0; i++) {
@@ -348,6 +362,8 @@ static struct host *host_of(struct kv *k, const char *name, uint16_t port)
 
 static void connect_host(struct host *h)
 {
+	h->k->o.unproven = h->k->map == NULL;
+	h->k->o.asked = h->asked;
 	if (conn_open(h->k->loop, h->name, h->port, &h->k->o, &conn_ops, h, &h->conn, &h->k->last) <
 	    0)
 		again(h->k);
@@ -381,7 +397,8 @@ static void find_seeds(struct kv *k)
 					 .n = k->given.n_seeds,
 					 .conn = &k->o,
 					 .network = k->given.network,
-					 .dns_server = k->given.dns_server };
+					 .dns_server = k->given.dns_server,
+					 .asked = k->tries > 0 };
 	if (!k->finding && seeds_find(k->loop, &o, on_seeds, k, &k->finding, &k->error) < 0)
 		finish(k, k->error.code);
 }

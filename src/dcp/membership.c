@@ -348,7 +348,8 @@ int handover_init(struct handover *h, enum spread how, uint32_t n_vbuckets, nsec
 	h->owner = mem_try_array((size_t)n_vbuckets + 1, sizeof(*h->owner));
 	h->want = mem_try_array((size_t)n_vbuckets + 1, sizeof(*h->want));
 	h->held = mem_try_array((size_t)n_vbuckets + 1, sizeof(*h->held));
-	if (h->owner && h->want && h->held)
+	h->busy = mem_try_array((size_t)n_vbuckets + 1, sizeof(*h->busy));
+	if (h->owner && h->want && h->held && h->busy)
 		return 0;
 	handover_done(h);
 	return err_nomem(e);
@@ -359,6 +360,7 @@ void handover_done(struct handover *h)
 	mem_free(h->owner);
 	mem_free(h->want);
 	mem_free(h->held);
+	mem_free(h->busy);
 	*h = (struct handover){ 0 };
 }
 
@@ -366,6 +368,7 @@ void handover_done(struct handover *h)
 static void compare(struct handover *h, nsec delay, nsec now)
 {
 	h->shrink = h->grow = false;
+	h->changed = now;
 	for (uint32_t vb = 0; vb < h->n_vbuckets; vb++) {
 		h->shrink |= h->held[vb] && !h->want[vb];
 		h->grow |= h->want[vb] && !h->held[vb];
@@ -393,24 +396,50 @@ int handover_see(struct handover *h, const struct membership_info *info, nsec no
 	return 0;
 }
 
-int handover_next(struct handover *h, nsec now, uint16_t *vb, size_t *n, nsec *due)
+bool handover_grows(const struct handover *h, nsec now)
 {
-	bool grow = h->grow && now >= h->due;
-	*due = h->grow ? h->due : -1;
-	if (!h->shrink && !grow)
-		return 0;
+	return h->grow && now >= h->due;
+}
+
+void handover_busy(struct handover *h, const bool *busy, nsec again)
+{
+	for (uint32_t vb = 0; vb < h->n_vbuckets; vb++)
+		h->busy[vb] = busy && busy[vb];
+	h->again = again;
+}
+
+/* What is held from now on. True: that is not what it was. */
+static bool next_set(struct handover *h, bool grow, uint16_t *vb, size_t *n, bool *waits)
+{
+	bool changed = h->shrink;
 	*n = 0;
+	*waits = false;
 	for (uint32_t i = 0; i < h->n_vbuckets; i++) {
-		h->held[i] = h->want[i] && (h->held[i] || grow);
+		bool comes = grow && h->want[i] && !h->held[i];
+		*waits |= comes && h->busy[i];
+		comes &= !h->busy[i];
+		changed |= comes;
+		h->held[i] = comes || (h->held[i] && h->want[i]);
 		if (h->held[i])
 			vb[(*n)++] = (uint16_t)i;
 	}
-	h->n_held = (uint32_t)*n;
+	return changed;
+}
+
+int handover_next(struct handover *h, nsec now, uint16_t *vb, size_t *n, nsec *due)
+{
+	bool grow = handover_grows(h, now), waits = false, changed = false;
+	if (h->shrink || grow)
+		changed = next_set(h, grow, vb, n, &waits);
+	if (changed)
+		h->n_held = (uint32_t)*n;
 	h->shrink = false;
-	h->grow &= !grow;
-	if (grow)
-		*due = -1;
-	return 1;
+	if (grow) {
+		h->grow = waits;
+		h->due = now + h->again;
+	}
+	*due = h->grow ? h->due : -1;
+	return changed;
 }
 
 void handover_lost(struct handover *h, const bool *lost, nsec now, nsec delay)

@@ -54,10 +54,16 @@ struct membership_ops {
 	 * tells what the last step or look has seen, in the order of the numbers, at most `room`; how many there are. */
 	int (*look)(struct membership *m, struct err *e);
 	size_t (*peers)(const struct membership *m, struct membership_peer *out, size_t room);
+	/* NULL: a kind whose members do not tell each other. tell_held: this member has these (a flag by vBucket); told
+	 * before it takes more, and after it has let some go. find_held sets what others say to have, as far as they show
+	 * life; look again after what it returns. */
+	void (*tell_held)(struct membership *m, const bool *held, uint32_t n);
+	nsec (*find_held)(struct membership *m, bool *held, uint32_t n);
 };
 struct membership {
 	const struct membership_ops *ops;
 	struct err trouble; /* the last step's, code 0: none */
+	nsec patience;      /* with find_held: nobody is waited for any longer */
 };
 
 static inline int membership_step(struct membership *m, struct membership_info *out, nsec *next,
@@ -183,6 +189,8 @@ int spread_all(enum spread how, uint32_t n_vbuckets, uint32_t total, uint32_t *o
  *
  *	a change is seen ─▶ at once: what is not wanted any more goes   ─▶ `delay` later: what is new comes
  *	                    (checkpointed when the assignment returns)     (every further change restarts the delay)
+ *	                                                                    but for what is said to be busy: another
+ *	                                                                    member still has it
  *
  * What stays is in every set between, hence undisturbed. */
 struct handover {
@@ -192,8 +200,10 @@ struct handover {
 	struct membership_info at;
 	bool shrink, grow;
 	nsec due;        /* of grow */
+	nsec changed;    /* what is wanted, or held, last */
+	nsec again;      /* after which what is busy is due again */
 	uint32_t *owner; /* scratch */
-	bool *want, *held;
+	bool *want, *held, *busy;
 };
 int handover_init(struct handover *h, enum spread how, uint32_t n_vbuckets, nsec delay,
 		  struct err *e);
@@ -201,6 +211,10 @@ void handover_done(struct handover *h);
 int handover_see(struct handover *h, const struct membership_info *info, nsec now, struct err *e);
 /* 1: from now on vb[0..*n) is the set (vb has room for n_vbuckets); 0: nothing before *due (-1: nothing at all). */
 int handover_next(struct handover *h, nsec now, uint16_t *vb, size_t *n, nsec *due);
+/* Something would come now: who calls may say first what is busy, and since when it wants it (`changed`). */
+bool handover_grows(const struct handover *h, nsec now);
+/* These (a flag by vBucket) do not come before `again` is over; NULL: none. Holds for the next handover_next. */
+void handover_busy(struct handover *h, const bool *busy, nsec again);
 /* These (a flag by vBucket) were taken over by somebody: they leave the set at once. Where they are still wanted after
  * `delay`, they come again. */
 void handover_lost(struct handover *h, const bool *lost, nsec now, nsec delay);

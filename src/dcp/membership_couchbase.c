@@ -1,7 +1,8 @@
 /* membership_couchbase.c: a group whose list is a document of the bucket.
  *
  *	_connector:cbgo:GROUP:instance:all     {"<instance document>": clusterJoinTime, ...}
- *	_connector:cbgo:GROUP:instance:ID      {"type":"instance","heartbeatTime":ns,"clusterJoinTime":ns}, with an expiry
+ *	_connector:cbgo:GROUP:instance:ID      {"type":"instance","heartbeatTime":ns,"clusterJoinTime":ns,
+ *	                                        "held":"ff00"}, with an expiry
  *
  *	every `interval`      write one's own instance
  *	every `monitor`       read the list; not in it: enter, with a time after all others (by CAS)
@@ -17,6 +18,10 @@
  * compared: a heartbeat's time is for people to read. Whoever takes a dead member off gives its join time to the last
  * one, which thereby takes its number, and nobody else's changes.
  *
+ * What a member has stands in its document ("held", a bit for each vBucket): a new owner waits until the old one has let
+ * it go, which saves it first, but for no longer than anybody is waited for. go-dcp's members say nothing and are not
+ * waited for; they pass over fields that they do not know.
+ *
  * A member that finds itself taken off, or that was out of touch for longer than the tolerance (a paused process), has
  * no share for a step, even if the list gives it the same again: what it held may have been somebody else's meanwhile,
  * so it has to let go and to claim anew. */
@@ -29,6 +34,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define FIND_AGAIN (250 * NSEC_PER_MS)
 
 enum { TRIES = 5, EXPIRY_S = 120, TAKEN_OFF = 2 };
 
@@ -59,6 +66,39 @@ void instances_sign(struct instances *m, struct instance *n, uint64_t sign)
 	n->changed = env_mono(m->env);
 }
 
+/* ---- what members have ---- */
+
+void instances_put_held(struct buf *out, const struct held *h)
+{
+	buf_add_byte(out, '"');
+	for (uint32_t i = 0; i < h->n_bytes; i++)
+		buf_add_fmt(out, "%02x", h->bits[i]);
+	buf_add_byte(out, '"');
+}
+
+static int digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void instances_read_held(struct held *h, const struct value *v)
+{
+	*h = (struct held){ 0 };
+	struct slice text = v->type == BSON_STRING ? value_slice(*v) : SLICE_NONE;
+	if (v->type != BSON_STRING || text.len > 2 * HELD_BYTES || text.len % 2)
+		return;
+	for (size_t i = 0; i < text.len; i += 2) {
+		int high = digit(text.p[i]), low = digit(text.p[i + 1]);
+		if (high < 0 || low < 0)
+			return;
+		h->bits[i / 2] = (uint8_t)(high << 4 | low);
+	}
+	h->n_bytes = (uint32_t)text.len / 2;
+	h->told = true;
+}
+
 /* ---- a document for each member ---- */
 
 static int beat_apart(struct instances *m, struct err *e)
@@ -66,8 +106,13 @@ static int beat_apart(struct instances *m, struct err *e)
 	AUTO(buf) struct buf text = BUF_INIT;
 	buf_add_fmt(&text,
 		    "{\"type\":\"instance\",\"heartbeatTime\":%" PRId64
-		    ",\"clusterJoinTime\":%" PRId64 "}",
+		    ",\"clusterJoinTime\":%" PRId64,
 		    instances_wall_ns(m), m->joined);
+	if (m->held.told) {
+		buf_add_str(&text, ",\"held\":");
+		instances_put_held(&text, &m->held);
+	}
+	buf_add_byte(&text, '}');
 	int rc = buf_check(&text, e);
 	return rc < 0 ? rc
 		      : m->doc->ops->put(m->doc, m->own, buf_slice(&text), UINT64_MAX, m->expiry_s,
@@ -84,13 +129,17 @@ static void read_apart(struct instances *m, struct slice key, const struct value
 	n->joined = v->i64;
 }
 
-static int64_t beat_in(struct slice json)
+static void read_instance(struct instance *n, struct slice json)
 {
 	AUTO(buf) struct buf doc = BUF_INIT;
+	n->beat = 0;
+	n->held.told = false;
 	if (json_to_bson(json, &doc, NULL, NULL) < 0)
-		return 0;
+		return;
 	struct value v = bson_get_str(buf_slice(&doc), "heartbeatTime");
-	return v.type == BSON_INT64 ? v.i64 : 0;
+	n->beat = v.type == BSON_INT64 ? v.i64 : 0;
+	v = bson_get_str(buf_slice(&doc), "held");
+	instances_read_held(&n->held, &v);
 }
 
 static int probe_apart(struct instances *m, struct err *e)
@@ -107,7 +156,7 @@ static int probe_apart(struct instances *m, struct err *e)
 			n->gone = n->sign != 0;
 			continue;
 		}
-		n->beat = beat_in(buf_slice(&text));
+		read_instance(n, buf_slice(&text));
 		instances_sign(m, n, cas);
 	}
 	return 0;
@@ -119,7 +168,7 @@ static void write_apart(struct instances *m, const struct instance *n, struct bu
 	buf_add_fmt(out, "\"%s\":%" PRId64, n->key, n->joined);
 }
 
-const struct instances_layout instances_apart = { beat_apart, read_apart, probe_apart,
+const struct instances_layout instances_apart = { beat_apart, read_apart, probe_apart, beat_apart,
 						  write_apart };
 
 /* ---- the list ---- */
@@ -316,6 +365,7 @@ static int round_of(struct instances *m, struct err *e)
 			return rc;
 		} else {
 			m->beaten = begun;
+			m->untold = m->untold && m->layout->tell(m, NULL) < 0;
 		}
 	}
 	/* when nothing is due, somebody wants to know */
@@ -404,6 +454,38 @@ static size_t peers(const struct membership *base, struct membership_peer *out, 
 	return m->n;
 }
 
+/* What cannot be written now comes with the next sign of life. */
+static void tell_held(struct membership *base, const bool *held, uint32_t n)
+{
+	struct instances *m = container_of(base, struct instances, base);
+	struct held h = { .told = true, .n_bytes = (n + 7) / 8 };
+	if (n > HELD_VBUCKETS_MAX)
+		return;
+	for (uint32_t vb = 0; vb < n; vb++)
+		h.bits[vb / 8] |= (uint8_t)(held[vb] << (7 - vb % 8));
+	if (m->held.told && memcmp(m->held.bits, h.bits, sizeof(h.bits)) == 0)
+		return;
+	m->held = h;
+	m->untold = m->layout->tell(m, &base->trouble) < 0;
+}
+
+/* Who has missed two signs of life is not waited for, though it may still be on the list. */
+static nsec find_held(struct membership *base, bool *held, uint32_t n)
+{
+	struct instances *m = container_of(base, struct instances, base);
+	if (m->layout->probe)
+		(void)m->layout->probe(m, &base->trouble);
+	nsec now = env_mono(m->env);
+	for (size_t i = 0; i < m->n; i++) {
+		const struct instance *o = &m->e[i];
+		if (is_own(m, o) || !o->held.told || o->gone || now - o->changed > 2 * m->interval)
+			continue;
+		for (uint32_t vb = 0; vb < MIN(n, 8 * o->held.n_bytes); vb++)
+			held[vb] |= o->held.bits[vb / 8] >> (7 - vb % 8) & 1;
+	}
+	return MIN(m->monitor, FIND_AGAIN);
+}
+
 static void free_(struct membership *base)
 {
 	struct instances *m = container_of(base, struct instances, base);
@@ -448,7 +530,13 @@ static int name_keys(struct instances *m, const struct couchbase_members *o, str
 
 int membership_couchbase(const struct couchbase_members *o, struct membership **out, struct err *e)
 {
-	static const struct membership_ops ops = { step, leave, free_, look, peers };
+	static const struct membership_ops ops = { .step = step,
+						   .leave = leave,
+						   .free = free_,
+						   .look = look,
+						   .peers = peers,
+						   .tell_held = tell_held,
+						   .find_held = find_held };
 	struct instances *m = mem_try(sizeof(*m));
 	if (!m)
 		return err_nomem(e);
@@ -457,6 +545,7 @@ int membership_couchbase(const struct couchbase_members *o, struct membership **
 	m->env = o->env ? o->env : env_posix();
 	m->interval = o->interval ? o->interval : 10 * NSEC_PER_SEC;
 	m->tolerance = o->tolerance ? o->tolerance : 60 * NSEC_PER_SEC;
+	m->base.patience = m->interval + m->tolerance;
 	m->monitor = MIN(o->monitor ? o->monitor : NSEC_PER_SEC, m->tolerance / 2);
 	m->expiry_s = o->expiry_s ? o->expiry_s : EXPIRY_S;
 	m->beaten = m->looked = m->probed = -1;

@@ -10,7 +10,15 @@
 
 #include "doc/bson.h"
 
-enum { INSTANCE_KEY_ROOM = 256 };
+/* Buckets with more vBuckets than that do not exist: their members would not tell what they have. */
+enum { INSTANCE_KEY_ROOM = 256, HELD_VBUCKETS_MAX = 1024, HELD_BYTES = HELD_VBUCKETS_MAX / 8 };
+
+/* Which vBuckets a member has; as text one hexadecimal digit for four of them, the first bit for the first one. */
+struct held {
+	bool told;
+	uint32_t n_bytes;
+	uint8_t bits[HELD_BYTES];
+};
 
 /* A member that is on the list, or was when the list was read last. */
 struct instance {
@@ -19,6 +27,7 @@ struct instance {
 	uint64_t sign;               /* differs after each sign of life; 0 none seen */
 	nsec changed;                /* when this process saw that sign first */
 	bool listed, gone;           /* gone: it had shown life, and does no longer */
+	struct held held;
 };
 
 struct instances;
@@ -29,6 +38,8 @@ struct instances_layout {
 	void (*read)(struct instances *m, struct slice key, const struct value *v);
 	/* Looks for the others' signs of life; NULL where the list brings them. */
 	int (*probe)(struct instances *m, struct err *e);
+	/* Writes what this member has. */
+	int (*tell)(struct instances *m, struct err *e);
 	/* One entry of the list as it is to be. */
 	void (*write)(struct instances *m, const struct instance *n, struct buf *out);
 };
@@ -49,6 +60,8 @@ struct instances {
 	bool ever;                   /* it has been on the list */
 	uint64_t cas;                /* of the list */
 	struct membership_info told;
+	struct held held;
+	bool untold; /* held could not be written */
 	struct instance *e; /* by join time */
 	size_t n;
 };
@@ -58,5 +71,8 @@ int64_t instances_wall_ns(struct instances *m);
 struct instance *instances_entry(struct instances *m, struct slice key);
 /* Notes a sign of life. */
 void instances_sign(struct instances *m, struct instance *n, uint64_t sign);
+void instances_put_held(struct buf *out, const struct held *h); /* as a JSON text */
+/* Anything but such a text: it tells nothing, as go-dcp's members. */
+void instances_read_held(struct held *h, const struct value *v);
 
 #endif

@@ -23,6 +23,7 @@ struct membership_run {
 	bool *held, *flags;
 	bool again;
 	nsec step_at, again_at;
+	struct err left; /* of the last assignment, when it failed; for membership_run_stop */
 };
 
 static void note(struct membership_run *r, const struct err *e, bool over)
@@ -47,11 +48,24 @@ static void release_gone(struct membership_run *r)
 	}
 }
 
+/* That of the last set and, where some come, of the next one: both are claimed before the others are let go. */
+static void tell_held(struct membership_run *r, bool with_next)
+{
+	const struct membership_ops *ops = r->o.membership->ops;
+	if (!ops->tell_held)
+		return;
+	memcpy(r->flags, r->held, r->o.n_vbuckets * sizeof(*r->flags));
+	for (size_t i = 0; with_next && i < r->n; i++)
+		r->flags[r->vb[i]] = true;
+	ops->tell_held(r->o.membership, r->flags, r->o.n_vbuckets);
+}
+
 /* What was fenced while it was let go is let go by now: it is tried again at once. */
 static void give(struct membership_run *r)
 {
 	struct err e = ERR_INIT;
 	bool first = !r->again;
+	tell_held(r, true);
 	int rc = r->o.assign(r->o.arg, r->vb, r->n, &e);
 	r->again = rc < 0;
 	r->again_at = env_mono(r->o.env) + (first && rc == ERR_FENCED ? 0 : RETRY_AFTER);
@@ -60,6 +74,7 @@ static void give(struct membership_run *r)
 		return;
 	}
 	release_gone(r);
+	tell_held(r, false);
 	mutex_lock(&r->lock);
 	r->status.n_held = (uint32_t)r->n;
 	r->status.changes++;
@@ -77,11 +92,26 @@ static void drop_fenced(struct membership_run *r)
 		handover_lost(&r->h, r->flags, env_mono(r->o.env), MAX(r->o.delay, RETRY_AFTER));
 }
 
+/* What others have is waited for: they save it before they let it go, so that nothing comes twice. Who does not let go
+ * in time loses it all the same, and what it has not saved. */
+static void look_who_has_it(struct membership_run *r)
+{
+	struct membership *m = r->o.membership;
+	nsec now = env_mono(r->o.env);
+	if (!m->ops->find_held || !handover_grows(&r->h, now))
+		return;
+	memset(r->flags, 0, r->o.n_vbuckets * sizeof(*r->flags));
+	nsec again = m->ops->find_held(m, r->flags, r->o.n_vbuckets);
+	bool patient = now - r->h.changed < m->patience;
+	handover_busy(&r->h, patient ? r->flags : NULL, again);
+}
+
 /* When something is due again. */
 static nsec hand_over(struct membership_run *r)
 {
 	nsec due = -1;
 	drop_fenced(r);
+	look_who_has_it(r);
 	if (handover_next(&r->h, env_mono(r->o.env), r->vb, &r->n, &due) ||
 	    (r->again && env_mono(r->o.env) >= r->again_at))
 		give(r);
@@ -153,8 +183,7 @@ static void *run(void *arg)
 			(void)cond_wait_until(&r->changed, &r->lock, until);
 	}
 	mutex_unlock(&r->lock);
-	struct err e = ERR_INIT;
-	(void)r->o.assign(r->o.arg, NULL, 0, &e);
+	(void)r->o.assign(r->o.arg, NULL, 0, &r->left);
 	membership_leave(r->o.membership);
 	return NULL;
 }
@@ -218,17 +247,21 @@ void membership_run_wake(struct membership_run *r)
 	mutex_unlock(&r->lock);
 }
 
-void membership_run_stop(struct membership_run *r)
+int membership_run_stop(struct membership_run *r, struct err *e)
 {
 	if (!r)
-		return;
+		return 0;
 	mutex_lock(&r->lock);
 	r->stop = true;
 	cond_signal(&r->changed);
 	mutex_unlock(&r->lock);
 	thread_join(&r->thread);
+	int rc = r->left.code;
+	if (rc < 0 && e)
+		*e = r->left;
 	membership_free(r->o.membership);
 	run_free(r);
+	return rc;
 }
 
 void membership_run_status(struct membership_run *r, struct membership_status *out)

@@ -31,8 +31,8 @@ struct membership_run;
 int membership_run_start(const struct membership_run_options *o, struct membership_run **out,
 			 struct err *e);
 void membership_run_wake(struct membership_run *r); /* step now: something was told */
-/* Assigns nothing, tells the others, frees. NULL is fine. */
-void membership_run_stop(struct membership_run *r);
+/* Assigns nothing, tells the others, frees, also when it fails: with what that last assignment failed with. NULL is fine. */
+int membership_run_stop(struct membership_run *r, struct err *e);
 
 struct membership_status {
 	struct membership_info info;

@@ -37,7 +37,7 @@ struct dcp_config {
 	const char *member_id, *host_name, *total_file, *total_key, *members_bucket;
 	const char *lease_api, *lease_namespace, *lease_name, *lease_token, *lease_ca;
 	uint32_t member, total, stream_id, window_bytes, noop_ms, connect_timeout_ms;
-	uint32_t mitigation_min_ms, mitigation_max_ms, config_watch_ms;
+	uint32_t mitigation_min_ms, mitigation_max_ms, config_watch_ms, high_seqno_ms;
 	uint32_t checkpoint_interval_ms, checkpoint_timeout_ms;
 	uint32_t heartbeat_ms, tolerance_ms, monitor_ms, expiry_ms, member_timeout_ms;
 	uint32_t rebalance_delay_ms; /* DCP_DELAY_BY_KIND */

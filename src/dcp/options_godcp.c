@@ -96,7 +96,7 @@ const struct godcp_key godcp_keys[] = {
 	{ "rollbackMitigation.enabled", NULL, "mitigation.enabled", GODCP_SAME,
 	  "of older versions" },
 	{ "rollbackMitigation.interval", "1s", "mitigation.interval", GODCP_SAME,
-	  "50ms unless it is given: only vBuckets that hold something back are asked about",
+	  "15ms unless it is given: only vBuckets that hold something back are asked about",
 	  .given = true },
 	{ "rollbackMitigation.configWatchInterval", "10s", "mitigation.config_watch_interval",
 	  GODCP_SAME, "besides, the server pushes new maps" },

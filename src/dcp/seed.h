@@ -26,6 +26,7 @@ struct seed {
 	uint16_t port;
 	bool http;     /* the management service */
 	bool has_port; /* it was written; else `port` is the service's own */
+	bool wrong;    /* something else listens there; noted by who tried */
 };
 
 /* Whether it asks for TLS by itself. */

@@ -1,6 +1,7 @@
 #include "dcp/seeds.h"
 
 #include "base/mem.h"
+#include "dcp/port.h"
 #include "net/dns_lookup.h"
 #include "net/http_get.h"
 #include "net/tls.h"
@@ -24,7 +25,7 @@ struct seeds {
 	struct err why;
 	seeds_done done;
 	void *arg;
-	bool busy, freed;
+	bool asked, busy, freed;
 };
 
 static void really_free(struct seeds *s)
@@ -162,7 +163,9 @@ static void ask_next(struct seeds *s)
 				      .password = s->conn->password,
 				      .tls = s->conn->tls,
 				      .connect_timeout = s->conn->connect_timeout,
-				      .silence = s->conn->connect_timeout };
+				      .silence = s->conn->connect_timeout,
+				      .expected = &port_of_mgmt,
+				      .asked = s->asked };
 	if (s->conn->tls && tls_has_client_cert(s->conn->tls))
 		o.user = NULL;
 	buf_reset(&s->body);
@@ -202,6 +205,7 @@ int seeds_find(struct loop *l, const struct seeds_options *o, seeds_done done, v
 	s->loop = l;
 	s->conn = o->conn;
 	s->network = o->network;
+	s->asked = o->asked;
 	s->done = done;
 	s->arg = arg;
 	if (o->dns_server)

@@ -20,6 +20,7 @@ struct seeds_options {
 	const struct conn_options *conn; /* login, bucket, TLS, connect_timeout; must stay */
 	enum cluster_network network;
 	const char *dns_server; /* "address:port"; NULL: as /etc/resolv.conf says */
+	bool asked; /* what listens there, in an earlier search */
 };
 
 struct seeds;

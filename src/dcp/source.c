@@ -290,17 +290,18 @@ static void gather(struct dcp_source *s, struct gathered *g, enum save_what what
 	}
 }
 
-/* Another member has the vBucket: what we acknowledge of it does not count any more. */
-static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
+/* Another member has the vBucket: what we acknowledge of it does not count any more. False: it is none of these, so that
+ * saving the same again would be refused for ever. */
+static bool fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 {
 	size_t at = 0;
 	while (at < g->n && g->cp[at].vb != vb)
 		at++;
-	if (at < g->n) {
-		g->n--;
-		memmove(g->cp + at, g->cp + at + 1, (g->n - at) * sizeof(*g->cp));
-		memmove(g->version + at, g->version + at + 1, (g->n - at) * sizeof(*g->version));
-	}
+	if (at == g->n)
+		return false;
+	g->n--;
+	memmove(g->cp + at, g->cp + at + 1, (g->n - at) * sizeof(*g->cp));
+	memmove(g->version + at, g->version + at + 1, (g->n - at) * sizeof(*g->version));
 	mutex_lock(&s->lock);
 	struct slot *slot = &s->slot[vb];
 	slot->owned = false;
@@ -310,6 +311,7 @@ static void fence(struct dcp_source *s, struct gathered *g, uint64_t vb)
 	ack_done(&slot->w);
 	mutex_unlock(&s->lock);
 	source_wake(s);
+	return true;
 }
 
 static void note_saved(struct dcp_source *s, const struct gathered *g, int rc, nsec took,
@@ -352,10 +354,9 @@ int source_save(struct dcp_source *s, enum save_what what, struct err *caller)
 		mutex_lock(&s->lock);
 		gather(s, &g, what);
 		mutex_unlock(&s->lock);
-		while ((rc = checkpoint_save(s->o.store, g.cp, g.n, &e)) == ERR_FENCED && g.n &&
-		       e.newest < s->n_slots) {
+		while ((rc = checkpoint_save(s->o.store, g.cp, g.n, &e)) == ERR_FENCED &&
+		       fence(s, &g, e.newest)) {
 			fenced = e;
-			fence(s, &g, e.newest);
 			err_clear(&e);
 		}
 	}

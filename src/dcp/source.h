@@ -84,6 +84,7 @@ struct dcp_options {
 	bool manual_commit;             /* only dcp_source_commit saves */
 	nsec checkpoint_interval;       /* 0: 1 minute */
 	struct checkpoint_policies policies;
+	bool timed; /* events tell when they came */
 	nsec seqno_interval; /* how often high seqnos are asked for; 0: 10 s */
 	/* Where vBuckets without a checkpoint start, before `begin` is looked at. */
 	const struct checkpoint *start_at;

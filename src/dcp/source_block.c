@@ -214,7 +214,7 @@ static inline struct block *block_with_room(struct dcp_source *s, uint32_t event
 {
 	struct block *b = s->fill;
 	if (b &&
-	    (b->n_events + events > BLOCK_EVENTS || b->n_cells + PLACE_CELLS + 3 > BLOCK_CELLS))
+	    (b->n_events + events > BLOCK_EVENTS || b->n_cells + PLACE_CELLS + 5 > BLOCK_CELLS))
 		hand_over(s, false);
 	if (!s->fill)
 		s->fill = take_block(s);
@@ -283,6 +283,15 @@ static inline bool put_place(struct dcp_source *s, struct block *b, const struct
 	b->n_cells += PLACE_CELLS;
 	s->place = now;
 	return true;
+}
+
+/* A block begins with a round of reading. */
+static void put_time(struct dcp_source *s, struct block *b)
+{
+	if (b->n_events)
+		return;
+	b->cell[b->n_cells++] = (union cell){ .kind = CELL_TIME };
+	b->cell[b->n_cells++].time = source_now(s);
 }
 
 /* Where the event's bytes are: the slab that its connection was read into, or the one at the side. */
@@ -356,6 +365,8 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 		return ERR_NOMEM;
 	bool whole = ev->pos.snap_start == ev->pos.snap_end;
 	bool same = !put_place(s, b, ev, whole);
+	if (unlikely(s->o.timed))
+		put_time(s, b);
 	if (ev->kind == DCP_ADVANCED) {
 		put_advanced(b, ev, whole, same);
 		return 0;
@@ -396,6 +407,8 @@ int source_emit_run(void *arg, struct vbucket *v, const struct doc_run *run)
 	if (!b)
 		return ERR_NOMEM;
 	(void)put_place(s, b, &ev, false);
+	if (unlikely(s->o.timed))
+		put_time(s, b);
 	b->cell[b->n_cells++] = (union cell){ .at = (uint32_t)(run->first - slab->p),
 					      .slab = (uint8_t)index,
 					      .kind = DCP_MUTATION,
@@ -422,7 +435,7 @@ static bool append(struct block *to, const struct block *b)
 	for (uint32_t i = 0; i < b->n_cells; i++) {
 		if (out[i].kind == CELL_PLACE)
 			i += PLACE_CELLS;
-		else if (out[i].kind == DCP_ADVANCED)
+		else if (out[i].kind == DCP_ADVANCED || out[i].kind == CELL_TIME)
 			i++;
 		else
 			out[i].slab = index[out[i].slab];

@@ -10,6 +10,7 @@
 #include "dcp/source_internal.h"
 
 #include "base/mem.h"
+#include "dcp/port.h"
 
 #include <stdio.h>
 
@@ -97,6 +98,7 @@ static void lost(struct dcp_source *s, const struct err *why)
 	source_note_error(s, why);
 	if (!s->map && (why->code == ERR_AUTH || why->code == ERR_NOTFOUND))
 		source_fail(s, why);
+	source_note_port(s, s->http.host, s->http.port, why);
 	s->http.target++;
 	s->http.path = 0;
 	open_later(s, source_jittered(s, ++s->http.tries));
@@ -183,7 +185,8 @@ static void get_options(struct dcp_source *s, const char *path, struct http_get_
 					.password = s->o.password,
 					.tls = s->tls,
 					.connect_timeout = s->o.connect_timeout,
-					.silence = SILENCE_MAX };
+					.silence = SILENCE_MAX,
+					.expected = s->map ? NULL : &port_of_mgmt };
 }
 
 static void open_stream(void *arg)

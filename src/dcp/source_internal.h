@@ -64,8 +64,10 @@ union cell {
 		bool whole;   /* its position has snap_start and snap_end equal to its seqno */
 	};
 	uint64_t seqno;
+	nsec time;
 };
 #define CELL_PLACE  0xff /* kind */
+#define CELL_TIME   0xfe /* then when what is behind it came in; with options.timed only */
 #define PLACE_CELLS (sizeof(struct place) / sizeof(union cell))
 static_assert(sizeof(union cell) == 8 && sizeof(struct place) == 32, "a place is four cells");
 
@@ -93,6 +95,7 @@ struct node {
 	struct timer retry, kv_retry;
 	uint32_t tries, kv_tries;
 	bool in_map, asked_seqnos;
+	bool asked; /* in vain what it is, when it went without a word */
 	uint32_t highs_open; /* answers of this round that are still to come */
 	bool highs_failed;   /* it says nothing */
 };
@@ -270,6 +273,7 @@ struct dcp_source {
 	/* consumer */
 	struct block *lent;      /* what the batch views */
 	struct dcp_event *batch; /* BLOCK_EVENTS */
+	nsec came;               /* what is decoded now */
 	struct buf inflated;
 
 	/* saver */
@@ -343,6 +347,7 @@ struct conn *source_ready_conn(struct dcp_source *s, int node); /* NULL: not rea
 /* source_map.c */
 int source_read_seeds(struct dcp_source *s, struct err *e);
 void source_find_seeds(struct dcp_source *s); /* by SRV records, where that may be meant */
+void source_note_port(struct dcp_source *s, const char *host, uint16_t port, const struct err *why);
 void source_try_seed(struct dcp_source *s); /* the next one of the data service, if there is any */
 /* host, port: where the map came from. *accepted: it is newer than ours, which it has replaced. */
 void source_adopt_map(struct dcp_source *s, struct slice json, const char *host, uint16_t port,

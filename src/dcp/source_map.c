@@ -65,6 +65,20 @@ void source_try_seed(struct dcp_source *s)
 	}
 }
 
+/* When every seed leads to something else, trying again is in vain. */
+void source_note_port(struct dcp_source *s, const char *host, uint16_t port, const struct err *why)
+{
+	bool hope = false;
+	for (size_t i = 0; i < s->n_seeds; i++) {
+		struct seed *seed = &s->seed[i];
+		if (seed->port == port && strcmp(seed->host, host) == 0)
+			seed->wrong = why->code == ERR_WRONG_PORT;
+		hope |= !seed->wrong;
+	}
+	if (!hope && !s->map)
+		source_fail(s, why);
+}
+
 /* ---- the map ---- */
 
 static void map_nodes(struct dcp_source *s)

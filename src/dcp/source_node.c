@@ -142,6 +142,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	source_note_error(s, why);
 	n->dcp = NULL;
 	n->asked_seqnos = false;
+	n->asked |= conn_has_asked(c);
 	source_kind_lost(s, c);
 	source_seqnos_lost(n);
 	conn_free(c);
@@ -154,6 +155,7 @@ static void on_dcp_closed(void *arg, struct conn *c, const struct err *why)
 	source_http_review(s);
 	if (fatal_at_start(s, why->code))
 		source_fail(s, why);
+	source_note_port(s, n->host, n->port, why);
 	if (!s->map) {
 		timer_set(&n->retry, source_jittered(s, n->tries));
 		return;
@@ -188,6 +190,8 @@ void source_connect(struct node *n)
 	(void)snprintf(name, sizeof(name), "weir:%.150s_%08x%08x", s->o.group, r[0], r[1]);
 	struct conn_options o = s->conn_options;
 	o.dcp = true;
+	o.unproven = s->map == NULL;
+	o.asked = n->asked;
 	o.slabs = &s->slabs;
 	o.name = name;
 	if (conn_open(s->loop, n->host, n->port, &o, &dcp_conn_ops, n, &n->dcp, &e) < 0) {

@@ -177,6 +177,7 @@ static size_t read_docs(const struct dcp_source *s, struct block *b, union cell 
 		struct dcp_event *ev = &s->batch[n + i];
 		read_doc(s, p, ev);
 		take_place(ev, at, c->whole);
+		ev->came = s->came;
 		if (unlikely(ev->datatype & (DATATYPE_SNAPPY | DATATYPE_XATTR)) &&
 		    !unpack(ev, inflated)) {
 			c->at = (uint32_t)(p - slab);
@@ -232,6 +233,9 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 		} else if (c->kind == CELL_PLACE) {
 			memcpy(&at, c + 1, sizeof(at));
 			i += 1 + PLACE_CELLS;
+		} else if (c->kind == CELL_TIME) {
+			s->came = c[1].time;
+			i += 2;
 		} else if (c->kind == DCP_ADVANCED) {
 			read_advanced(c, &at, &s->batch[(*n)++]);
 			i += 2;

@@ -13,6 +13,7 @@ enum { OPAQUE = 1, VB_ACTIVE = 1 };
 static void ask(struct node *n, bool of_collection, uint32_t id)
 {
 	wire_get_all_vb_seqnos(conn_out(n->dcp), OPAQUE, VB_ACTIVE, of_collection, id);
+	conn_await(n->dcp);
 	n->highs_open++;
 }
 

@@ -18,6 +18,7 @@ static void send_stream_req(void *arg, struct vbucket *v, const struct wire_stre
 	if (!conn_has(c, HELLO_COLLECTIONS))
 		req.json = SLICE_NONE;
 	wire_stream_req(conn_out(c), v->id, vbucket_opaque(v), &req);
+	conn_await(c);
 	conn_flush(c);
 }
 
@@ -27,6 +28,7 @@ static void send_failover_log(void *arg, struct vbucket *v)
 	if (!c)
 		return;
 	wire_get_failover_log(conn_out(c), v->id, vbucket_opaque(v));
+	conn_await(c);
 	conn_flush(c);
 }
 
@@ -228,6 +230,7 @@ static void ask_seqnos(struct node *n)
 		return;
 	n->asked_seqnos = true;
 	wire_get_all_vb_seqnos(conn_out(n->dcp), 0, VB_ACTIVE, false, 0);
+	conn_await(n->dcp);
 	conn_flush(n->dcp);
 }
 

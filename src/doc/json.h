@@ -19,6 +19,10 @@ int json_to_bson(struct slice text, struct buf *out, size_t *used, struct err *e
  * points to lives in out (which must not be touched while v is used). */
 int json_to_value(struct slice text, struct buf *out, struct value *v, size_t *used, struct err *e);
 
+/* The same for a text that is nothing but JSON: what looks like Extended JSON in it, {"$date": ...} say, is somebody's
+ * document and stays one. */
+int json_plain_to_value(struct slice text, struct buf *out, struct value *v, struct err *e);
+
 /* Appends the JSON text of a validated document. Never fails but for memory (out->failed). */
 void json_from_bson(struct slice doc, enum json_mode mode, struct buf *out);
 void json_from_value(struct value v, enum json_mode mode, struct buf *out);

@@ -473,7 +473,7 @@ int json_value(struct json_reader *r)
 	case '{':
 		r->p++;
 		json_skip_space(r);
-		if (r->end - r->p >= 2 && r->p[0] == '"' && r->p[1] == '$') {
+		if (!r->plain && r->end - r->p >= 2 && r->p[0] == '"' && r->p[1] == '$') {
 			rc = json_wrapper(r);
 			if (rc != 0)
 				return rc;
@@ -553,15 +553,27 @@ int json_to_bson(struct slice text, struct buf *out, size_t *used, struct err *e
 	return finish(&r, rc, used);
 }
 
-int json_to_value(struct slice text, struct buf *out, struct value *v, size_t *used, struct err *e)
+static int to_value(struct slice text, bool plain, struct buf *out, struct value *v, size_t *used,
+		    struct err *e)
 {
 	struct json_reader r;
 	int rc = begin(&r, text, out, e);
 	if (rc < 0)
 		return rc;
+	r.plain = plain;
 	int type = json_value(&r);
 	rc = finish(&r, type, used);
 	if (rc == 0)
 		*v = bson_value_at((uint8_t)type, out->p + r.base);
 	return rc;
+}
+
+int json_to_value(struct slice text, struct buf *out, struct value *v, size_t *used, struct err *e)
+{
+	return to_value(text, false, out, v, used, e);
+}
+
+int json_plain_to_value(struct slice text, struct buf *out, struct value *v, struct err *e)
+{
+	return to_value(text, true, out, v, NULL, e);
 }

@@ -14,6 +14,7 @@ struct json_reader {
 	struct buf *out;
 	size_t base; /* where this document starts in out */
 	uint32_t depth;
+	bool plain; /* {"$date": ...} and the like are ordinary documents */
 	struct err *e;
 };
 

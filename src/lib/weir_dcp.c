@@ -160,6 +160,7 @@ static int open_source(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 				.config_watch_interval = ms(o->config_watch_ms) },
 		.start_at = d->start_at,
 		.n_start_at = o->n_positions,
+		.timed = o->tracer != NULL,
 		.seqno_interval = ms(o->high_seqno_ms),
 		.hook = on_hook,
 		.hook_arg = d,
@@ -207,6 +208,20 @@ static int check_positions(weir_dcp *d, const weir_dcp_options *o, struct err *e
 	return 0;
 }
 
+/* Who names certificates believes that they are looked at. */
+static int check_login(const weir_dcp_options *o, struct err *e)
+{
+	if (!o->tls &&
+	    (o->tls_ca || o->tls_cert || o->tls_key || o->tls_server_name || o->tls_insecure))
+		return err_set(
+			e, ERR_INVALID,
+			"tls_ca, tls_cert, tls_key, tls_server_name and tls_insecure mean nothing "
+			"without tls");
+	if (!(o->user && *o->user) && !o->tls_cert)
+		return err_set(e, ERR_INVALID, "no user");
+	return 0;
+}
+
 int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *we)
 {
 	struct err *e = lib_err(we);
@@ -229,6 +244,8 @@ int weir_dcp_open(const weir_dcp_options *options, weir_dcp **out, weir_error *w
 				   &n_collections, e);
 	if (rc == 0)
 		rc = check_choices(&o, e);
+	if (rc == 0)
+		rc = check_login(&o, e);
 	if (rc == 0)
 		rc = take_options(d, &o, e);
 	if (rc == 0)
@@ -259,10 +276,10 @@ int weir_dcp_close(weir_dcp *d, weir_error *e)
 {
 	if (!d)
 		return 0;
-	membership_run_stop(d->run);
-	int rc = dcp_source_close(d->source, lib_err(e));
+	int left = membership_run_stop(d->run, lib_err(e));
+	int rc = dcp_source_close(d->source, left == 0 ? lib_err(e) : NULL);
 	free_dcp(d);
-	return rc;
+	return left < 0 ? left : rc;
 }
 
 uint32_t weir_dcp_vbuckets(weir_dcp *d)

@@ -75,11 +75,12 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.bucket = c->bucket,
 		.group = c->group,
 		.tls = c->tls,
-		.tls_ca = c->tls_ca,
-		.tls_cert = c->tls_cert,
-		.tls_key = c->tls_key,
-		.tls_server_name = c->tls_server_name,
-		.tls_insecure = c->tls_insecure,
+		/* with enabled: false they are there for another day */
+		.tls_ca = c->tls ? c->tls_ca : NULL,
+		.tls_cert = c->tls ? c->tls_cert : NULL,
+		.tls_key = c->tls ? c->tls_key : NULL,
+		.tls_server_name = c->tls ? c->tls_server_name : NULL,
+		.tls_insecure = c->tls && c->tls_insecure,
 		.allow_plain = c->allow_plain,
 		.network = (enum weir_dcp_network)c->network,
 		.scope = c->scope,
@@ -108,6 +109,7 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 		.mitigation_min_ms = c->mitigation_min_ms,
 		.mitigation_max_ms = c->mitigation_max_ms,
 		.config_watch_ms = c->config_watch_ms,
+		.high_seqno_ms = c->high_seqno_ms,
 		.checkpoint_file = c->checkpoint_file,
 		.checkpoint_bucket = c->checkpoint_bucket,
 		.checkpoint_log = c->checkpoint_log,
@@ -136,19 +138,19 @@ static weir_dcp_options options_of(const struct dcp_config *c)
 	};
 }
 
-/* The rows take any text; what is in it is seen here. */
+/* The rows take any text; what is in it is seen here. What is wrong begins with "filter: " or "pipeline: ". */
 static int check_language(const weir_dcp_options *o, const char *name, struct err *e)
 {
 	const weir_doc none = { 0 };
+	struct err why = ERR_INIT;
 	struct feed *f = NULL;
-	int rc = lib_dcp_new_feed(NULL, o->bucket, o->filter, none, &f, e);
+	int rc = lib_dcp_new_feed(NULL, o->bucket, o->filter, none, &f, &why);
 	feed_free(f);
-	if (rc < 0)
-		return err_in(e, rc, "%s: stream.filter", name);
 	f = NULL;
-	rc = lib_dcp_new_feed(NULL, o->bucket, none, o->pipeline, &f, e);
+	if (rc == 0)
+		rc = lib_dcp_new_feed(NULL, o->bucket, none, o->pipeline, &f, &why);
 	feed_free(f);
-	return rc < 0 ? err_in(e, rc, "%s: stream.pipeline", name) : 0;
+	return rc < 0 ? err_set(e, rc, "%s: stream.%s", name, why.msg) : 0;
 }
 
 int weir_dcp_config_parse(const char *yaml, size_t len, const char *name, weir_dcp_config **out,

@@ -256,6 +256,7 @@ void weir_dcp_event_info(weir_dcp *d, const weir_dcp_event *event, weir_dcp_info
 		.system_kind = (int)ev->system.kind,
 		.manifest_uid = ev->system.manifest_uid,
 		.ticket = ev->kind == DCP_END ? 0 : ev->ticket,
+		.came_ns = (uint64_t)ev->came,
 	};
 	(void)dcp_source_collection(d->source, ev->collection, &i.scope, &i.collection);
 	memcpy(out, &i, bytes);

@@ -30,18 +30,21 @@ static struct checkpoint *asked_for(weir_dcp_loaded *to, uint16_t vb)
 
 void weir_dcp_found(weir_dcp_loaded *to, uint16_t vbucket, const char *text, size_t len)
 {
-	struct checkpoint *c = to && text ? asked_for(to, vbucket) : NULL;
-	if (c && to->rc == 0)
-		to->rc = checkpoint_take(slice_of(text, len), c, to->e);
+	struct checkpoint *c = to ? asked_for(to, vbucket) : NULL;
+	if (c && to->rc == 0) /* without a text it is one that is damaged, not none */
+		to->rc = checkpoint_take(slice_of(text, text ? len : 0), c, to->e);
 }
 
-/* Names the store's fault when it did not itself. */
+/* Names the store's fault when it did not itself. What it said without the code, or which vBucket is fenced, stays. */
 static int answered(int rc, const char *what, struct err *e)
 {
+	uint64_t newest = e->newest;
 	if (rc >= 0)
 		return 0;
-	if (e->code != rc)
+	if (!e->msg[0])
 		(void)err_set(e, rc, "the checkpoint store could not %s: %s", what, err_text(rc));
+	e->code = rc;
+	e->newest = newest;
 	return rc;
 }
 

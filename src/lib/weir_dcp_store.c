@@ -200,6 +200,16 @@ static int open_own_store(weir_dcp *d, const weir_dcp_options *o, struct err *e)
 	return rc;
 }
 
+/* Who only reads needs no lock, beside which somebody else could not write, and no right to write there. */
+static int look_at_place(weir_dcp *d, const weir_dcp_options *o, struct err *e)
+{
+	bool forgive = o->damaged == WEIR_DCP_POLICY_RESTART;
+	return o->checkpoint_file
+		       ? checkpoint_file_look(env_posix(), o->checkpoint_file, forgive, &d->store,
+					      e)
+		       : checkpoint_log_look(env_posix(), o->checkpoint_log, forgive, &d->store, e);
+}
+
 static int open_place(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
 {
 	if (o->resume_after)
@@ -224,6 +234,8 @@ bool lib_dcp_store_fences(const weir_dcp_options *o)
 int lib_dcp_open_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct err *e)
 {
 	int rc = check_places(o, e);
+	if (rc == 0 && o->checkpoint_read_only && (o->checkpoint_file || o->checkpoint_log))
+		return look_at_place(d, o, e);
 	if (rc == 0)
 		rc = open_place(d, o, n_hosts, e);
 	if (rc < 0 || !d->store)
@@ -239,29 +251,13 @@ int lib_dcp_open_store(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, s
 
 /* ---- looking, without the lock of who writes ---- */
 
-struct looking {
-	struct checkpoint *c; /* by vBucket */
-	size_t n;
-};
-
-static int look_at(void *arg, const struct checkpoint *c)
-{
-	struct looking *to = arg;
-	if (c->vb < to->n)
-		to->c[c->vb] = *c;
-	return 0;
-}
-
 int lib_dcp_look(weir_dcp *d, const weir_dcp_options *o, size_t n_hosts, struct checkpoint *c,
 		 size_t n, struct err *e)
 {
-	struct looking to = { c, n };
 	int rc = check_places(o, e);
-	if (rc == 0 && o->checkpoint_file)
-		return checkpoint_file_each(env_posix(), o->checkpoint_file, look_at, &to, e);
-	if (rc == 0 && o->checkpoint_log)
-		return checkpoint_log_each(env_posix(), o->checkpoint_log, look_at, &to, e);
-	if (rc == 0 && !o->resume_after)
-		rc = open_place(d, o, n_hosts, e);
+	if (rc < 0 || o->resume_after)
+		return rc;
+	rc = o->checkpoint_file || o->checkpoint_log ? look_at_place(d, o, e)
+						     : open_place(d, o, n_hosts, e);
 	return rc == 0 && d->store ? checkpoint_load(d->store, c, n, e) : rc;
 }

@@ -1,6 +1,7 @@
 #include "net/dns_lookup.h"
 
 #include "base/mem.h"
+#include "net/tcp.h"
 #include "os/env.h"
 
 #include <arpa/inet.h>
@@ -15,7 +16,7 @@
 
 #define ASK_AGAIN (700 * NSEC_PER_MS)
 
-enum { DNS_PORT = 53, CONF_MAX = 64 << 10 };
+enum { DNS_PORT = 53, CONF_MAX = 64 << 10, READ_BYTES = 16 << 10 };
 
 struct dns_lookup {
 	struct loop *loop;
@@ -28,6 +29,7 @@ struct dns_lookup {
 	uint16_t id;
 	int fd;
 	struct event *reads;
+	struct tcp *tcp; /* the answer was too long for a datagram */
 	struct timer again, limit;
 	nsec limit_ns;
 	struct err why;
@@ -36,12 +38,21 @@ struct dns_lookup {
 	bool busy, over, freed;
 };
 
-static void really_free(struct dns_lookup *d)
+static void hang_up(struct dns_lookup *d)
 {
 	if (d->reads)
 		event_free(d->reads);
+	d->reads = NULL;
 	if (d->fd >= 0)
 		(void)close(d->fd);
+	d->fd = -1;
+	tcp_close(d->tcp);
+	d->tcp = NULL;
+}
+
+static void really_free(struct dns_lookup *d)
+{
+	hang_up(d);
 	timer_done(&d->again);
 	timer_done(&d->limit);
 	mem_free(d);
@@ -54,16 +65,6 @@ void dns_lookup_free(struct dns_lookup *d)
 	d->freed = true;
 	if (!d->busy)
 		really_free(d);
-}
-
-static void hang_up(struct dns_lookup *d)
-{
-	if (d->reads)
-		event_free(d->reads);
-	d->reads = NULL;
-	if (d->fd >= 0)
-		(void)close(d->fd);
-	d->fd = -1;
 }
 
 static void finish(struct dns_lookup *d, const struct dns_srv *srv, size_t n, const struct err *why)
@@ -158,6 +159,73 @@ static void next_candidate(struct dns_lookup *d)
 	ask(d);
 }
 
+/* This server is of no use. */
+static void next_server(struct dns_lookup *d, const struct err *why)
+{
+	d->why = *why;
+	hang_up(d);
+	if (d->server < d->config.n_servers)
+		ask(d);
+	else
+		next_candidate(d);
+}
+
+/* ---- longer answers ---- */
+
+static void on_tcp_connected(void *arg)
+{
+	struct dns_lookup *d = arg;
+	AUTO(buf) struct buf question = BUF_INIT;
+	struct err e = ERR_INIT;
+	uint8_t len[2];
+	if (dns_srv_question(d->asked, d->id, &question, &e) < 0) {
+		finish(d, NULL, 0, &e);
+		return;
+	}
+	put_be16(len, (uint16_t)question.len);
+	buf_add(tcp_out(d->tcp), len, sizeof(len));
+	buf_add_slice(tcp_out(d->tcp), buf_slice(&question));
+	tcp_flush_soon(d->tcp);
+}
+
+static size_t on_tcp_bytes(void *arg, struct slice in, size_t *need)
+{
+	struct dns_lookup *d = arg;
+	struct dns_srv srv[DNS_SRV_MAX];
+	struct err e = ERR_INIT;
+	size_t count;
+	*need = in.len < 2 ? 2 : 2 + (size_t)get_be16(in.p);
+	if (in.len < *need)
+		return 0;
+	size_t all = in.len;
+	int rc = dns_srv_answer(slice_of(in.p + 2, *need - 2), d->asked, d->id, srv, &count, &e);
+	if (rc == 1)
+		finish(d, srv, count, NULL);
+	else if (rc == 0)
+		next_candidate(d);
+	else
+		next_server(d, &e);
+	return all;
+}
+
+static void on_tcp_closed(void *arg, const struct err *why)
+{
+	next_server(arg, why);
+}
+
+/* Of the server that has just answered. */
+static void ask_by_tcp(struct dns_lookup *d)
+{
+	static const struct tcp_ops ops = { on_tcp_connected, on_tcp_bytes, on_tcp_closed };
+	const struct tcp_options o = { .read_bytes = READ_BYTES, .connect_timeout = ASK_AGAIN };
+	const char *server = d->config.server[(d->server - 1) % d->config.n_servers];
+	struct err e = ERR_INIT;
+	hang_up(d);
+	timer_set(&d->again, ASK_AGAIN);
+	if (tcp_connect(d->loop, server, d->port, &o, &ops, d, &d->tcp, &e) < 0)
+		finish(d, NULL, 0, &e);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct dns_lookup *d = arg;
@@ -184,13 +252,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		finish(d, srv, count, NULL);
 	} else if (rc == 0) {
 		next_candidate(d);
+	} else if (rc == ERR_LIMIT) {
+		ask_by_tcp(d);
 	} else {
-		d->why = e;
-		hang_up(d);
-		if (d->server < d->config.n_servers)
-			ask(d);
-		else
-			next_candidate(d);
+		next_server(d, &e);
 	}
 }
 

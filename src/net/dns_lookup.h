@@ -1,7 +1,7 @@
 /* dns_lookup.h: the SRV records of a name, asked for on a loop, within a time.
  *
- * On the loop rather than with the C library's resolver on a thread: that one cannot be told to stop. Over UDP only; an
- * answer that does not fit counts as none.
+ * On the loop rather than with the C library's resolver on a thread: that one cannot be told to stop. Over UDP; over TCP
+ * when the answer does not fit into a datagram.
  *
  * Thread: the loop's.
  */

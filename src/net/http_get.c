@@ -50,7 +50,8 @@ static void end(struct http_get *g, const struct err *why)
 	timer_clear(&g->quiet);
 	if (why) {
 		e = *why;
-		(void)err_in(&e, e.code ? e.code : ERR_NET, "GET %s", g->where);
+		if (e.code != ERR_WRONG_PORT) /* it says where already */
+			(void)err_in(&e, e.code ? e.code : ERR_NET, "GET %s", g->where);
 	}
 	g->ops->end(g->arg, why ? &e : NULL);
 }
@@ -196,7 +197,9 @@ int http_get_open(struct loop *l, const char *host, uint16_t port, const struct 
 	g->silence = o->silence;
 	struct tcp_options t = { .tls = o->tls,
 				 .read_bytes = READ_BYTES,
-				 .connect_timeout = o->connect_timeout };
+				 .connect_timeout = o->connect_timeout,
+				 .expected = o->expected,
+				 .asked = o->asked };
 	int rc = make_request(g, host, port, o, e);
 	if (rc == 0)
 		rc = timer_init(&g->quiet, l, on_quiet, g, e);

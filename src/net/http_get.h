@@ -17,6 +17,7 @@
 #include "net/loop.h"
 
 struct tls;
+struct tcp_expected;
 
 struct http_get_options {
 	const char *path;            /* "/pools" */
@@ -24,12 +25,15 @@ struct http_get_options {
 	struct tls *tls;             /* NULL: plain text */
 	nsec connect_timeout;
 	nsec silence; /* an answer that brings nothing for so long is given up */
+	const struct tcp_expected *expected; /* NULL: what listens there is not looked at */
+	bool asked;                          /* before, in vain */
 };
 
 struct http_get_ops {
 	void (*head)(void *arg, int status);
 	void (*body)(void *arg, struct slice piece);
-	/* NULL: the answer is whole. ERR_NET, ERR_TIMEOUT, ERR_AUTH (certificate), ERR_PROTOCOL. Then http_get_close. */
+	/* NULL: the answer is whole. ERR_NET, ERR_TIMEOUT, ERR_AUTH (certificate), ERR_PROTOCOL,
+	 * ERR_WRONG_PORT. Then http_get_close. */
 	void (*end)(void *arg, const struct err *why);
 };
 

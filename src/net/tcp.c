@@ -35,6 +35,11 @@ struct tcp {
 	struct timer timeout;
 	struct tls_session *session;
 	bool connecting, greeting, open, closed, in_callback, freed, paused;
+	bool read_waits, write_waits; /* within TLS: until it can be written, read */
+	bool reached, heard,
+		probed; /* somebody is there; has said something; was asked what it is */
+	struct speech_probe *probe;
+	struct err why; /* code != 0: closed, once the probe has said what is there */
 	struct slab_pool *slabs, own_slabs;
 	struct slab *in;
 	size_t in_at, in_len, need; /* in->p[in_at, in_at + in_len) is not taken yet */
@@ -51,6 +56,7 @@ static void really_free(struct tcp *t)
 	if (t->flush)
 		event_free(t->flush);
 	timer_done(&t->timeout);
+	speech_probe_free(t->probe);
 	tls_session_free(t->session);
 	if (t->fd >= 0)
 		(void)close(t->fd);
@@ -77,23 +83,110 @@ void tcp_close(struct tcp *t)
 		really_free(t);
 }
 
-static void fail(struct tcp *t, const struct err *why)
+static void stop_events(struct tcp *t)
 {
-	if (t->closed)
-		return;
-	t->closed = true;
 	t->open = false;
 	if (t->reads)
 		(void)event_del(t->reads);
 	if (t->writes)
 		(void)event_del(t->writes);
 	timer_clear(&t->timeout);
+}
+
+static void close_with(struct tcp *t, const struct err *why)
+{
+	t->closed = true;
+	stop_events(t);
 	bool outer = t->in_callback;
 	t->in_callback = true;
 	t->ops->closed(t->arg, why);
 	t->in_callback = outer;
 	if (t->freed && !outer && !t->looking_up)
 		really_free(t);
+}
+
+/* ---- what is there ---- */
+
+#define PROBE_PATIENCE NSEC_PER_SEC
+
+static bool is_wrong(const struct tcp *t, struct speech_found found)
+{
+	bool tls = t->o.tls != NULL;
+	switch (found.speech) {
+	case SPEECH_UNKNOWN: break;
+	case SPEECH_TLS: return !tls;
+	case SPEECH_HTTP:
+	case SPEECH_PACKETS:
+		return found.speech != t->o.expected->speech || found.within_tls != tls;
+	}
+	return false;
+}
+
+static void close_wrong(struct tcp *t, struct speech_found found)
+{
+	struct err e = ERR_INIT;
+	(void)t->o.expected->wrong(&e, t->host, t->port, t->o.tls != NULL, found);
+	close_with(t, &e);
+}
+
+static void on_probed(void *arg, struct speech_found found)
+{
+	struct tcp *t = arg;
+	speech_probe_free(t->probe);
+	t->probe = NULL;
+	if (is_wrong(t, found))
+		close_wrong(t, found);
+	else if (t->why.code)
+		close_with(t, &t->why);
+}
+
+/* Once. Within TLS only when its greeting went well. */
+static bool probe(struct tcp *t)
+{
+	enum speech_asked asked = !t->o.tls     ? SPEECH_ASK_PLAIN
+				  : t->greeting ? SPEECH_ASK_WITHOUT_TLS
+						: SPEECH_ASK_WITHIN_TLS;
+	if (t->probe)
+		return true;
+	if (!t->o.expected || t->o.asked || !t->reached || t->heard || t->probed)
+		return false;
+	t->probed = true;
+	return speech_ask(t->loop, t->host, t->port, asked, t->o.tls,
+			  MIN(PROBE_PATIENCE, t->o.connect_timeout), on_probed, t, &t->probe,
+			  NULL) == 0;
+}
+
+/* What fails before anything was heard was perhaps something else than was meant. */
+static void fail(struct tcp *t, const struct err *why)
+{
+	if (t->closed || t->why.code)
+		return;
+	if (why->code != ERR_NET || !probe(t)) {
+		close_with(t, why);
+		return;
+	}
+	t->why = *why;
+	stop_events(t);
+}
+
+static void on_silence(void *arg)
+{
+	(void)probe(arg);
+}
+
+/* The first bytes. False: the connection is gone. */
+static bool hear(struct tcp *t)
+{
+	struct speech_found found = { speech_of(slice_of(t->in->p + t->in_at, t->in_len)),
+				      t->session != NULL };
+	t->heard = true;
+	timer_clear(&t->timeout);
+	speech_probe_free(t->probe);
+	t->probe = NULL;
+	if (!t->o.expected || !is_wrong(t, found))
+		return true;
+	close_wrong(t, found);
+	return false;
 }
 
 static void fail_errno(struct tcp *t, int errnum, const char *what)
@@ -133,8 +226,10 @@ static void write_out(struct tcp *t)
 			(void)event_add(t->writes, NULL);
 			return;
 		}
-		if (n == TLS_WANT_READ)
-			return; /* the next read goes on */
+		if (n == TLS_WANT_READ) {
+			t->write_waits = true;
+			return;
+		}
 		if (n == TLS_EOF)
 			(void)err_set(&e, ERR_NET, "%s:%u hung up", t->host, t->port);
 		fail(t, &e);
@@ -256,6 +351,7 @@ static void read_in(struct tcp *t)
 		if (n == TLS_WANT_READ)
 			return;
 		if (n == TLS_WANT_WRITE) {
+			t->read_waits = true;
 			(void)event_add(t->writes, NULL);
 			return;
 		}
@@ -266,11 +362,18 @@ static void read_in(struct tcp *t)
 			return;
 		}
 		t->in_len += (size_t)n;
+		if (unlikely(!t->heard) && !hear(t))
+			return;
 		if (t->in_len >= t->need && !show(t))
 			return;
 		if (!t->session && (size_t)n < room)
 			return; /* nothing more there */
 	}
+}
+
+bool tcp_has_asked(const struct tcp *t)
+{
+	return t && t->probed;
 }
 
 struct slab *tcp_in(struct tcp *t)
@@ -299,7 +402,11 @@ static void is_open(struct tcp *t)
 {
 	t->open = true;
 	t->greeting = false;
-	timer_clear(&t->timeout);
+	t->timeout.fire = on_silence;
+	if (t->o.expected && !t->o.asked)
+		timer_set(&t->timeout, MIN(PROBE_PATIENCE, t->o.connect_timeout / 3));
+	else
+		timer_clear(&t->timeout);
 	t->in_callback = true;
 	t->ops->connected(t->arg);
 	t->in_callback = false;
@@ -329,6 +436,7 @@ static void connected(struct tcp *t)
 	(void)setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	(void)setsockopt(t->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	t->connecting = false;
+	t->reached = true;
 	(void)event_add(t->reads, NULL);
 	if (!t->o.tls) {
 		is_open(t);
@@ -348,10 +456,15 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	struct tcp *t = arg;
 	(void)fd;
 	(void)what;
-	if (t->greeting)
+	if (t->greeting) {
 		greet(t);
-	else
-		read_in(t);
+		return;
+	}
+	if (t->write_waits) {
+		t->write_waits = false;
+		tcp_flush_soon(t); /* behind this read */
+	}
+	read_in(t);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -371,10 +484,15 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 			connected(t);
 		return;
 	}
-	if (t->greeting)
+	if (t->greeting) {
 		greet(t);
-	else
-		write_out(t);
+		return;
+	}
+	if (t->read_waits) {
+		t->read_waits = false;
+		event_active(t->reads, EV_READ, 0);
+	}
+	write_out(t);
 }
 
 static int make_events(struct tcp *t)

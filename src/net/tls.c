@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <string.h>
 
 struct tls {
 	SSL_CTX *ctx;
@@ -19,14 +20,30 @@ struct tls_session {
 	char *owned_name;
 };
 
+/* OpenSSL's words without its numbers. Static text, or the C library's. */
+static const char *reason_of(unsigned long code)
+{
+	if (ERR_SYSTEM_ERROR(code))
+		return strerror(ERR_GET_REASON(code));
+	const char *text = code ? ERR_reason_error_string(code) : NULL;
+	return text ? text : "unknown reason";
+}
+
 static int ssl_error(struct err *e, const char *what, const char *arg)
 {
-	char text[256] = "unknown reason";
-	unsigned long code = ERR_get_error();
-	if (code)
-		ERR_error_string_n(code, text, sizeof(text));
+	const char *why = reason_of(ERR_get_error());
 	ERR_clear_error();
-	return err_set(e, ERR_NET, "TLS: %s%s%s: %s", what, arg ? " " : "", arg ? arg : "", text);
+	return err_set(e, ERR_NET, "TLS: %s%s%s: %s", what, arg ? " " : "", arg ? arg : "", why);
+}
+
+/* A file that is named wrongly stays wrong, however often it is tried. */
+static int file_error(struct err *e, const char *what, const char *path)
+{
+	unsigned long code = ERR_get_error();
+	bool is_read = !ERR_SYSTEM_ERROR(code);
+	ERR_clear_error();
+	return err_set(e, ERR_INVALID, "TLS: loading %s %s: %s%s", what, path, reason_of(code),
+		       is_read ? " (a PEM file with it is wanted)" : "");
 }
 
 static int load(struct tls *t, const struct tls_options *o, struct err *e)
@@ -37,15 +54,15 @@ static int load(struct tls *t, const struct tls_options *o, struct err *e)
 	int rc = o->ca_file ? SSL_CTX_load_verify_locations(c, o->ca_file, NULL)
 			    : SSL_CTX_set_default_verify_paths(c);
 	if (rc != 1)
-		return ssl_error(e, "loading trusted certificates",
-				 o->ca_file ? o->ca_file : "of the system");
+		return file_error(e, "trusted certificates",
+				  o->ca_file ? o->ca_file : "of the system");
 	if (o->cert_file) {
 		const char *key = o->key_file ? o->key_file : o->cert_file;
 		if (SSL_CTX_use_certificate_chain_file(c, o->cert_file) != 1)
-			return ssl_error(e, "loading the client's certificate", o->cert_file);
+			return file_error(e, "the client's certificate", o->cert_file);
 		if (SSL_CTX_use_PrivateKey_file(c, key, SSL_FILETYPE_PEM) != 1 ||
 		    SSL_CTX_check_private_key(c) != 1)
-			return ssl_error(e, "loading the client's key", key);
+			return file_error(e, "the client's key", key);
 		t->has_cert = true;
 	}
 	SSL_CTX_set_verify(c, o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
@@ -159,6 +176,9 @@ int tls_handshake(struct tls_session *s, struct err *e)
 	if (rc == 1)
 		return 0;
 	long verify = SSL_get_verify_result(s->ssl);
+	int reason = ERR_GET_REASON(ERR_peek_error());
+	bool other = reason == SSL_R_UNEXPECTED_EOF_WHILE_READING ||
+		     reason == SSL_R_WRONG_VERSION_NUMBER;
 	int out = outcome(s, rc, "greeting", e);
 	if (out == TLS_WANT_READ || out == TLS_WANT_WRITE)
 		return out;
@@ -167,6 +187,9 @@ int tls_handshake(struct tls_session *s, struct err *e)
 			       s->name, X509_verify_cert_error_string(verify));
 	if (out == TLS_EOF)
 		return err_set(e, ERR_NET, "TLS: %s hung up while greeting", s->name);
+	if (other)
+		return err_set(e, ERR_NET, "TLS: %s does not answer in TLS: is it the port for it?",
+			       s->name);
 	return out;
 }
 
@@ -177,8 +200,17 @@ long tls_read(struct tls_session *s, void *p, size_t len, struct err *e)
 	return n > 0 ? n : outcome(s, n, "reading from", e);
 }
 
+/* Within a renegotiation of TLS 1.2 only reading can go on: data that the peer had sent before may come first, and OpenSSL
+ * takes it for a breach of the protocol where it comes while one writes. */
+static bool renegotiating(const struct tls_session *s)
+{
+	return SSL_in_init(s->ssl) && SSL_version(s->ssl) <= TLS1_2_VERSION;
+}
+
 long tls_write(struct tls_session *s, const void *p, size_t len, struct err *e)
 {
+	if (renegotiating(s))
+		return TLS_WANT_READ;
 	ERR_clear_error();
 	int n = SSL_write(s->ssl, p, (int)MIN(len, 1u << 30));
 	return n > 0 ? n : outcome(s, n, "writing to", e);

@@ -38,6 +38,14 @@ t "where a wrong password is told, but not repeated" gives 4 "refused user"
 t "nor anywhere else" silent_about wrong
 run "$weir" couchbase watch --tls http://127.0.0.1:$http/default
 t "with TLS on it is refused" gives 2 "without TLS"
+run "$weir" couchbase watch 127.0.0.1:$http/default
+t "its port taken for the data service's is told at once" gives 2 "speaks HTTP: use http://127.0.0.1:$http"
+run "$weir" watch couchbases://127.0.0.1:$port/default
+t "a port without TLS, too" gives 2 "without TLS: use couchbase://127.0.0.1:$port"
+printf 'hosts: [http://127.0.0.1:%s]\nuser: Administrator\npassword: password\nbucket: default\ncheckpoint: {file: cp.json}\n' \
+	$port >"$dir/wrong.yml"
+run "$weir" couchbase status --config "$dir/wrong.yml"
+t "and by the status" gives 2 "use couchbase://127.0.0.1:$port"
 
 kill $fake_pid
 cluster second --nodes 2 --vbuckets 64 --load 50 --external

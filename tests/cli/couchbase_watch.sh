@@ -76,6 +76,11 @@ t "and nothing is handed out before they can" lines "$dir/held" 0
 rmdir "$dir/unsaved.new"
 wait $pid
 t "then all comes" lines "$dir/held" 40000
+run "$weir" couchbase watch $host/default --checkpoint "$dir/last" --limit 10
+mkdir "$dir/last.new"
+run "$weir" couchbase watch $host/default --checkpoint "$dir/last"
+t "a last save that fails is told, and is no success" gives 2 "weir: the last save failed: saving checkpoints to $dir/last: $dir/last.new"
+t "after all that came was printed" lines "$dir/out" 39990
 printf 'hosts: [%s]\nuser: Administrator\npassword: "%s"\nbucket: default\ncheckpoint: {file: %s}\n' $host password "$dir/unsaved" >"$dir/c.yml"
 echo nonsense >"$dir/unsaved"
 run "$weir" couchbase status -c "$dir/c.yml"
@@ -92,6 +97,29 @@ run "$weir" watch "$to" --format canonical --limit 1
 t "--format canonical writes types out" gives 0 '$numberLong'
 run "$weir" watch "$to" --format pretty --limit 1
 t "--format pretty takes lines" gives 0 '  "operationType": "replace"'
+admin() { # METHOD PATH BODY, of the management port
+	exec 3<>"/dev/tcp/127.0.0.1/$http" || return 1
+	printf '%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic QWRtaW5pc3RyYXRvcjpwYXNzd29yZA==\r\n' "$1" "$2" >&3
+	printf 'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s' ${#3} "$3" >&3
+	read -r _ status _ <&3
+	exec 3<&- 3>&-
+	[ "$status" = 200 ]
+}
+scopes=/pools/default/buckets/default/scopes
+admin POST $scopes name=shop
+admin POST $scopes/shop/collections name=orders
+run "$weir" couchbase watch $host/default --scope shop --system-events --format table
+t "an event that has no time is shown without one" gives 0 "                         create"
+t "and its operation whole" gives 0 "createCollection"
+"$weir" couchbase watch -f --scope shop --collections orders --system-events $host/default >"$dir/out" 2>"$dir/err" &
+pid=$!
+for _ in $(seq 100); do [ "$(wc -l <"$dir/out")" -ge 64 ] && break; sleep 0.05; done # every vBucket told of its beginning
+admin DELETE $scopes/shop/collections/orders ""
+wait $pid
+code=$?
+t "who follows a collection that is dropped is told" gives 3 "nothing is left to follow"
+run bash -c 'ulimit -f 8; exec "$@"' limited "$weir" watch "$to" --out "$dir/limited"
+t "so is who may write no larger files" gives 1 "File too large"
 run "$weir" watch "$to" -f --from now --timeout 300ms
 t "--timeout ends a follow with its own exit code" gives 7 "no event for 300ms"
 for option in "--written" "--noops" "--full-document required"; do

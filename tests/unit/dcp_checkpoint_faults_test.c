@@ -558,11 +558,18 @@ static void a_log_has_one_owner_and_can_be_looked_at(void **state)
 	sim_free(sim);
 }
 
-static int count(void *arg, const struct checkpoint *c)
+/* How many checkpoints there are for somebody who only looks. */
+static unsigned looked_at(struct env *env, const char *dir, struct checkpoint c[VBS])
 {
-	(void)c;
-	++*(unsigned *)arg;
-	return 0;
+	struct err e = ERR_INIT;
+	struct checkpoint_store *s;
+	unsigned n = 0;
+	assert_ok(checkpoint_log_look(env, dir, false, &s, &e), &e);
+	load_all(s, c, VBS);
+	for (size_t vb = 0; vb < VBS; vb++)
+		n += c[vb].found;
+	checkpoint_store_free(s);
+	return n;
 }
 
 /* However often it is saved, a log stays small and is read fast; what every save of all has said is there. */
@@ -588,18 +595,14 @@ static void a_log_stays_as_small_as_a_few_sets(void **state)
 		last = save;
 	}
 	assert_true(last && most < 8 * SEGMENT);
-	unsigned seen = 0;
-	assert_ok(checkpoint_log_each(sim_env(sim), "cplog", count, &seen, &e), &e);
-	assert_int_equal(seen, VBS);
+	assert_int_equal(looked_at(sim_env(sim), "cplog", c), VBS);
 	checkpoint_store_free(s);
 	s = open_ok(&kinds[1], sim_env(sim));
 	load_all(s, c, VBS);
 	for (size_t vb = 0; vb < VBS; vb++)
 		assert_int_equal(c[vb].pos.seqno, expect[vb]);
 	checkpoint_store_free(s);
-	seen = 0;
-	assert_ok(checkpoint_log_each(sim_env(sim), "nowhere", count, &seen, &e), &e);
-	assert_int_equal(seen, 0);
+	assert_int_equal(looked_at(sim_env(sim), "nowhere", c), 0);
 	sim_free(sim);
 }
 

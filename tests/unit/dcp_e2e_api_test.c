@@ -143,6 +143,13 @@ static void arguments_that_make_no_sense_are_refused(void **state)
 	o.network = (enum weir_dcp_network)3;
 	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
 	o.network = WEIR_DCP_NETWORK_AUTO;
+	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
+	assert_string_equal(e.message, "no user");
+	o.user = "u";
+	o.tls_ca = "ca.pem"; /* but the password would go in the clear */
+	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
+	assert_non_null(strstr(e.message, "without tls"));
+	o.tls_ca = NULL;
 	o.hosts = NULL;
 	assert_int_equal(weir_dcp_open(&o, &d, &e), WEIR_ERR_INVALID);
 	o.size = 0;

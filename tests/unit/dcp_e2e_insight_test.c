@@ -1,6 +1,8 @@
 /* Hooks, spans, metrics and lag: what a program sees of a client through the public interface. */
 #include "tests/dcp_api_world.h"
 
+#include "os/env.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +95,7 @@ static void hooks_come_in_order_and_may_commit(void **state)
 struct spans {
 	unsigned started, ended[4];
 	bool skip;
+	nsec opened, waited; /* the longest between coming in and being handed out */
 };
 
 static void *on_start(void *arg, weir_dcp *d, const weir_dcp_event *ev)
@@ -101,6 +104,9 @@ static void *on_start(void *arg, weir_dcp *d, const weir_dcp_event *ev)
 	weir_dcp_info i = { .size = sizeof(i) };
 	weir_dcp_event_info(d, ev, &i);
 	assert_true(i.vbucket < VBS);
+	nsec came = (nsec)i.came_ns;
+	assert_true(came >= s->opened && came <= env_mono(env_posix()));
+	s->waited = MAX(s->waited, env_mono(env_posix()) - came);
 	s->started++;
 	return s->skip ? NULL : malloc(1); /* so that one that is ended twice, or never, is found */
 }
@@ -110,6 +116,41 @@ static void on_span_end(void *arg, void *span, enum weir_dcp_outcome outcome)
 	struct spans *s = arg;
 	free(span);
 	s->ended[outcome]++;
+}
+
+/* What came while nobody polled waited for as long as that; what came later did not, though it lies in the same block. */
+static void a_span_may_begin_when_its_event_came_in(void **state)
+{
+	(void)state;
+	struct world w;
+	weir_error e = WEIR_ERROR_INIT;
+	struct spans p = { .skip = true, .opened = env_mono(env_posix()) };
+	weir_dcp_tracer tracer = {
+		.size = sizeof(tracer), .arg = &p, .start = on_start, .end = on_span_end
+	};
+	const weir_dcp_event *events;
+	size_t n;
+	up(&w);
+	w.o.tracer = &tracer;
+	open_all(&w);
+	load(&w, "a", 20);
+	usleep(300000);
+	while (p.started < 20)
+		assert_true(weir_dcp_poll(w.d, 1000, &events, &n, &e) >= 0);
+	assert_true(p.waited >= 250 * NSEC_PER_MS);
+	load(&w, "b", 1);
+	usleep(200000);
+	load(&w, "c", 1);
+	p.waited = 0;
+	nsec third = env_mono(env_posix());
+	usleep(20000);
+	while (p.started < 22)
+		assert_true(weir_dcp_poll(w.d, 1000, &events, &n, &e) >= 0);
+	weir_dcp_info i = { .size = sizeof(i) };
+	weir_dcp_event_info(w.d, weir_dcp_event_at(events, n - 1), &i);
+	assert_true((nsec)i.came_ns >= third - 50 * NSEC_PER_MS);
+	assert_true(p.waited >= 200 * NSEC_PER_MS);
+	down(&w);
 }
 
 static void every_span_ends_once(void **state)
@@ -309,6 +350,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hooks_come_in_order_and_may_commit),
+		cmocka_unit_test(a_span_may_begin_when_its_event_came_in),
 		cmocka_unit_test(every_span_ends_once),
 		cmocka_unit_test(metrics_have_both_names),
 		cmocka_unit_test(lag_is_of_the_streamed_collection),

@@ -187,16 +187,14 @@ struct left {
 	bool found[VBS];
 };
 
-static int look_at(void *arg, const struct checkpoint *c)
+static void look_at(struct left *l, const struct checkpoint *c)
 {
-	struct left *l = arg;
 	struct seen *s = &l->w->seen[c->vb];
 	l->found[c->vb] = c->found;
 	for (uint64_t i = 1; !l->nacks && i <= c->pos.seqno && i <= s->high; i++)
 		if (s->item[i].hash && !s->item[i].acked)
 			fail_msg("seed %u, vBucket %u: the checkpoint is at %u, but %u is open",
 				 seeds_current(), c->vb, (unsigned)c->pos.seqno, (unsigned)i);
-	return 0;
 }
 
 /* What was in the consumer's hands is gone. Before the first checkpoint nothing was. */
@@ -204,7 +202,15 @@ static void bury(struct world *w, const char *path, bool nacks)
 {
 	struct err e = ERR_INIT;
 	struct left l = { .w = w, .nacks = nacks };
-	assert_ok(checkpoint_file_each(env_posix(), path, look_at, &l, &e), &e);
+	struct checkpoint_store *store;
+	struct checkpoint c[VBS];
+	for (unsigned vb = 0; vb < VBS; vb++)
+		c[vb] = (struct checkpoint){ .vb = (uint16_t)vb };
+	assert_ok(checkpoint_file_look(env_posix(), path, false, &store, &e), &e);
+	assert_ok(checkpoint_load(store, c, VBS, &e), &e);
+	checkpoint_store_free(store);
+	for (unsigned vb = 0; vb < VBS; vb++)
+		look_at(&l, &c[vb]);
 	for (unsigned vb = 0; vb < VBS; vb++) {
 		struct seen *s = &w->seen[vb];
 		if (!l.found[vb] && s->high)

@@ -225,7 +225,7 @@ static int member_main(char **argv)
 		return failed(&e);
 	while (!asked_to_leave)
 		take(&m);
-	membership_run_stop(run);
+	(void)membership_run_stop(run, NULL);
 	(void)dcp_source_close(m.source, &e);
 	checkpoint_store_free(store);
 	ledger_close(m.ledger);

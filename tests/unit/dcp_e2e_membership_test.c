@@ -1,6 +1,8 @@
 /* Members of a group against the simulated cluster, through the public interface. */
 #include "tests/dcp_group.h"
 
+#include "dcp/kv.h"
+#include "dcp/membership_instances.h"
 #include "tests/fake/lease.h"
 
 #include <string.h>
@@ -199,6 +201,122 @@ static void two_programs_find_each_other_through_one_document(void **state)
 	each_came_once_in(two_programs_meet, WEIR_DCP_MEMBERS_LIL_COUCHBASE);
 }
 
+static unsigned twice(const struct group *g)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < g->written; i++)
+		n += g->seen[i] > 1;
+	return n;
+}
+
+/* Nothing was saved when the second one came: it waits until the first has let go, and so has saved, what moves. */
+static void a_move_without_delay_repeats_nothing(enum weir_dcp_members kind)
+{
+	static struct group g;
+	weir_dcp *d[3];
+	weir_dcp_membership m = { .size = sizeof(m),
+				  .kind = kind,
+				  .heartbeat_ms = 500,
+				  .heartbeat_monitor_ms = 100,
+				  .rebalance_delay_ms = WEIR_DCP_NO_DELAY };
+	unsigned repeated = 0;
+	group_open(&g, 2, VBS);
+	group_write(&g, 4096);
+	d[0] = join(&g, &m);
+	settle(&g, d, (unsigned[]){ VBS }, 1);
+	d[1] = join(&g, &m);
+	settle(&g, d, (unsigned[]){ VBS / 2, VBS / 2 }, 2);
+	repeated = twice(&g);
+	d[2] = join(&g, &m);
+	settle(&g, d, (unsigned[]){ 5, 6, 5 }, 3);
+	print_message("%u of %u events came twice in two joins, %u of them in the first\n",
+		      twice(&g), g.written, repeated);
+	assert_int_equal(twice(&g), 0);
+	for (unsigned i = 0; i < 3; i++)
+		leave(d[i]);
+	fake_stop(g.fake);
+}
+
+static void a_move_without_delay_repeats_nothing_with_documents(void **state)
+{
+	(void)state;
+	a_move_without_delay_repeats_nothing(WEIR_DCP_MEMBERS_COUCHBASE);
+}
+
+static void a_move_without_delay_repeats_nothing_with_one_document(void **state)
+{
+	(void)state;
+	a_move_without_delay_repeats_nothing(WEIR_DCP_MEMBERS_LIL_COUCHBASE);
+}
+
+static struct documents *documents_of(struct group *g)
+{
+	static const char *seeds[1];
+	static struct scram_cache cache = { .mechanism = SASL_NONE };
+	static struct conn_options conn;
+	struct documents *docs;
+	struct err e = ERR_INIT;
+	seeds[0] = g->hosts;
+	conn = (struct conn_options){ .env = env_posix(),
+				      .user = "Administrator",
+				      .password = "password",
+				      .bucket = "default",
+				      .cache = &cache,
+				      .connect_timeout = NSEC_PER_SEC,
+				      .noop = NSEC_PER_SEC };
+	struct kv_options kv = {
+		.conn = &conn, .seeds = seeds, .n_seeds = 1, .timeout = 2 * NSEC_PER_SEC
+	};
+	assert_ok(documents_couchbase(&kv, &docs, &e), &e);
+	return docs;
+}
+
+static int ms_until(struct group *g, weir_dcp *d, unsigned vbuckets, nsec since)
+{
+	settle(g, &d, &vbuckets, 1);
+	return (int)((env_mono(env_posix()) - since) / NSEC_PER_MS);
+}
+
+/* One that was killed: its document says that it has everything, and nothing more comes. One of go-dcp's says nothing. */
+static void a_dead_member_is_waited_for_until_it_has_missed_two_signs_of_life(void **state)
+{
+	(void)state;
+	static struct group g;
+	static const char *const held[] = { ",\"held\":\"ffff\"", "" };
+	weir_dcp_membership m = { .size = sizeof(m),
+				  .kind = WEIR_DCP_MEMBERS_COUCHBASE,
+				  .heartbeat_ms = 400,
+				  .heartbeat_tolerance_ms = 2000,
+				  .heartbeat_monitor_ms = 50,
+				  .rebalance_delay_ms = WEIR_DCP_NO_DELAY };
+	for (int i = 0; i < 2; i++) {
+		struct err e = ERR_INIT;
+		char text[160];
+		group_open(&g, 2, VBS);
+		struct documents *docs = documents_of(&g);
+		(void)snprintf(
+			text, sizeof(text),
+			"{\"type\":\"instance\",\"heartbeatTime\":5,\"clusterJoinTime\":5%s}",
+			held[i]);
+		assert_ok(docs->ops->put(docs, "_connector:cbgo:g:instance:x", slice_str(text), 0,
+					 0, &e),
+			  &e);
+		assert_ok(docs->ops->put(docs, "_connector:cbgo:g:instance:all",
+					 SLICE_LIT("{\"_connector:cbgo:g:instance:x\":5}"), 0, 0,
+					 &e),
+			  &e);
+		nsec began = env_mono(env_posix());
+		weir_dcp *d = join(&g, &m);
+		int half = ms_until(&g, d, VBS / 2, began), all = ms_until(&g, d, VBS, began);
+		print_message("half of it after %d ms, all of it after %d ms\n", half, all);
+		assert_true(i ? half < 700 : half > 700 && half < 2000);
+		assert_true(all >= 2300);
+		leave(d);
+		documents_free(docs);
+		fake_stop(g.fake);
+	}
+}
+
 static int see_pod(void *arg, const weir_dcp_peer *p)
 {
 	unsigned *pods = arg;
@@ -320,6 +438,9 @@ int main(void)
 		cmocka_unit_test(static_members_share_and_impossible_groups_are_refused),
 		cmocka_unit_test(two_programs_find_each_other_through_documents),
 		cmocka_unit_test(two_programs_find_each_other_through_one_document),
+		cmocka_unit_test(a_move_without_delay_repeats_nothing_with_documents),
+		cmocka_unit_test(a_move_without_delay_repeats_nothing_with_one_document),
+		cmocka_unit_test(a_dead_member_is_waited_for_until_it_has_missed_two_signs_of_life),
 		cmocka_unit_test(two_programs_are_numbered_by_a_leader),
 		cmocka_unit_test(a_group_looks_at_once_when_it_is_asked_to),
 		cmocka_unit_test(kinds_without_a_list_say_so),

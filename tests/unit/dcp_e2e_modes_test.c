@@ -460,21 +460,27 @@ static void files_say_how_to_stream(void **state)
 	(void)state;
 	static const char head[] = "hosts: h\nuser: u\npassword: p\nbucket: b\n"
 				   "collections: [shop.orders, users]\nstream:\n";
-	static const char *const bad[] = { "  id: 0\n", "  id: 65536\n", "  backfill_order: any\n",
-					   "  priority: urgent\n", "  compress: 3\n" };
+	static const char *const bad[] = { "  id: 0\n",
+					   "  id: 65536\n",
+					   "  backfill_order: any\n",
+					   "  priority: urgent\n",
+					   "  compress: 3\n",
+					   "  high_seqno_interval: 9ms\n" };
 	weir_error e = WEIR_ERROR_INIT;
 	weir_dcp_config *c;
 	char text[400];
 	(void)snprintf(text, sizeof(text), "%s%s", head,
 		       "  id: 65535\n  backfill_order: sequential\n  cursor_dropping: true\n"
 		       "  compress: true\n  no_value_datatype: true\n  skip_initial_deletes: true\n"
-		       "  priority: medium\n  change_history: true\n");
+		       "  priority: medium\n  change_history: true\n"
+		       "  high_seqno_interval: 250ms\n");
 	assert_int_equal(weir_dcp_config_parse(text, strlen(text), "f.yml", &c, &e), 0);
 	const weir_dcp_options *o = weir_dcp_config_options(c);
 	assert_int_equal(o->stream_id, 65535);
 	assert_string_equal(o->backfill_order, "sequential");
 	assert_string_equal(o->collections, "shop.orders,users");
 	assert_string_equal(o->priority, "medium");
+	assert_int_equal(o->high_seqno_ms, 250);
 	assert_true(o->cursor_dropping && o->force_compression && o->no_value_datatype);
 	assert_true(o->skip_initial_deletes && o->change_history && !o->no_value);
 	weir_dcp_config_free(c);

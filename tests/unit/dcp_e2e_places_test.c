@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { VBS = 16 };
 
@@ -19,7 +20,10 @@ struct shelf { /* what two members share */
 		unsigned version;
 	} slot[VBS];
 	unsigned saves, clears, frees;
-	int fail; /* the next saves answer so */
+	int fail;       /* the next saves answer so */
+	bool terse;     /* a refusal says which vBucket and no more */
+	bool at_a_loss; /* not even that */
+	bool without_texts;
 };
 
 struct own {
@@ -34,7 +38,9 @@ static int own_load(void *arg, const uint16_t *vb, size_t n, weir_dcp_loaded *to
 	for (size_t i = n; i-- > 0;) { /* in any order */
 		o->seen[vb[i]] = o->shelf->slot[vb[i]].version;
 		const char *text = o->shelf->slot[vb[i]].text;
-		if (text)
+		if (text && o->shelf->without_texts)
+			weir_dcp_found(to, vb[i], NULL, 0);
+		else if (text)
 			weir_dcp_found(to, vb[i], text, strlen(text));
 	}
 	weir_dcp_found(to, 999, "{}", 2); /* nobody asked */
@@ -44,13 +50,17 @@ static int own_load(void *arg, const uint16_t *vb, size_t n, weir_dcp_loaded *to
 static int own_save(void *arg, const weir_dcp_saved *s, size_t n, weir_error *e)
 {
 	struct own *o = arg;
+	if (o->shelf->fail && o->shelf->terse)
+		(void)snprintf(e->message, sizeof(e->message), "the shelf is full");
 	if (o->shelf->fail)
 		return o->shelf->fail;
 	for (size_t i = 0; i < n; i++) {
 		uint16_t vb = s[i].vbucket;
 		if (o->shelf->slot[vb].version != o->seen[vb]) {
+			e->newest = o->shelf->at_a_loss ? 0 : vb;
+			if (o->shelf->terse)
+				return WEIR_ERR_FENCED;
 			e->code = WEIR_ERR_FENCED;
-			e->newest = vb;
 			(void)snprintf(e->message, sizeof(e->message), "vBucket %u is taken", vb);
 			return WEIR_ERR_FENCED;
 		}
@@ -205,6 +215,47 @@ static void a_file_a_log_and_none(void **state)
 	test_rmdir(folder);
 }
 
+/* Beside the one who writes, and without leaving as much as a lock behind. */
+static void who_only_reads_a_file_or_a_log_needs_no_lock_and_makes_nothing(void **state)
+{
+	(void)state;
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp *writer, *reader;
+	char path[300], lock[320], folder[256], hosts[64];
+	(void)snprintf(folder, sizeof(folder), "%s", test_tmpdir());
+	for (int log = 0; log < 2; log++) {
+		struct fake *f = cluster();
+		weir_dcp_options o = options_of(f, hosts);
+		(void)snprintf(path, sizeof(path), "%s/%d", folder, log);
+		(void)snprintf(lock, sizeof(lock), "%s%s", path, log ? "" : ".lock");
+		*(log ? &o.checkpoint_log : &o.checkpoint_file) = path;
+		weir_dcp_options only = o;
+		only.checkpoint_read_only = true;
+		load_documents(f, 0, VBS);
+		assert_int_equal(weir_dcp_open(&only, &reader, &e), 0);
+		assert_int_equal(weir_dcp_assign_share(reader, 1, 1, &e), 0);
+		assert_int_equal(drain(reader, VBS), VBS);
+		assert_int_equal(weir_dcp_close(reader, &e), 0);
+		assert_int_equal(access(lock, F_OK), -1);
+		assert_int_equal(weir_dcp_open(&o, &writer, &e), 0);
+		assert_int_equal(weir_dcp_assign_share(writer, 1, 1, &e), 0);
+		assert_int_equal(drain(writer, VBS), VBS);
+		assert_int_equal(weir_dcp_commit(writer, &e), 0);
+		load_documents(f, 1, 3);
+		if (weir_dcp_open(&only, &reader, &e) != 0)
+			fail_msg("%s", e.message);
+		assert_int_equal(weir_dcp_assign_share(reader, 1, 1, &e), 0);
+		assert_int_equal(drain(reader, 3), 3);
+		assert_int_equal(weir_dcp_commit(reader, &e), 0);
+		assert_int_equal(weir_dcp_close(reader, &e), 0);
+		assert_int_equal(places(&o).behind, 3);
+		assert_int_equal(drain(writer, 3), 3);
+		assert_int_equal(weir_dcp_close(writer, &e), 0);
+		fake_stop(f);
+	}
+	test_rmdir(folder);
+}
+
 /* The cluster's own documents count as changes of it, so they lie elsewhere. */
 static void documents_in_another_cluster_with_its_own_login_and_collection(void **state)
 {
@@ -340,6 +391,104 @@ static void a_store_of_ones_own_keeps_fences_and_is_freed_once(void **state)
 	fake_stop(f);
 }
 
+/* One event, of a vBucket that ended with this error. */
+static void ends(weir_dcp *d, unsigned vbucket, int code)
+{
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp_info info = { .size = sizeof(info) };
+	const weir_dcp_event *events;
+	size_t n;
+	assert_int_equal(weir_dcp_poll(d, 5000, &events, &n, &e), 1);
+	weir_dcp_event_info(d, weir_dcp_event_at(events, 0), &info);
+	assert_int_equal(info.kind, WEIR_DCP_END);
+	assert_int_equal(info.vbucket, vbucket);
+	assert_int_equal(info.code, code);
+}
+
+/* What weir_dcp_options.checkpoint_store asks of it, and no more; then less. */
+static void a_store_that_says_little_is_understood(void **state)
+{
+	(void)state;
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp *d;
+	char hosts[64];
+	struct fake *f = cluster();
+	struct shelf shelf = { .terse = true };
+	struct own mine = { &shelf, { 0 } };
+	weir_dcp_store store = own_store(&mine);
+	weir_dcp_options o = options_of(f, hosts);
+	o.checkpoint_store = &store;
+	load_documents(f, 0, VBS);
+	assert_int_equal(weir_dcp_open(&o, &d, &e), 0);
+	assert_int_equal(weir_dcp_assign_share(d, 1, 1, &e), 0);
+	assert_int_equal(drain(d, VBS), VBS);
+	assert_int_equal(weir_dcp_commit(d, &e),
+			 0); /* the first ones, too: from here on only we save */
+	load_documents(f, 1, VBS);
+	assert_int_equal(drain(d, VBS), VBS);
+	shelf.fail = WEIR_ERR_IO;
+	assert_int_equal(weir_dcp_commit(d, &e), WEIR_ERR_IO);
+	assert_string_equal(e.message, "the shelf is full");
+	shelf.fail = 0;
+	shelf.slot[2].version++;
+	assert_int_equal(weir_dcp_commit(d, &e), WEIR_ERR_FENCED);
+	ends(d, 2, WEIR_ERR_FENCED);
+	assert_int_equal(weir_dcp_commit(d, &e), 0);
+	/* a vBucket that is not even among those to be saved: the save fails, it does not go on for ever */
+	load_documents(f, 2, VBS);
+	assert_int_equal(drain(d, VBS - 1), VBS - 1);
+	shelf.at_a_loss = true;
+	shelf.slot[0].version++;
+	assert_int_equal(weir_dcp_commit(d, &e), WEIR_ERR_FENCED);
+	ends(d, 0, WEIR_ERR_FENCED);
+	load_documents(f, 3, VBS);
+	assert_int_equal(drain(d, VBS - 2), VBS - 2);
+	shelf.slot[5].version++;
+	assert_int_equal(weir_dcp_commit(d, &e), WEIR_ERR_FENCED);
+	assert_int_equal(weir_dcp_close(d, &e), WEIR_ERR_FENCED);
+	/* a checkpoint without a text is damaged: none would begin anew */
+	shelf.without_texts = true;
+	assert_int_equal(weir_dcp_open(&o, &d, &e), 0);
+	assert_int_equal(weir_dcp_assign(d, (uint16_t[]){ 3 }, 1, &e), 0);
+	ends(d, 3, WEIR_ERR_CORRUPT);
+	(void)weir_dcp_close(d, NULL);
+	shelf_done(&shelf);
+	fake_stop(f);
+}
+
+static void closing_tells_of_a_last_save_that_failed_with_and_without_a_membership(void **state)
+{
+	(void)state;
+	weir_error e = WEIR_ERROR_INIT;
+	weir_dcp *d;
+	char hosts[64];
+	struct fake *f = cluster();
+	weir_dcp_membership alone = {
+		.size = sizeof(alone), .kind = WEIR_DCP_MEMBERS_STATIC, .member = 1, .total = 1
+	};
+	load_documents(f, 0, VBS);
+	for (int group = 0; group < 2; group++) {
+		struct shelf shelf = { .terse = true };
+		struct own mine = { &shelf, { 0 } };
+		weir_dcp_store store = own_store(&mine);
+		weir_dcp_options o = options_of(f, hosts);
+		o.checkpoint_store = &store;
+		o.membership = group ? &alone : NULL;
+		assert_int_equal(weir_dcp_open(&o, &d, &e), 0);
+		if (!group)
+			assert_int_equal(weir_dcp_assign_share(d, 1, 1, &e), 0);
+		assert_int_equal(drain(d, (1 + group) * VBS), (1 + group) * VBS);
+		assert_int_equal(weir_dcp_commit(d, &e), 0);
+		load_documents(f, 1 + group, VBS);
+		assert_int_equal(drain(d, VBS), VBS);
+		shelf.fail = WEIR_ERR_NOSPACE;
+		assert_int_equal(weir_dcp_close(d, &e), WEIR_ERR_NOSPACE);
+		assert_string_equal(e.message, "the shelf is full");
+		shelf_done(&shelf);
+	}
+	fake_stop(f);
+}
+
 /* A group that changes may use a store that fences: what a member takes over is refused to whoever had it. */
 static void a_store_that_fences_serves_a_group_that_changes(void **state)
 {
@@ -416,9 +565,13 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_file_a_log_and_none),
+		cmocka_unit_test(who_only_reads_a_file_or_a_log_needs_no_lock_and_makes_nothing),
 		cmocka_unit_test(documents_in_another_cluster_with_its_own_login_and_collection),
 		cmocka_unit_test(documents_in_the_bucket_itself_are_looked_at),
 		cmocka_unit_test(a_store_of_ones_own_keeps_fences_and_is_freed_once),
+		cmocka_unit_test(a_store_that_says_little_is_understood),
+		cmocka_unit_test(
+			closing_tells_of_a_last_save_that_failed_with_and_without_a_membership),
 		cmocka_unit_test(a_store_that_fences_serves_a_group_that_changes),
 		cmocka_unit_test(places_that_exclude_each_other_are_refused),
 	};

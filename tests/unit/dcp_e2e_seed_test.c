@@ -86,6 +86,48 @@ static void a_silent_management_service_delays_nobody(void **state)
 	(void)close(fd);
 }
 
+/* An HTTP server that waits for the end of a request. */
+static void *patient_server(void *arg)
+{
+	int listener = *(int *)arg, fd;
+	while ((fd = accept(listener, NULL, NULL)) >= 0) {
+		char in[4096];
+		ssize_t n, got = 0;
+		while (!memmem(in, (size_t)got, "\r\n\r\n", 4) && got < (ssize_t)sizeof(in) &&
+		       (n = read(fd, in + got, sizeof(in) - (size_t)got)) > 0)
+			got += n;
+		static const char answer[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+		(void)!write(fd, answer, sizeof(answer) - 1);
+		(void)close(fd);
+	}
+	return NULL;
+}
+
+/* One connection waits for it while another one asks: the server takes them one by one. */
+static void a_port_that_waits_for_more_is_asked_what_it_speaks(void **state)
+{
+	(void)state;
+	uint16_t port;
+	int fd = silent_listener(&port);
+	pthread_t thread[2];
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, patient_server, &fd), 0);
+	struct err e = ERR_INIT;
+	struct dcp_source *s;
+	struct world *w = world_new(&(struct fake_options){ .nodes = 1, .vbuckets = 4 });
+	(void)snprintf(w->seed, sizeof(w->seed), "127.0.0.1:%u", port);
+	w->o.connect_timeout = 20 * NSEC_PER_SEC;
+	nsec before = now();
+	assert_int_equal(dcp_source_open(&w->o, &s, &e), ERR_WRONG_PORT);
+	assert_true(now() - before < 3 * NSEC_PER_SEC);
+	assert_non_null(strstr(e.msg, "speaks HTTP"));
+	world_free(w);
+	(void)shutdown(fd, SHUT_RDWR);
+	for (int i = 0; i < 2; i++)
+		(void)pthread_join(thread[i], NULL);
+	(void)close(fd);
+}
+
 static void bad_seeds_are_refused_before_anything_is_connected(void **state)
 {
 	(void)state;
@@ -106,19 +148,21 @@ static void the_records_of_a_service_are_its_nodes(void **state)
 	(void)state;
 	unsigned counter = 0;
 	struct world *w = world_new(&(struct fake_options){ .nodes = 2, .vbuckets = 8 });
-	struct dns_server d = { .target = "127.0.0.1", .port = fake_kv_port(w->fake, 1) };
-	dns_server_start(&d);
-	static const char *const names[] = { "db.test", "couchbase://db.test" };
+	static const char *const names[] = { "db.test", "couchbase://db.test", "long.test" };
 	write_some(w, 8, 200, &counter);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct dns_server d = { .target = "127.0.0.1",
+					.port = fake_kv_port(w->fake, 1),
+					.records = i == 2 ? 50 : 1 }; /* over TCP */
+		dns_server_start(&d);
 		w->seeds[0] = names[i];
 		w->o.dns_server = d.address;
 		world_open(w);
 		settle(w, 8, PATIENCE);
 		world_close(w);
+		dns_server_stop(&d);
 	}
 	world_free(w);
-	dns_server_stop(&d);
 }
 
 static void without_records_the_host_itself_is_asked(void **state)
@@ -236,6 +280,7 @@ int main(void)
 		cmocka_unit_test(a_seed_of_the_management_service_is_enough),
 		cmocka_unit_test(what_the_management_service_refuses_is_said_at_once),
 		cmocka_unit_test(a_silent_management_service_delays_nobody),
+		cmocka_unit_test(a_port_that_waits_for_more_is_asked_what_it_speaks),
 		cmocka_unit_test(bad_seeds_are_refused_before_anything_is_connected),
 		cmocka_unit_test(the_records_of_a_service_are_its_nodes),
 		cmocka_unit_test(without_records_the_host_itself_is_asked),

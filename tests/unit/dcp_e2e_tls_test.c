@@ -2,6 +2,7 @@
  * there is none. */
 #include "tests/dcp_world.h"
 
+#include "dcp/kv.h"
 #include "net/tls.h"
 
 static char folder[256];
@@ -62,12 +63,16 @@ static char *in_folder(const char *name)
 	return p;
 }
 
+enum { MUTUAL = 1, TLS_12 = 2 };
+
 /* Mutual: certificates of clients, signed by node's, are logins. */
-static struct world *tls_world(struct tls_options *t, bool mutual)
+static struct world *tls_world(struct tls_options *t, unsigned how)
 {
+	bool mutual = how & MUTUAL;
 	struct world *w =
 		world_new(&(struct fake_options){ .nodes = 2,
 						  .vbuckets = 16,
+						  .tls_12 = how & TLS_12,
 						  .replicas = mutual ? 1 : 0,
 						  .tls_ca = mutual ? in_folder("node.pem") : NULL,
 						  .tls_cert = in_folder("node.pem"),
@@ -96,7 +101,7 @@ static void a_trusted_cluster_is_read_over_tls(void **state)
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world(&t, false);
+	struct world *w = tls_world(&t, 0);
 	read_across_a_cut(w, 500, &counter);
 	assert_true(w->duplicates == 0);
 	world_free(w);
@@ -115,7 +120,8 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 		{ "other.pem", NULL, false, ERR_AUTH },        /* signed by somebody else */
 		{ "node.pem", "wrong.test", false, ERR_AUTH }, /* another host's */
 		{ "node.pem", "node.test", false, 0 },         { "other.pem", NULL, true, 0 },
-		{ "none.pem", NULL, false, ERR_NET },
+		{ "none.pem", NULL, false, ERR_INVALID }, /* trying again does not help */
+		{ "node.key", NULL, false, ERR_INVALID },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = ERR_INIT;
@@ -123,7 +129,7 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 		struct tls_options t = { .ca_file = in_folder(rows[i].ca),
 					 .server_name = rows[i].name,
 					 .insecure = rows[i].insecure };
-		struct world *w = tls_world(&t, false);
+		struct world *w = tls_world(&t, 0);
 		int rc = dcp_source_open(&w->o, &s, &e);
 		if (rc != rows[i].code)
 			fail_msg("row %zu: %d %s", i, rc, e.msg);
@@ -133,10 +139,63 @@ static void certificates_that_do_not_fit_are_refused(void **state)
 	}
 }
 
+/* In the middle of what it sends, with acknowledgements of the window on the way back. */
+static void change_keys_in_mid_stream(bool tls_12, size_t value_bytes)
+{
+	unsigned counter = 0;
+	if (!folder[0])
+		skip();
+	struct tls_options t = { .ca_file = in_folder("node.pem") };
+	struct world *w = tls_world(&t, tls_12 ? TLS_12 : 0);
+	struct fake_stats before, after;
+	char *value = malloc(value_bytes);
+	w->o.window_bytes = 16 << 10;
+	world_open(w);
+	write_some(w, 16, 50, &counter);
+	settle(w, 16, 10 * NSEC_PER_SEC); /* every node is connected */
+	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_REKEY, .node = -1, .n = 1000 });
+	fake_stats(w->fake, &before);
+	for (int round = 0; round < 40; round++) {
+		for (unsigned vb = 0; vb < 16; vb++) {
+			memset(value, 'a' + round % 26, value_bytes);
+			(void)fake_set(w->fake, vb, 0, "big", slice_of(value, value_bytes));
+		}
+		write_some(w, 16, 200, &counter);
+		(void)pump_once(w, NSEC_PER_MS);
+		if (round % 2)
+			settle(w, 16, 10 * NSEC_PER_SEC);
+	}
+	settle(w, 16, 10 * NSEC_PER_SEC);
+	fake_stats(w->fake, &after);
+	print_message("TLS 1.%d, %u KB: %u changes of keys\n", tls_12 ? 2 : 3,
+		      (unsigned)((after.bytes_sent - before.bytes_sent) >> 10),
+		      (unsigned)(after.rekeys - before.rekeys));
+	assert_true(after.rekeys - before.rekeys > 50);
+	assert_int_equal(after.connections, before.connections); /* nobody was lost */
+	assert_int_equal(world_status(w).reconnects, 0);
+	assert_true(w->duplicates == 0);
+	free(value);
+	world_free(w);
+}
+
+static void b7_a_renegotiation_in_mid_stream_costs_no_byte(void **state)
+{
+	(void)state;
+	change_keys_in_mid_stream(true, 200);
+	change_keys_in_mid_stream(true, 20000);
+}
+
+static void b7_a_key_update_in_mid_stream_costs_no_byte(void **state)
+{
+	(void)state;
+	change_keys_in_mid_stream(false, 200);
+	change_keys_in_mid_stream(false, 20000);
+}
+
 static struct world *mutual_world(struct tls_options *t, const char *name)
 {
 	char file[64];
-	struct world *w = tls_world(t, true);
+	struct world *w = tls_world(t, MUTUAL);
 	t->ca_file = in_folder("node.pem");
 	(void)snprintf(file, sizeof(file), "%s.pem", name);
 	t->cert_file = in_folder(file);
@@ -173,9 +232,9 @@ static void a_certificate_of_nobody_is_refused(void **state)
 		const char *name;
 		int code;
 	} rows[] = {
-		{ "nobody", ERR_AUTH }, /* a good certificate, no such user */
-		{ "foreign", ERR_NET }, /* signed by somebody else: no TLS session */
-		{ "missing", ERR_NET }, /* no such file */
+		{ "nobody", ERR_AUTH },     /* a good certificate, no such user */
+		{ "foreign", ERR_NET },     /* signed by somebody else: no TLS session */
+		{ "missing", ERR_INVALID }, /* no such file */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = ERR_INIT;
@@ -197,7 +256,7 @@ static void maps_come_over_https_from_a_trusted_management_service_only(void **s
 	if (!folder[0])
 		skip();
 	struct tls_options t = { .ca_file = in_folder("node.pem") };
-	struct world *w = tls_world(&t, false);
+	struct world *w = tls_world(&t, 0);
 	(void)snprintf(w->seed, sizeof(w->seed), "https://127.0.0.1:%u",
 		       fake_https_port(w->fake, 0));
 	fake_fault(w->fake, &(struct fake_fault){ .kind = FAKE_STATUS,
@@ -220,18 +279,122 @@ static void maps_come_over_https_from_a_trusted_management_service_only(void **s
 	world_free(w);
 }
 
-static void a_plain_client_on_a_tls_port_gets_an_error_in_time(void **state)
+/* Every kind of port, asked for every other one. */
+static void a_wrong_port_is_named_at_once(void **state)
+{
+	(void)state;
+	enum { KV, KVS, HTTP, HTTPS };
+	static const struct {
+		const char *scheme;
+		int port;
+		const char *says, *use;
+	} rows[] = {
+		{ "couchbase", KVS, "speaks TLS", "use couchbases://" },
+		{ "couchbase", HTTP, "speaks HTTP:", "use http://" },
+		{ "couchbase", HTTPS, "speaks TLS", "use couchbases://" },
+		{ "couchbases", KV, "speaks the data service's protocol without TLS",
+		  "use couchbase://" },
+		{ "couchbases", HTTP, "speaks HTTP without TLS", "use http://" },
+		{ "couchbases", HTTPS, "speaks HTTP:", "use https://" },
+		{ "http", KV, "speaks the data service's protocol:", "use couchbase://" },
+		{ "http", KVS, "speaks TLS", "use https://" },
+		{ "http", HTTPS, "speaks TLS", "use https://" },
+		{ "https", KV, "speaks the data service's protocol without TLS",
+		  "use couchbase://" },
+		{ "https", KVS, "speaks the data service's protocol:", "use couchbases://" },
+		{ "https", HTTP, "speaks HTTP without TLS", "use http://" },
+	};
+	if (!folder[0])
+		skip();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err e = ERR_INIT;
+		struct dcp_source *s = NULL;
+		struct tls_options t = { .ca_file = in_folder("node.pem") };
+		struct world *w = tls_world(NULL, 0);
+		uint16_t port = rows[i].port == KV     ? fake_kv_port(w->fake, 0)
+				: rows[i].port == KVS  ? fake_kvs_port(w->fake, 0)
+				: rows[i].port == HTTP ? fake_http_port(w->fake, 0)
+						       : fake_https_port(w->fake, 0);
+		char where[32];
+		(void)snprintf(where, sizeof(where), "127.0.0.1:%u ", port);
+		(void)snprintf(w->seed, sizeof(w->seed), "%s://127.0.0.1:%u", rows[i].scheme, port);
+		if (rows[i].scheme[strlen(rows[i].scheme) - 1] == 's')
+			w->o.tls = &t;
+		w->o.connect_timeout = 20 * NSEC_PER_SEC;
+		nsec before = now();
+		int rc = dcp_source_open(&w->o, &s, &e);
+		if (rc != ERR_WRONG_PORT || !strstr(e.msg, rows[i].says) ||
+		    !strstr(e.msg, rows[i].use) || !strstr(e.msg, where))
+			fail_msg("row %zu: %d %s", i, rc, e.msg);
+		if (now() - before > NSEC_PER_SEC)
+			fail_msg("row %zu took %d ms", i, (int)((now() - before) / NSEC_PER_MS));
+		world_free(w);
+	}
+}
+
+static void a_wrong_port_among_good_ones_does_not_matter(void **state)
+{
+	(void)state;
+	unsigned counter = 0;
+	if (!folder[0])
+		skip();
+	struct world *w = tls_world(NULL, 0);
+	char good[64];
+	const char *seeds[2] = { w->seed, good };
+	(void)snprintf(good, sizeof(good), "127.0.0.1:%u", fake_kv_port(w->fake, 1));
+	w->o.seeds = seeds;
+	w->o.n_seeds = 2;
+	write_some(w, 16, 300, &counter);
+	world_open(w);
+	settle(w, 16, 10 * NSEC_PER_SEC);
+	world_free(w);
+}
+
+static void a_client_whose_certificate_is_refused_is_not_told_of_a_wrong_port(void **state)
 {
 	(void)state;
 	if (!folder[0])
 		skip();
 	struct err e = ERR_INIT;
 	struct dcp_source *s = NULL;
-	struct world *w = tls_world(NULL, false);
+	struct tls_options t = { 0 };
+	struct world *w = mutual_world(&t, "foreign");
 	w->o.connect_timeout = NSEC_PER_SEC;
-	w->o.noop = 200 * NSEC_PER_MS;
-	int rc = dcp_source_open(&w->o, &s, &e);
-	assert_true(rc == ERR_TIMEOUT || rc == ERR_NET || rc == ERR_PROTOCOL);
+	assert_int_equal(dcp_source_open(&w->o, &s, &e), ERR_TIMEOUT);
+	assert_null(strstr(e.msg, "speaks"));
+	world_free(w);
+}
+
+static void documents_behind_a_wrong_port_are_an_error_at_once(void **state)
+{
+	(void)state;
+	if (!folder[0])
+		skip();
+	struct world *w = tls_world(NULL, 0);
+	struct conn_options conn = { .env = env_posix(),
+				     .user = "Administrator",
+				     .password = "password",
+				     .bucket = "default",
+				     .cache = &(struct scram_cache){ .mechanism = SASL_NONE },
+				     .connect_timeout = 20 * NSEC_PER_SEC,
+				     .noop = NSEC_PER_SEC };
+	struct kv_options o = {
+		.conn = &conn, .seeds = w->seeds, .n_seeds = 1, .timeout = 20 * NSEC_PER_SEC
+	};
+	for (int http = 0; http < 2; http++) {
+		struct err e = ERR_INIT;
+		struct kv *kv;
+		AUTO(buf) struct buf got = BUF_INIT;
+		struct kv_request get = { .op = KV_GET, .key = SLICE_LIT("a"), .out = &got };
+		if (http)
+			(void)snprintf(w->seed, sizeof(w->seed), "http://127.0.0.1:%u",
+				       fake_https_port(w->fake, 0));
+		nsec before = now();
+		assert_ok(kv_open(&o, &kv, &e), &e);
+		assert_int_equal(kv_run(kv, &get, 1, &e), ERR_WRONG_PORT);
+		assert_true(now() - before < NSEC_PER_SEC);
+		kv_free(kv);
+	}
 	world_free(w);
 }
 
@@ -239,11 +402,16 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_trusted_cluster_is_read_over_tls),
+		cmocka_unit_test(b7_a_renegotiation_in_mid_stream_costs_no_byte),
+		cmocka_unit_test(b7_a_key_update_in_mid_stream_costs_no_byte),
 		cmocka_unit_test(certificates_that_do_not_fit_are_refused),
 		cmocka_unit_test(a_certificate_of_the_client_is_its_login),
 		cmocka_unit_test(a_certificate_of_nobody_is_refused),
 		cmocka_unit_test(maps_come_over_https_from_a_trusted_management_service_only),
-		cmocka_unit_test(a_plain_client_on_a_tls_port_gets_an_error_in_time),
+		cmocka_unit_test(a_wrong_port_is_named_at_once),
+		cmocka_unit_test(a_wrong_port_among_good_ones_does_not_matter),
+		cmocka_unit_test(a_client_whose_certificate_is_refused_is_not_told_of_a_wrong_port),
+		cmocka_unit_test(documents_behind_a_wrong_port_are_an_error_at_once),
 	};
 	return cmocka_run_group_tests_name("dcp/e2e tls", tests, make_certificates,
 					   remove_certificates);

@@ -4,6 +4,7 @@
 #include "dcp/wire.h"
 #include "doc/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool names(void *arg, uint32_t id, const char **scope, const char **name)
@@ -106,17 +107,96 @@ static void weakness_3_an_expiration_is_a_marked_delete(void **state)
 	feed_free(f);
 }
 
-static void values_that_are_no_json_object_are_handed_on_as_bytes(void **state)
+static void values_that_are_no_json_object_are_handed_on_as_they_are(void **state)
 {
 	(void)state;
 	struct feed *f = open_feed(
 		NULL, "{\"p\":[{\"$project\":{\"v\":\"$couchbase.value\",\"f\":\"$fullDocument\","
 		      "\"_id\":0}}]}");
-	struct dcp_event plain = mutation("k", "xyz", 0),
-			 array = mutation("k", "[1]", DATATYPE_JSON);
-	assert_event(f, &plain, "{\"v\":{\"$binary\":{\"base64\":\"eHl6\",\"subType\":\"00\"}}}");
-	assert_event(f, &array, "{\"v\":{\"$binary\":{\"base64\":\"WzFd\",\"subType\":\"00\"}}}");
+	static const struct {
+		const char *value;
+		uint8_t datatype;
+		const char *want;
+	} rows[] = {
+		{ "xyz", 0, "{\"$binary\":{\"base64\":\"eHl6\",\"subType\":\"00\"}}" },
+		{ "[1]", 0, "{\"$binary\":{\"base64\":\"WzFd\",\"subType\":\"00\"}}" },
+		{ "[1,{\"a\":2}]", DATATYPE_JSON, "[1,{\"a\":2}]" },
+		{ " 42 ", DATATYPE_JSON, "42" },
+		{ "\"text\"", DATATYPE_JSON, "\"text\"" },
+		{ "true", DATATYPE_JSON, "true" },
+		{ "null", DATATYPE_JSON, "null" },
+		{ "{\"a\":", DATATYPE_JSON, /* the server takes the client's word for it */
+		  "{\"$binary\":{\"base64\":\"eyJhIjo=\",\"subType\":\"00\"}}" },
+		{ "{\"a\":1e400}", DATATYPE_JSON,
+		  "{\"$binary\":{\"base64\":\"eyJhIjoxZTQwMH0=\",\"subType\":\"00\"}}" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char want[128];
+		struct dcp_event ev = mutation("k", rows[i].value, rows[i].datatype);
+		(void)snprintf(want, sizeof(want), "{\"v\":%s}", rows[i].want);
+		assert_event(f, &ev, want);
+	}
 	feed_free(f);
+}
+
+/* Couchbase knows nothing of Extended JSON: a document that happens to look like it comes as it was written. */
+static void what_looks_like_extended_json_stays_a_document(void **state)
+{
+	(void)state;
+	struct feed *f =
+		open_feed(NULL, "{\"p\":[{\"$project\":{\"f\":\"$fullDocument\",\"_id\":0}}]}");
+	static const char *const rows[] = {
+		"{\"i\":{\"$numberLong\":\"5\"}}",
+		"{\"i\":[{\"$numberLong\":5}]}",
+		"{\"d\":{\"$date\":\"tomorrow\"}}",
+		"{\"$oid\":\"x\"}",
+		"{\"a\":{\"$oid\":\"5f0000000000000000000000\"}}",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char want[128];
+		struct dcp_event ev = mutation("k", rows[i], DATATYPE_JSON);
+		(void)snprintf(want, sizeof(want), "{\"f\":%s}", rows[i]);
+		assert_event(f, &ev, want);
+	}
+	feed_free(f);
+}
+
+static void what_happens_to_a_scope_is_of_no_collection(void **state)
+{
+	(void)state;
+	struct feed *f = open_feed(NULL, "{\"p\":[{\"$project\":{\"o\":\"$operationType\","
+					 "\"ns\":1,\"n\":\"$couchbase.name\",\"_id\":0}}]}");
+	struct dcp_event ev = { .kind = DCP_SYSTEM,
+				.vb = 1,
+				.pos = { 5, 5, 5, 7 },
+				.key = SLICE_LIT("s2"),
+				.system = { .kind = DCP_SCOPE_CREATED, .scope = 9 } };
+	assert_event(f, &ev, "{\"ns\":{\"db\":\"b\"},\"o\":\"createScope\",\"n\":\"s2\"}");
+	ev.system.kind = DCP_SCOPE_DROPPED;
+	ev.key = SLICE_NONE;
+	assert_event(f, &ev, "{\"ns\":{\"db\":\"b\"},\"o\":\"dropScope\"}");
+	ev.system.kind = DCP_COLLECTION_CREATED;
+	ev.collection = 8;
+	assert_event(f, &ev,
+		     "{\"ns\":{\"db\":\"b\",\"coll\":\"shop.orders\"},\"o\":\"createCollection\"}");
+	feed_free(f);
+}
+
+static void what_is_wrong_with_a_query_says_in_which(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct feed *f;
+	AUTO(buf) struct buf bson = BUF_INIT;
+	assert_ok(json_to_bson(SLICE_LIT("{\"a\":{\"$foo\":1}}"), &bson, NULL, &e), &e);
+	struct feed_options o = { .bucket = "b", .filter = buf_slice(&bson) };
+	assert_int_equal(feed_new(&o, &f, &e), ERR_INVALID);
+	assert_memory_equal(e.msg, "filter: a: ", 11);
+	buf_reset(&bson);
+	assert_ok(json_to_bson(SLICE_LIT("{\"0\":{\"$group\":{}}}"), &bson, NULL, &e), &e);
+	o = (struct feed_options){ .bucket = "b", .pipeline = buf_slice(&bson) };
+	assert_true(feed_new(&o, &f, &e) < 0);
+	assert_memory_equal(e.msg, "pipeline: ", 10);
 }
 
 static void a_rollback_is_an_event(void **state)
@@ -177,6 +257,12 @@ static void the_token_holds_every_vbuckets_place_and_shows_damage(void **state)
 		assert_int_equal(feed_token_parse(slice_of(token.p, i), c, 4, &n, &e),
 				 ERR_TOKEN_CORRUPT);
 	}
+	/* what an event carries as its _id is no token */
+	assert_int_equal(feed_token_parse(SLICE_LIT("01ea-0000000000000005-0000000000000abc-"
+						    "0000000000000004-0000000000000006"),
+					  c, 4, &n, &e),
+			 ERR_TOKEN_CORRUPT);
+	assert_non_null(strstr(e.msg, "one vBucket's place"));
 	feed_free(f);
 }
 
@@ -186,7 +272,10 @@ int main(void)
 		cmocka_unit_test(a_mutation_becomes_a_replace_event),
 		cmocka_unit_test(weakness_4_nothing_is_called_an_insert),
 		cmocka_unit_test(weakness_3_an_expiration_is_a_marked_delete),
-		cmocka_unit_test(values_that_are_no_json_object_are_handed_on_as_bytes),
+		cmocka_unit_test(values_that_are_no_json_object_are_handed_on_as_they_are),
+		cmocka_unit_test(what_looks_like_extended_json_stays_a_document),
+		cmocka_unit_test(what_happens_to_a_scope_is_of_no_collection),
+		cmocka_unit_test(what_is_wrong_with_a_query_says_in_which),
 		cmocka_unit_test(a_rollback_is_an_event),
 		cmocka_unit_test(the_token_holds_every_vbuckets_place_and_shows_damage),
 	};

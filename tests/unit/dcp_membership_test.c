@@ -280,6 +280,35 @@ static void what_was_lost_leaves_at_once_and_comes_back_later(void **state)
 	handover_done(&h);
 }
 
+static void what_others_still_have_comes_when_they_have_let_it_go(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct handover h;
+	uint16_t vb[4];
+	bool busy[4] = { false, true, true, false };
+	size_t n;
+	nsec due;
+	struct membership_info i = info(1, 1);
+	assert_ok(handover_init(&h, SPREAD_STEADY, 4, 0, &e), &e);
+	assert_ok(handover_see(&h, &i, 0, &e), &e);
+	assert_true(handover_grows(&h, 0));
+	handover_busy(&h, busy, 30);
+	assert_int_equal(handover_next(&h, 0, vb, &n, &due), 1);
+	assert_true(n == 2 && vb[1] == 3 && due == 30);
+	assert_false(handover_grows(&h, 29));
+	assert_int_equal(handover_next(&h, 30, vb, &n, &due), 0); /* nothing is free yet */
+	assert_int_equal(due, 60);
+	busy[1] = false;
+	handover_busy(&h, busy, 30);
+	assert_int_equal(handover_next(&h, 60, vb, &n, &due), 1);
+	assert_true(n == 3 && due == 90 && h.changed == 0);
+	handover_busy(&h, NULL, 30);
+	assert_int_equal(handover_next(&h, 90, vb, &n, &due), 1);
+	assert_true(n == 4 && due == -1);
+	handover_done(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +322,7 @@ int main(void)
 		cmocka_unit_test(a_member_that_leaves_the_middle_moves_twice_the_least),
 		cmocka_unit_test(what_goes_goes_at_once_and_what_comes_comes_after_the_delay),
 		cmocka_unit_test(what_was_lost_leaves_at_once_and_comes_back_later),
+		cmocka_unit_test(what_others_still_have_comes_when_they_have_let_it_go),
 	};
 	return cmocka_run_group_tests_name("dcp/membership", tests, NULL, NULL);
 }

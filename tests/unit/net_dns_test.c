@@ -210,6 +210,28 @@ static void a_service_is_found(void **state)
 	dns_server_stop(&s);
 }
 
+/* 60 records are more than a datagram's 1,232 bytes. */
+static void an_answer_too_long_for_a_datagram_comes_over_tcp(void **state)
+{
+	(void)state;
+	struct dns_server s = { .target = "a-name-of-some-length.db.test",
+				.port = 11210,
+				.records = 60 };
+	dns_server_start(&s);
+	struct result r = look_up("_couchbase._tcp.db.test", s.address, 5 * NSEC_PER_SEC);
+	assert_int_equal(r.why, 0);
+	assert_int_equal(r.n, 60);
+	assert_string_equal(r.first.target, "a-name-of-some-length.db.test");
+	dns_server_stop(&s);
+
+	s = (struct dns_server){ .target = "n.test", .port = 1, .records = 60, .no_tcp = true };
+	dns_server_start(&s);
+	r = look_up("_couchbase._tcp.db.test", s.address, 5 * NSEC_PER_SEC);
+	assert_int_equal(r.n, 0);
+	assert_int_equal(r.why, ERR_NET); /* and at once */
+	dns_server_stop(&s);
+}
+
 static void a_silent_server_is_waited_for_no_longer_than_told(void **state)
 {
 	(void)state;
@@ -293,6 +315,7 @@ int main(void)
 		cmocka_unit_test(other_answers_are_told_apart),
 		cmocka_unit_test(resolv_conf_is_read),
 		cmocka_unit_test(a_service_is_found),
+		cmocka_unit_test(an_answer_too_long_for_a_datagram_comes_over_tcp),
 		cmocka_unit_test(a_silent_server_is_waited_for_no_longer_than_told),
 		cmocka_unit_test(a_connection_whose_look_up_outlasts_its_time_is_freed_once),
 	};

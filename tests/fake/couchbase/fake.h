@@ -46,6 +46,7 @@ struct fake_options {
 	uint16_t http_port;             /* of the first node; 0: as `port` says */
 	const char *tls_ca;             /* client certificates that it signed log in: the common name is the user */
 	bool tls_mandatory;             /* without such a certificate there is no TLS session */
+	bool tls_12;                    /* no newer version of TLS */
 	const char *reader, *reader_password; /* a second user, who may read and write but not stream; NULL: none */
 	unsigned version;               /* 0: behaves as 7.2.9; 80: as 8.0, which has v2 markers and purge seqnos */
 	bool magma;                     /* keeps history: change streams without deduplication */
@@ -171,6 +172,8 @@ enum fake_fault_kind {
 	FAKE_DEAF,           /* while `count` != 0 the node reads nothing; it still writes */
 	FAKE_CUT_NEXT,       /* the next `count` connections to the node are closed after `n` bytes were sent to them */
 	FAKE_CUT_INPUT,      /* the same after `n` bytes came from them: the rest is never looked at */
+	FAKE_REKEY,          /* after each `n` bytes sent, a connection with TLS changes its keys, the client's, too: 1.3 with
+	                      * a key update, 1.2 with a new handshake. 0: no more */
 	FAKE_UNKNOWN,        /* the streams of `vb` send a message with the opcode `opcode`, with `n` bytes of value */
 	FAKE_GARBLE,         /* of what the node sends about one byte in `n` is another; 0: none. `count` seeds */
 };
@@ -192,6 +195,7 @@ void fake_drop_connections(struct fake *f, int node);   /* -1: all */
 struct fake_stats {
 	uint64_t connections, dcp_opens, stream_requests, rollbacks, noops_sent, noops_answered, items_sent, bytes_sent;
 	uint64_t buffer_acks, unacked_max, observes, idle_kills, cursor_drops;
+	uint64_t rekeys;     /* the client's part of a change of keys, begun by FAKE_REKEY */
 	uint64_t maps_asked, maps_sent; /* on the data service, by request */
 };
 void fake_stats(struct fake *f, struct fake_stats *out);

@@ -13,6 +13,8 @@ static void per_node(struct fake *f, const struct fake_fault *x)
 			n->slow_ms = x->n;
 		else if (x->kind == FAKE_STALL)
 			n->stalled = x->count != 0;
+		else if (x->kind == FAKE_REKEY)
+			n->rekey = x->n;
 		else if (x->kind == FAKE_DEAF)
 			n->deaf = x->count != 0;
 		else if (x->kind == FAKE_CUT_NEXT)
@@ -65,7 +67,7 @@ void fake_clear_faults(struct fake *f)
 	lock(f);
 	f->n_faults = 0;
 	for (unsigned i = 0; i < f->o.nodes; i++) {
-		f->node[i].slow_ms = f->node[i].split = f->node[i].garble = 0;
+		f->node[i].slow_ms = f->node[i].split = f->node[i].garble = f->node[i].rekey = 0;
 		f->node[i].stalled = f->node[i].down = f->node[i].deaf = false;
 		f->node[i].cut_next.count = f->node[i].cut_input.count = 0;
 		for (struct conn *c = f->node[i].conns; c; c = c->next)

@@ -230,8 +230,22 @@ static int cut(struct fake *f, struct conn *c, struct request *r, size_t *used)
 	return 1;
 }
 
+/* A first line that is none of HTTP's: what a client of another port sends. The servers' answer comes at its end. */
+static bool is_strange(const struct buf *in)
+{
+	const char *p = (const char *)in->p, *eol = memchr(p, '\n', in->len);
+	return eol && !memmem(p, (size_t)(eol - p), " HTTP/1.", 8);
+}
+
 bool http_on_bytes(struct fake *f, struct conn *c)
 {
+	if (!c->closing && is_strange(&c->in)) {
+		static const char answer[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+		conn_send(c, answer, sizeof(answer) - 1);
+		c->closing = true;
+	}
+	if (c->closing)
+		return true;
 	while (c->in.len) {
 		size_t used = 0;
 		int rc;

@@ -123,7 +123,7 @@ struct node {
 	uint16_t kv_port, kvs_port, http_port, https_port;
 	bool failed;                /* failed over: listens no more in the map */
 	bool stalled, deaf, down;
-	uint64_t slow_ms, split, garble;
+	uint64_t slow_ms, split, garble, rekey;
 	unsigned garble_seed;
 	struct fake_fault cut_next, cut_input; /* while their count is not 0 */
 	char alternate[64];         /* host of the external network; "": none */
@@ -265,6 +265,7 @@ struct conn {
 	int fd;
 	SSL *ssl;
 	bool tls_ready, closing, dead;
+	uint64_t since_rekey;         /* bytes sent */
 	struct buf in, out;
 	size_t out_at;
 	uint32_t events;

@@ -40,6 +40,7 @@ static void usage(void)
 	     "  --tls-cert FILE --tls-key FILE         also listens with TLS\n"
 	     "  --tls-ca FILE                          client certificates by it log in\n"
 	     "  --tls-mandatory                        and without one nobody does\n"
+	     "  --tls-1.2                              no newer version of TLS\n"
 	     "behaviour\n"
 	     "  --expiry-pager SECONDS                 how often expired documents are looked for: "
 	     "0.5\n"
@@ -104,6 +105,7 @@ static int option(struct line *l, int c)
 	case 'k': o->tls_key = optarg; break;
 	case 'a': o->tls_ca = optarg; break;
 	case 'M': o->tls_mandatory = true; break;
+	case '2': o->tls_12 = true; break;
 	case 'R': o->reader = strsep(&optarg, ":"), o->reader_password = optarg; break;
 	case 'U':
 		if (l->n_users < MANY)
@@ -142,6 +144,7 @@ static int parse(struct line *l, int argc, char **argv)
 		{ "tls-key", required_argument, NULL, 'k' },
 		{ "tls-ca", required_argument, NULL, 'a' },
 		{ "tls-mandatory", no_argument, NULL, 'M' },
+		{ "tls-1.2", no_argument, NULL, '2' },
 		{ "reader", required_argument, NULL, 'R' },
 		{ "add-user", required_argument, NULL, 'U' },
 		{ "load", required_argument, NULL, 'l' },

@@ -325,6 +325,11 @@ static bool slow(struct fake *f, request_t r)
 	return fault(f, r, FAKE_SLOW, (struct fake_fault){ .n = number(r, "n", 0) });
 }
 
+static bool rekey(struct fake *f, request_t r)
+{
+	return fault(f, r, FAKE_REKEY, (struct fake_fault){ .n = number(r, "n", 0) });
+}
+
 static bool split(struct fake *f, request_t r)
 {
 	return fault(f, r, FAKE_SPLIT, (struct fake_fault){ .n = number(r, "n", 0) });
@@ -483,6 +488,7 @@ static const struct verb {
 	{ "slow", slow, "[node=N] n=MS: waits so long after each send" },
 	{ "split", split, "[node=N] n=BYTES: at most so many in one send" },
 	{ "garble", garble, "[node=N] n=BYTES [seed=N]: about one byte in so many is sent wrong" },
+	{ "rekey", rekey, "[node=N] n=BYTES: connections with TLS change keys after each so many" },
 	{ "stall", stall, "[node=N] [on=0]: neither reads nor writes" },
 	{ "deaf", deaf, "[node=N] [on=0]: reads nothing" },
 	{ "down", down, "[node=N] [on=0]: no connections" },

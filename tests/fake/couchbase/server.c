@@ -65,6 +65,34 @@ static ssize_t raw_write(struct conn *c, const void *p, size_t len)
 	return -1;
 }
 
+/* One at a time. It is called between two records. */
+static void rekey(struct conn *c, size_t sent)
+{
+	c->since_rekey += sent;
+	if (!c->ssl || !c->node->rekey || c->since_rekey < c->node->rekey || SSL_in_init(c->ssl) ||
+	    SSL_renegotiate_pending(c->ssl) ||
+	    SSL_get_key_update_type(c->ssl) != SSL_KEY_UPDATE_NONE)
+		return;
+	c->since_rekey = 0;
+	bool begun = SSL_version(c->ssl) == TLS1_3_VERSION
+			     ? SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED) == 1
+			     : SSL_renegotiate(c->ssl) == 1;
+	if (begun)
+		(void)SSL_do_handshake(c->ssl);
+}
+
+/* What the client says to it: a greeting in the middle, or new keys. */
+static void on_tls_message(int is_sent, int version, int type, const void *p, size_t len, SSL *ssl,
+			   void *arg)
+{
+	enum { HANDSHAKE = 22, CLIENT_HELLO = 1, KEY_UPDATE = 24 };
+	struct fake *f = arg;
+	(void)version;
+	uint8_t what = len ? *(const uint8_t *)p : 0;
+	bool again = what == KEY_UPDATE || (what == CLIENT_HELLO && SSL_num_renegotiations(ssl));
+	f->stats.rekeys += !is_sent && type == HANDSHAKE && again;
+}
+
 static ssize_t raw_read(struct conn *c, void *p, size_t len)
 {
 	if (!c->ssl)
@@ -115,6 +143,7 @@ static void flush_out(struct fake *f, struct conn *c)
 		}
 		c->out_at += (size_t)sent;
 		f->stats.bytes_sent += (uint64_t)sent;
+		rekey(c, (size_t)sent);
 		if (c->cut_after != UINT64_MAX)
 			c->cut_after -= (uint64_t)sent;
 		if (n->slow_ms)
@@ -395,6 +424,12 @@ static bool start_tls(struct fake *f)
 	if (!f->o.tls_cert)
 		return true;
 	f->tls = SSL_CTX_new(TLS_server_method());
+	if (f->tls) {
+		SSL_CTX_set_msg_callback(f->tls, on_tls_message);
+		SSL_CTX_set_msg_callback_arg(f->tls, f);
+	}
+	if (f->tls && f->o.tls_12)
+		SSL_CTX_set_max_proto_version(f->tls, TLS1_2_VERSION);
 	if (f->tls && f->o.tls_ca) {
 		if (SSL_CTX_load_verify_locations(f->tls, f->o.tls_ca, NULL) != 1)
 			return false;
