@@ -134,7 +134,7 @@ static void a_span_may_begin_when_its_event_came_in(void **state)
 	w.o.tracer = &tracer;
 	open_all(&w);
 	load(&w, "a", 20);
-	usleep(300000);
+	usleep(600000); /* so long that it has come in early enough on a busy machine, too */
 	while (p.started < 20)
 		assert_true(weir_dcp_poll(w.d, 1000, &events, &n, &e) >= 0);
 	assert_true(p.waited >= 250 * NSEC_PER_MS);

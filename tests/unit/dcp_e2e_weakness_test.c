@@ -255,7 +255,9 @@ static void weakness_21_no_old_schedule_saves_what_is_not_its_own_any_more(void 
 		assert_ok(dcp_source_assign(w->source, all, VBS, &e), &e);
 		for (unsigned vb = 0; vb < VBS; vb++)
 			(void)put(w, vb, "k", "1");
-		for (nsec t = now(); now() < t + 5 * NSEC_PER_MS;)
+		uint64_t saves = world_status(w).saves;
+		for (nsec t = now(); now() < t + 5 * NSEC_PER_MS ||
+				     (world_status(w).saves == saves && now() < t + PATIENCE);)
 			(void)pump_once(w, NSEC_PER_MS);
 		assert_ok(dcp_source_assign(w->source, all, LEAVES, &e), &e);
 		x.kept_out = LEAVES;
