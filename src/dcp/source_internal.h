@@ -3,7 +3,8 @@
  * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map),
  * source_http.c (the map over HTTP, the bucket's kind), source_vbucket.c (actions and
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks), source_poll.c
- * (events out of blocks, acknowledgements), source_drive.c (who runs the loop), source_observe.c (mitigation), source_seqnos.c (how far the server is).
+ * (events out of blocks, acknowledgements), source_drive.c (who runs the loop), source_observe.c (mitigation),
+ * source_seqnos.c (how far the server is).
  *
  * Locks: `lock` and `hand` guard what is named under them; they are never held while a callback or a store runs.
  * `assigning` serialises assign, seek and close; it is taken before `api`, which guards the store, that before `lock`,

@@ -41,7 +41,6 @@ enum vbucket_gate {
 
 struct vbucket;
 
-/* The actions. The machine never calls itself back from within one. */
 /* Documents of the current snapshot, not its last one, whose packets stand one behind the other. */
 struct doc_run {
 	const uint8_t *first;
@@ -49,6 +48,7 @@ struct doc_run {
 	uint64_t uuid;
 };
 
+/* The actions. The machine never calls itself back from within one. */
 struct vbucket_ops {
 	void (*stream_req)(void *arg, struct vbucket *v, const struct wire_stream_req *r);
 	void (*failover_log)(void *arg, struct vbucket *v); /* ask for it on the DCP connection */
