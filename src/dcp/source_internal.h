@@ -193,7 +193,7 @@ struct dcp_source {
 	struct loop *loop;
 	struct thread io;
 	struct node *node[CLUSTER_NODES_MAX];
-	uint32_t n_nodes, next_asked;
+	uint32_t n_nodes, next_asked, next_resumed;
 	struct seed *seed;
 	size_t n_seeds, next_seed;
 	struct seeds *finding; /* SRV records; NULL: done, or none */

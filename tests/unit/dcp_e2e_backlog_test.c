@@ -150,6 +150,38 @@ static void what_is_lent_and_what_is_queued_is_freed_once(void **state)
 	world_free(w);
 }
 
+static void take_received_of_nodes(void *arg, const struct dcp_vbucket_status *v)
+{
+	((struct look *)arg)[v->node].received += v->received.seqno;
+}
+
+/* The sockets are left alone but for a look now and then, and it may be that each look is filled by one node. */
+static void nodes_are_read_in_turn_while_the_consumer_is_away(void **state)
+{
+	(void)state;
+	enum { NODES = 2, VBS = 4, DOCS = 100, BYTES = 100 << 10 };
+	static uint8_t value[BYTES];
+	struct world *w = world_new(&(struct fake_options){ .nodes = NODES, .vbuckets = VBS });
+	for (unsigned i = 0; i < DOCS; i++)
+		for (unsigned vb = 0; vb < VBS; vb++) {
+			char key[16];
+			(void)snprintf(key, sizeof(key), "k%u", i);
+			(void)fake_set(w->fake, vb, 0, key, slice_of(value, BYTES));
+		}
+	w->o.window_bytes = 64 << 20;
+	world_open(w);
+	struct look l[NODES];
+	nsec deadline = now() + PATIENCE;
+	do {
+		memset(l, 0, sizeof(l));
+		assert_int_equal(dcp_source_status(w->source, NULL, take_received_of_nodes, l), 0);
+	} while (l[0].received + l[1].received < DOCS * VBS / 2 && now() < deadline);
+	assert_true(l[0].received >= DOCS * VBS / 8);
+	assert_true(l[1].received >= DOCS * VBS / 8);
+	settle(w, VBS, PATIENCE);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +191,7 @@ int main(void)
 		cmocka_unit_test(documents_of_every_size_come_whole),
 		cmocka_unit_test(what_is_lent_and_what_is_queued_is_freed_once),
 		cmocka_unit_test(a_trickle_that_nobody_takes_shares_its_blocks),
+		cmocka_unit_test(nodes_are_read_in_turn_while_the_consumer_is_away),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
