@@ -1,15 +1,17 @@
 /* checkpoint_couchbase.c: checkpoints in documents of a bucket.
  *
- * A save writes every document with the CAS that was seen of it last. One whose answer was lost may have happened:
+ * A save writes every document with the CAS that was seen of it last. One whose answer was lost may have happened, and
+ * one that was answered may be lost when its node fails over:
  *
  *	 put ── answered ─▶ its CAS is known
- *	  │
- *	  └── lost ─▶ UNSURE ── read: our mark ─▶ it has happened, its CAS is known
- *	                            the old CAS ─▶ it has not: put again
- *	                            another ─▶ somebody else's: the put finds that out (FENCED)
+ *	  ├── lost ─▶ UNSURE ── read: our mark ─▶ it has happened, its CAS is known
+ *	  │                         the old CAS ─▶ it has not: put again
+ *	  │                         another ─▶ somebody else's: the put finds that out
+ *	  └── refused ─▶ REFUSED ── read: nothing, a mark of ours, or the one that was loaded ─▶ it went back: put again
+ *	                            another ─▶ somebody else's: FENCED
  *
- * The mark is a random number in the text of each write. The text alone would not do: whoever takes a vBucket over
- * writes back what it read, so that the same text may be another's by then. */
+ * The mark is a number in the text of each write, its upper half drawn by this store, its lower half counted. The text
+ * alone would not do: whoever takes a vBucket over writes back what it read, so that the same text may be another's. */
 #include "dcp/checkpoint.h"
 
 #include "base/mem.h"
@@ -23,6 +25,8 @@ enum { ROUNDS = 4 };
 struct seen {
 	uint64_t cas;    /* of the document; 0: none was there */
 	uint64_t unsure; /* the mark of a write whose answer was lost; 0: none */
+	uint64_t loaded; /* the mark that was there when it was loaded; 0: none */
+	bool refused;    /* the last write was: whose is it? */
 };
 
 struct couchbase_store {
@@ -30,6 +34,7 @@ struct couchbase_store {
 	struct env *env;
 	struct kv *kv;
 	const char *group;
+	uint64_t mark;     /* of the last write */
 	struct seen *seen; /* by vBucket */
 };
 
@@ -40,6 +45,7 @@ struct batch {
 	uint32_t *of;      /* r[i] is about c[of[i]] */
 	struct buf *value; /* of r[i]: read, or to be written */
 	uint64_t *mark;    /* of r[i], puts */
+	bool went_back;    /* some document did: another round can help */
 	size_t n, cap;
 	struct buf keys; /* each KEY_ROOM bytes */
 };
@@ -110,10 +116,12 @@ static int load_batch(struct batch *b, struct checkpoint *c, size_t n, struct er
 		if (r->rc < 0)
 			return refused(r, "read", e);
 		/* without the attribute the document may still be there: then it is written over by its CAS */
-		b->s->seen[c[i].vb] = (struct seen){ .cas = r->cas };
+		struct seen *seen = &b->s->seen[c[i].vb];
+		*seen = (struct seen){ .cas = r->cas };
 		c[i] = (struct checkpoint){ .vb = c[i].vb };
 		if (r->rc == 1)
 			rc = checkpoint_take(buf_slice(r->out), &c[i], e);
+		seen->loaded = c[i].mark;
 	}
 	return rc;
 }
@@ -131,27 +139,41 @@ static int load(struct checkpoint_store *base, struct checkpoint *c, size_t n, s
 
 /* ---- saving ---- */
 
-/* Reads what may have been written. */
+static bool is_ours(const struct couchbase_store *s, const struct seen *seen, uint64_t mark)
+{
+	return mark && (mark >> 32 == s->mark >> 32 || mark == seen->loaded);
+}
+
+/* What became of a write whose answer was lost, or whose it is that is there instead. */
+static void settle_one(struct batch *b, const struct kv_request *r, const struct checkpoint *there)
+{
+	struct seen *seen = &b->s->seen[there->vb];
+	bool went_back = seen->refused && (r->cas == 0 || is_ours(b->s, seen, there->mark));
+	if (went_back || (seen->unsure && there->mark == seen->unsure))
+		seen->cas = r->cas;
+	b->went_back |= went_back;
+	seen->unsure = 0;
+	seen->refused = false;
+}
+
+/* Reads what may have been written, or was refused. */
 static int settle(struct batch *b, const struct checkpoint *c, size_t n, struct err *e)
 {
 	int rc = 0;
 	b->n = 0;
 	for (size_t i = 0; i < n && rc == 0; i++)
-		if (b->s->seen[c[i].vb].unsure)
+		if (b->s->seen[c[i].vb].unsure || b->s->seen[c[i].vb].refused)
 			rc = add(b, KV_GET_ATTRIBUTE, (uint32_t)i, c[i].vb, e);
 	if (rc == 0)
 		rc = kv_run(b->s->kv, b->r, b->n, e);
 	for (size_t i = 0; i < b->n && rc == 0; i++) {
 		struct checkpoint there = { .vb = c[b->of[i]].vb };
-		struct seen *seen = &b->s->seen[there.vb];
 		const struct kv_request *r = &b->r[i];
 		if (r->rc < 0)
 			return refused(r, "read", e);
 		if (r->rc == 1)
 			rc = checkpoint_take(buf_slice(r->out), &there, e);
-		if (there.mark == seen->unsure)
-			seen->cas = r->cas;
-		seen->unsure = 0;
+		settle_one(b, r, &there);
 	}
 	return rc;
 }
@@ -160,12 +182,10 @@ static int add_put(struct batch *b, const struct checkpoint *c, uint32_t of, str
 {
 	size_t i = b->n;
 	int rc = add(b, KV_PUT_ATTRIBUTE, of, c->vb, e);
-	if (rc == 0)
-		rc = env_random(b->s->env, &b->mark[i], sizeof(b->mark[i]), e);
 	if (rc < 0)
 		return rc;
 	struct checkpoint marked = *c;
-	marked.mark = b->mark[i] |= 1; /* never 0 */
+	marked.mark = b->mark[i] = ++b->s->mark;
 	checkpoint_encode(&marked, &b->value[i]);
 	b->r[i].value = buf_slice(&b->value[i]);
 	return buf_check(&b->value[i], e);
@@ -185,6 +205,7 @@ static int take_answers(struct batch *b, const struct checkpoint *c, bool *done,
 		if (r->rc == 1)
 			seen->cas = r->cas;
 		done[b->of[i]] = r->rc == 1;
+		seen->refused = r->rc == ERR_CONFLICT;
 		if (r->rc == ERR_CONFLICT && rc == 0) {
 			rc = err_set(e, ERR_FENCED,
 				     "the checkpoint of vBucket %u was changed by another member",
@@ -198,10 +219,11 @@ static int take_answers(struct batch *b, const struct checkpoint *c, bool *done,
 	return rc;
 }
 
-/* One round: 0 all are written, ERR_NET some answers were lost (so another round can help). */
+/* One round: 0 all are written, ERR_NET some answers were lost, ERR_FENCED some were refused. */
 static int put_round(struct batch *b, const struct checkpoint *c, size_t n, bool *done,
 		     struct err *e)
 {
+	b->went_back = false;
 	int rc = settle(b, c, n, e);
 	b->n = 0;
 	for (size_t i = 0; i < n && rc == 0; i++)
@@ -220,6 +242,12 @@ static int put_round(struct batch *b, const struct checkpoint *c, size_t n, bool
 	return run;
 }
 
+/* Another round. The first refusal does not say yet whose the document is. */
+static bool may_help(const struct batch *b, int round, int rc)
+{
+	return rc == ERR_NET || (rc == ERR_FENCED && (round == 1 || b->went_back));
+}
+
 static int save(struct checkpoint_store *base, const struct checkpoint *c, size_t n, struct err *e)
 {
 	struct couchbase_store *s = container_of(base, struct couchbase_store, base);
@@ -229,7 +257,7 @@ static int save(struct checkpoint_store *base, const struct checkpoint *c, size_
 	if (done) {
 		if (rc == 0)
 			rc = put_round(&b, c, n, done, e);
-		for (int round = 1; round < ROUNDS && rc == ERR_NET; round++) {
+		for (int round = 1; round < ROUNDS && may_help(&b, round, rc); round++) {
 			err_clear(e);
 			rc = put_round(&b, c, n, done, e);
 		}
@@ -275,7 +303,10 @@ int checkpoint_couchbase_open(const struct kv_options *o, const char *group,
 	s->env = o->conn->env ? o->conn->env : env_posix();
 	s->group = group;
 	s->seen = mem_try_array(WIRE_VBUCKETS_MAX, sizeof(*s->seen));
-	int rc = s->seen ? kv_open(o, &s->kv, e) : err_nomem(e);
+	int rc = s->seen ? env_random(s->env, &s->mark, sizeof(s->mark), e) : err_nomem(e);
+	s->mark = (s->mark | 1ull << 63) & ~(uint64_t)UINT32_MAX; /* never 0 */
+	if (rc == 0)
+		rc = kv_open(o, &s->kv, e);
 	if (rc < 0) {
 		free_(&s->base);
 		return rc;

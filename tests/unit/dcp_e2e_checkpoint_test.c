@@ -90,6 +90,93 @@ static void documents_are_written_read_and_fenced_by_their_cas(void **state)
 	fake_stop(p.fake);
 }
 
+/* Every node comes back with what was on its disk. */
+static void crash_all(struct place *p)
+{
+	for (unsigned vb = 0; vb < VBS; vb++)
+		fake_crash_vb(p->fake, vb);
+}
+
+static void to_disk(struct place *p)
+{
+	fake_hold_persistence(p->fake, false);
+	for (unsigned vb = 0; vb < VBS; vb++)
+		fake_persist(p->fake, vb, 0, UINT64_MAX);
+}
+
+/* Its node lost what this member had written last: nobody else has it for that. */
+static void documents_that_went_back_are_written_again(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct place p;
+	struct checkpoint c[VBS], one = at(3, 100);
+	place_open(&p, 2);
+	struct checkpoint_store *s = store_open(&p);
+	load_all(s, c);
+	fake_hold_persistence(p.fake, true);
+	assert_ok(checkpoint_save(s, &one, 1, &e), &e);
+	crash_all(&p); /* to nothing */
+	one = at(3, 200);
+	assert_ok(checkpoint_save(s, &one, 1, &e), &e);
+	one = at(3, 300);
+	assert_ok(checkpoint_save(s, &one, 1, &e), &e);
+	to_disk(&p);
+	fake_hold_persistence(p.fake, true);
+	one = at(3, 400);
+	assert_ok(checkpoint_save(s, &one, 1, &e), &e);
+	crash_all(&p); /* to 300 */
+	one = at(3, 500);
+	assert_ok(checkpoint_save(s, &one, 1, &e), &e);
+	to_disk(&p);
+	checkpoint_store_free(s);
+
+	s = store_open(&p);
+	load_all(s, c);
+	assert_int_equal(c[3].pos.seqno, 500);
+	fake_hold_persistence(p.fake, true);
+	one = at(3, 600);
+	assert_ok(checkpoint_save(s, &one, 1, &e), &e);
+	crash_all(&p); /* to what this store has loaded */
+	one = at(3, 700);
+	assert_ok(checkpoint_save(s, &one, 1, &e), &e);
+	load_all(s, c);
+	assert_int_equal(c[3].pos.seqno, 700);
+	checkpoint_store_free(s);
+	fake_stop(p.fake);
+}
+
+/* It went back to what another member had written since: that one has it. */
+static void a_document_that_went_back_to_another_owner_is_the_others(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct place p;
+	struct checkpoint c[VBS], one = at(3, 100);
+	place_open(&p, 1);
+	struct checkpoint_store *mine = store_open(&p), *other = store_open(&p);
+	load_all(mine, c);
+	assert_ok(checkpoint_save(mine, &one, 1, &e), &e);
+	load_all(other, c);
+	one = at(3, 150);
+	assert_ok(checkpoint_save(other, &one, 1, &e), &e);
+	load_all(mine, c); /* takes it back */
+	to_disk(&p);
+	fake_hold_persistence(p.fake, true);
+	one = at(3, 160);
+	assert_ok(checkpoint_save(mine, &one, 1, &e), &e);
+	crash_all(&p); /* to the other's 150 */
+	one = at(3, 170);
+	assert_ok(checkpoint_save(other, &one, 1, &e), &e); /* who knew of nothing */
+	one = at(3, 180);
+	assert_int_equal(checkpoint_save(mine, &one, 1, &e), ERR_FENCED);
+	load_all(other, c);
+	assert_int_equal(c[3].pos.seqno, 170);
+	checkpoint_store_free(mine);
+	checkpoint_store_free(other);
+	fake_stop(p.fake);
+}
+
 static void a_first_write_does_not_overwrite_somebody_elses(void **state)
 {
 	(void)state;
@@ -240,6 +327,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(documents_are_written_read_and_fenced_by_their_cas),
+		cmocka_unit_test(documents_that_went_back_are_written_again),
+		cmocka_unit_test(a_document_that_went_back_to_another_owner_is_the_others),
 		cmocka_unit_test(a_first_write_does_not_overwrite_somebody_elses),
 		cmocka_unit_test(busy_nodes_are_asked_again_and_dead_ones_time_out),
 		cmocka_unit_test(a_source_keeps_its_place_in_the_bucket_itself),

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VBS = 16 };
+enum { VBS = 16, EVENTS = 4096 };
 
 static weir_dcp *join(struct group *g, const weir_dcp_membership *m)
 {
