@@ -64,7 +64,8 @@ struct conn;
 
 struct conn_ops {
 	void (*ready)(void *arg, struct conn *c);
-	/* once ready: bytes at the beginning of `in` that are packets, and taken; the next goes through packet. NULL: none */
+	/* once ready: takes packets at the beginning of `in`; how many bytes they are. 0: the next one goes through packet.
+	 * NULL: all do */
 	size_t (*documents)(void *arg, struct slice in);
 	/* once ready; now: when the packets of this round came */
 	void (*packet)(void *arg, struct conn *c, const struct packet *p, nsec now);

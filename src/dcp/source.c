@@ -179,7 +179,7 @@ void source_free(struct dcp_source *s)
 	mutex_done(&s->assigning);
 	cond_done(&s->changed);
 	cond_done(&s->arrived);
-	cond_done(&s->drive.returned);
+	cond_done(&s->drive.given_back);
 	mem_free(s);
 }
 
@@ -200,7 +200,7 @@ int dcp_source_open(const struct dcp_options *o, struct dcp_source **out, struct
 	mutex_init(&s->assigning);
 	cond_init(&s->changed);
 	cond_init(&s->arrived);
-	cond_init(&s->drive.returned);
+	cond_init(&s->drive.given_back);
 	rc = source_blocks_init(s, e);
 	if (rc == 0 && (o->tls || seeds_want_tls(o)))
 		rc = tls_new(o->tls ? o->tls : &(struct tls_options){ 0 }, &s->tls, e);

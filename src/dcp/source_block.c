@@ -161,11 +161,22 @@ static void recycle(struct dcp_source *s, struct block *list)
 
 /* ---- reading no faster than the consumer ---- */
 
-static void pause_all(struct dcp_source *s, bool pause)
+static void pause_all(struct dcp_source *s)
 {
 	for (uint32_t i = 0; i < s->n_nodes; i++)
 		if (conn_is_ready(s->node[i]->dcp))
-			conn_pause(s->node[i]->dcp, pause);
+			conn_pause(s->node[i]->dcp, true);
+}
+
+/* They are read in this order, and the first may bring as much as is wanted: each time it is another one. */
+static void resume_all(struct dcp_source *s)
+{
+	uint32_t first = s->next_resumed++;
+	for (uint32_t i = 0; i < s->n_nodes; i++) {
+		struct conn *c = s->node[(first + i) % s->n_nodes]->dcp;
+		if (conn_is_ready(c))
+			conn_pause(c, false);
+	}
 }
 
 /* Time for one look: the next flush pauses again. */
@@ -176,7 +187,7 @@ void source_pause_over(void *arg)
 	s->paused = false;
 	mutex_unlock(&s->hand);
 	s->stalled = true;
-	pause_all(s, false);
+	resume_all(s);
 }
 
 /* Under hand. */
@@ -201,7 +212,7 @@ void source_take_back(struct dcp_source *s)
 	if (resume) {
 		timer_clear(&s->pause_timer);
 		s->stalled = false;
-		pause_all(s, false);
+		resume_all(s);
 	}
 }
 
@@ -485,7 +496,7 @@ static void hand_over(struct dcp_source *s, bool end_of_round)
 	}
 	recycle(s, list);
 	if (pause)
-		pause_all(s, true);
+		pause_all(s);
 	if (pause && !was_paused)
 		timer_set(&s->pause_timer, s->stalled ? READ_PAUSE_AGAIN : READ_PAUSE);
 	s->stalled &= pause;

@@ -19,13 +19,14 @@
 #include "dcp/source_internal.h"
 
 #define LEND_BYTES (64u << 10)
-#define TURN_BYTES (128u << 10) /* then a turn ends: what it read is still in the cache */
-#define QUIET      (1 * NSEC_PER_MS)
-#define TICK       (2 * NSEC_PER_MS)
+#define TURN_BYTES \
+	(128u << 10) /* then a turn ends, every socket read once: it is still in the cache */
+#define QUIET (1 * NSEC_PER_MS)
+#define TICK  (2 * NSEC_PER_MS)
 
 enum {
 	BUSY_RATIO = 4,    /* the consumer's time to a turn's, above which both run side by side */
-	HOLD_ROUNDS = 256, /* for so many rounds it could wait for */
+	HOLD_ROUNDS = 256, /* in which it could be lent, but is not, to one that was too slow */
 };
 
 /* ---- the I/O thread ---- */
@@ -55,7 +56,7 @@ void source_lend(struct dcp_source *s)
 	s->waited_for = false;
 	while (d->lent) {
 		uint64_t turns = d->turns;
-		bool woken = cond_wait_until(&d->returned, &s->hand, source_now(s) + TICK) != 0;
+		bool woken = cond_wait_until(&d->given_back, &s->hand, source_now(s) + TICK) != 0;
 		if (!woken && !d->turning && d->turns == turns)
 			d->lent = false;
 	}
@@ -69,7 +70,7 @@ void source_lend(struct dcp_source *s)
 static void give_loop_back(struct dcp_source *s)
 {
 	s->drive.lent = false;
-	cond_signal(&s->drive.returned);
+	cond_signal(&s->drive.given_back);
 }
 
 static void smooth(nsec *mean, nsec now)

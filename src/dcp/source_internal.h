@@ -3,13 +3,13 @@
  * what others ask it for), source_node.c (connections), source_map.c (seeds, cluster map),
  * source_http.c (the map over HTTP, the bucket's kind), source_vbucket.c (actions and
  * starts of the vBuckets), source_collections.c (names, the filter), source_block.c (events into blocks), source_poll.c
- * (events out of blocks, acknowledgements), source_drive.c (who runs the loop), source_observe.c (mitigation),
- * source_seqnos.c (how far the server is).
+ * (events out of blocks, acknowledgements), source_drive.c (who runs the loop), source_observe.c
+ * (mitigation), source_seqnos.c (how far the server is).
  *
  * Locks: `lock` and `hand` guard what is named under them; they are never held while a callback or a store runs.
  * `assigning` serialises assign, seek and close; it is taken before `api`, which guards the store, that before `lock`,
  * and that before `hand`. The last two are not one because a consumer that acknowledges one by one has `lock` most of
- * the time. Everything else belongs to the I/O thread.
+ * the time. Everything else belongs to the I/O thread, which here means: to whoever runs the loop (source_drive.c).
  */
 #ifndef DCP_SOURCE_INTERNAL_H
 #define DCP_SOURCE_INTERNAL_H
@@ -160,11 +160,11 @@ struct source_report { /* filled by the I/O thread for dcp_source_status */
 
 struct drive { /* source_drive.c; under hand */
 	bool lent, turning;  /* the consumer has the loop; it is in it */
-	struct cond returned;
+	struct cond given_back;
 	uint64_t turns;
-	uint32_t hold;	     /* not lent for so many rounds */
-	nsec fed_at, left_at; /* a turn brought something, a turn was over */
-	nsec turn_took, rest_took; /* of late */
+	uint32_t hold;	     /* it was too slow: not lent for so many rounds */
+	nsec fed_at, left_at; /* when a turn last brought something, was over */
+	nsec turn_took, rest_took; /* on average, of late */
 };
 
 struct map_stream { /* of the management service, over HTTP */
@@ -194,7 +194,7 @@ struct dcp_source {
 	struct loop *loop;
 	struct thread io;
 	struct node *node[CLUSTER_NODES_MAX];
-	uint32_t n_nodes, next_asked;
+	uint32_t n_nodes, next_asked, next_resumed;
 	struct seed *seed;
 	size_t n_seeds, next_seed;
 	struct seeds *finding; /* SRV records; NULL: done, or none */

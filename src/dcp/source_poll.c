@@ -219,6 +219,7 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 {
 	struct block *b = s->lent;
 	struct place at = b->place;
+	union cell last = { 0 }; /* the run that is read now, before a part of it is taken off */
 	uint32_t i = b->at;
 	size_t inflated = 0;
 	bool full = false;
@@ -226,8 +227,9 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 	while (i < b->n_cells && !full) {
 		union cell *c = &b->cell[i];
 		if (c->kind <= DCP_EXPIRATION) {
-			size_t wanted = c->more + 1u, got = read_docs(s, b, c, &at, *n, &inflated);
-			full = got < wanted;
+			last = *c;
+			size_t got = read_docs(s, b, c, &at, *n, &inflated);
+			full = got < last.more + 1u;
 			*n += got;
 			i += !full;
 		} else if (c->kind == CELL_PLACE) {
@@ -246,8 +248,11 @@ static int decode(struct dcp_source *s, size_t *n, struct err *e)
 		}
 	}
 	int rc = inflated ? inflate(s, *n, inflated, e) : 0;
-	if (rc < 0)
+	if (rc < 0) { /* nothing was handed out: the next poll begins here again */
+		if (full)
+			b->cell[i] = last;
 		return rc;
+	}
 	b->at = i;
 	b->place = at;
 	return 0;

@@ -3,7 +3,7 @@
  * It decides what to ask of the server, what to hand to the consumer and when, and where to start again. It knows no
  * sockets, clocks or files: the owner passes `now` and carries the actions out. vbucket.c draws the states.
  *
- * Thread: the owner's I/O thread.
+ * Thread: the one that runs the owner's loop.
  */
 #ifndef DCP_VBUCKET_H
 #define DCP_VBUCKET_H
@@ -41,11 +41,11 @@ enum vbucket_gate {
 
 struct vbucket;
 
-/* Documents of the current snapshot, not its last one, whose packets stand one behind the other. */
+/* Documents of the current snapshot, its last one not among them, whose packets stand one behind the other. */
 struct doc_run {
 	const uint8_t *first;
-	uint32_t n, bytes; /* for flow control, too */
-	uint64_t uuid;
+	uint32_t n, bytes; /* the bytes count for flow control, too */
+	uint64_t uuid;     /* the branch that all of them belong to */
 };
 
 /* The actions. The machine never calls itself back from within one. */

@@ -151,8 +151,8 @@ static inline size_t wire_doc_quick(struct slice in, bool collections, struct wi
 		return 0;
 	unsigned kind = h[1] - (unsigned)OP_DCP_MUTATION;
 	size_t body = get_be32(h + 8), prefix = 0;
-	if (kind >= ARRAY_LEN(extras) || h[4] != extras[kind] || body > PACKET_BODY_MAX ||
-	    body > in.len - PACKET_HEADER)
+	if (kind >= ARRAY_LEN(extras) || h[4] != extras[kind] || body < extras[kind] ||
+	    body > PACKET_BODY_MAX || body > in.len - PACKET_HEADER)
 		return 0;
 	const uint8_t *x = h + PACKET_HEADER;
 	struct slice key = { x + extras[kind], get_be16(h + 2) };

@@ -76,7 +76,7 @@ void loop_turn(struct loop *l, nsec wait)
 	if (l->stopped)
 		return;
 	if (wait <= 0) {
-		/* without ONCE it would go round as long as there is something that is left alone now */
+		/* without ONCE it would go round for as long as a connection has something to read */
 		(void)event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		return;
 	}

@@ -20,7 +20,8 @@ struct event;
 int loop_new(void (*on_wake)(void *arg), void *arg, struct loop **out, struct err *e);
 bool loop_run(struct loop *l);       /* until loop_stop: false; or loop_leave: true */
 void loop_turn(struct loop *l, nsec wait); /* waits until something happens, `wait` at most, and does it */
-void loop_leave(struct loop *l);     /* whoever runs it comes out when it has done what is due, and reads no more */
+void loop_leave(struct loop *l);     /* whoever runs it comes out when it has done what is due; every connection is read
+					once at most until then */
 bool loop_leaving(const struct loop *l);
 void loop_stop(struct loop *l);      /* any */
 bool loop_stopped(const struct loop *l); /* any */

@@ -336,12 +336,19 @@ static bool show(struct tcp *t)
 	return true;
 }
 
+/* Of a round. One is due even when the loop is being left: else all others would wait while the first of them has more
+ * than a turn takes. TLS may hold bytes that no event announces. */
+static bool reads_on(const struct tcp *t, int n_read)
+{
+	if (t->paused)
+		return false;
+	return t->session || n_read == 0 || (n_read < READS_PER_ROUND && !loop_leaving(t->loop));
+}
+
 static void read_in(struct tcp *t)
 {
 	struct err e = ERR_INIT;
-	/* TLS may hold bytes that no event announces */
-	for (int i = 0;
-	     !t->paused && (t->session || (i < READS_PER_ROUND && !loop_leaving(t->loop))); i++) {
+	for (int i = 0; reads_on(t, i); i++) {
 		if (make_room(t, &e) < 0) {
 			fail(t, &e);
 			return;

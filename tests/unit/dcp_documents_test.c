@@ -2,9 +2,12 @@
  * come one by one: two machines get the same bytes, one of them by vbucket_on_documents where it can. */
 #include "tests/dcp_machine.h"
 
+#include "dcp/wire_parse.h"
 #include "tests/seeds.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { ONE, RUNS };
 
@@ -244,12 +247,34 @@ static void the_documents_of_a_snapshot_come_in_runs(void **state)
 	end_both(&p);
 }
 
+/* Its header promises what is not there, and memory ends with it. */
+static void a_document_without_its_extras_is_not_read_beyond_its_end(void **state)
+{
+	(void)state;
+	static const uint8_t extras[] = { 31, 21, 20 };
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *p =
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(p != MAP_FAILED);
+	assert_int_equal(mprotect(p + page, page, PROT_NONE), 0);
+	uint8_t *h = p + page - PACKET_HEADER;
+	struct wire_quick d;
+	for (unsigned i = 0; i < ARRAY_LEN(extras); i++) {
+		h[0] = MAGIC_REQUEST;
+		h[1] = (uint8_t)(OP_DCP_MUTATION + i);
+		h[4] = extras[i];
+		assert_int_equal(wire_doc_quick(slice_of(h, PACKET_HEADER), false, &d), 0);
+	}
+	assert_int_equal(munmap(p, 2 * page), 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct seeded rows[] = { { "runs", run_seed }, { 0 } };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_say_what_single_documents_say),
 		cmocka_unit_test(the_documents_of_a_snapshot_come_in_runs),
+		cmocka_unit_test(a_document_without_its_extras_is_not_read_beyond_its_end),
 	};
 	if (argc > 1)
 		return seeds_worker(argc, argv, rows);

@@ -1,6 +1,10 @@
 /* What waits for a consumer: in order, whole, small, and left out when it is called back. */
 #include "tests/dcp_world.h"
 
+#include "base/mem.h"
+
+#include <stdatomic.h>
+
 enum { KEYS_MAX = 64 };
 
 struct look {
@@ -150,6 +154,89 @@ static void what_is_lent_and_what_is_queued_is_freed_once(void **state)
 	world_free(w);
 }
 
+static void take_received_of_nodes(void *arg, const struct dcp_vbucket_status *v)
+{
+	((struct look *)arg)[v->node].received += v->received.seqno;
+}
+
+/* The sockets are left alone but for a look now and then, and it may be that each look is filled by one node. */
+static void nodes_are_read_in_turn_while_the_consumer_is_away(void **state)
+{
+	(void)state;
+	enum { NODES = 2, VBS = 4, DOCS = 100, BYTES = 100 << 10 };
+	static uint8_t value[BYTES];
+	struct world *w = world_new(&(struct fake_options){ .nodes = NODES, .vbuckets = VBS });
+	for (unsigned i = 0; i < DOCS; i++)
+		for (unsigned vb = 0; vb < VBS; vb++) {
+			char key[16];
+			(void)snprintf(key, sizeof(key), "k%u", i);
+			(void)fake_set(w->fake, vb, 0, key, slice_of(value, BYTES));
+		}
+	w->o.window_bytes = 64 << 20;
+	world_open(w);
+	struct look l[NODES];
+	nsec deadline = now() + PATIENCE;
+	do {
+		memset(l, 0, sizeof(l));
+		assert_int_equal(dcp_source_status(w->source, NULL, take_received_of_nodes, l), 0);
+	} while (l[0].received + l[1].received < DOCS * VBS / 2 && now() < deadline);
+	assert_true(l[0].received >= DOCS * VBS / 8);
+	assert_true(l[1].received >= DOCS * VBS / 8);
+	settle(w, VBS, PATIENCE);
+	world_free(w);
+}
+
+/* The room for a batch's inflated values, and nothing else, is so big. */
+static atomic_bool no_room;
+
+static void *alloc_what_is_small(size_t n)
+{
+	return no_room && n >= 512 << 10 ? NULL : malloc(n);
+}
+
+static void *realloc_what_is_small(void *p, size_t n)
+{
+	return no_room && n >= 512 << 10 ? NULL : realloc(p, n);
+}
+
+static void a_batch_that_there_was_no_room_to_inflate_comes_again(void **state)
+{
+	(void)state;
+	static const struct mem_allocator small = { alloc_what_is_small, realloc_what_is_small,
+						    free };
+	enum { DOCS = 30, BYTES = 100 << 10 };
+	static const char plain[BYTES];
+	static char packed[2 * BYTES];
+	size_t len = sizeof(packed);
+	struct world *w = world_new(&(struct fake_options){ .vbuckets = 1 });
+	assert_int_equal(snappy_compress(plain, BYTES, packed, &len), SNAPPY_OK);
+	for (unsigned i = 0; i < DOCS; i++)
+		(void)fake_put(w->fake, 0, 0,
+			       (char[]){ 'a', (char)('a' + i % 26), 'a' + (char)(i / 26), 0 },
+			       slice_of(packed, len), 2);
+	mem_set_allocator(&small);
+	world_open(w);
+	until_received(w, DOCS);
+	for (uint64_t seqno = 1; seqno <= DOCS;) {
+		struct err e = ERR_INIT;
+		struct dcp_batch b;
+		no_room = true;
+		int rc = dcp_source_poll(w->source, &b, PATIENCE, &e);
+		no_room = false;
+		if (rc < 0)
+			assert_int_equal(rc, ERR_NOMEM);
+		for (size_t i = 0; rc > 0 && i < b.n; i++) {
+			assert_int_equal(b.ev[i].value.len, BYTES);
+			assert_true(b.ev[i].pos.seqno == seqno++);
+		}
+		b = poll_some(w);
+		for (size_t i = 0; i < b.n; i++)
+			assert_true(b.ev[i].pos.seqno == seqno++);
+	}
+	world_free(w);
+	mem_set_allocator(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +246,8 @@ int main(void)
 		cmocka_unit_test(documents_of_every_size_come_whole),
 		cmocka_unit_test(what_is_lent_and_what_is_queued_is_freed_once),
 		cmocka_unit_test(a_trickle_that_nobody_takes_shares_its_blocks),
+		cmocka_unit_test(nodes_are_read_in_turn_while_the_consumer_is_away),
+		cmocka_unit_test(a_batch_that_there_was_no_room_to_inflate_comes_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
