@@ -102,10 +102,12 @@ static void on_wrong_node(void *arg, struct vbucket *v, struct slice json)
 static void save_first(struct dcp_source *s, struct slot *slot)
 {
 	slot->unsaved_version = slot->w.version;
-	if (!s->o.store || slot->branch_unsaved)
+	if (!s->o.store)
 		return;
-	slot->branch_unsaved = s->save_now = true;
-	source_hold_back(s, 1);
+	if (!slot->branch_unsaved)
+		source_hold_back(s, 1);
+	slot->branch_unsaved = true;
+	s->save_now = true; /* again, when a save is under way: that one knows nothing of it */
 	cond_broadcast(&s->changed);
 }
 

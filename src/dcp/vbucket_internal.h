@@ -41,7 +41,8 @@ void vb_on_statistic(struct vbucket *v, const struct packet *p, nsec now);
 int vb_hold(struct vbucket *v, const struct dcp_event *ev); /* ERR_LIMIT, ERR_NOMEM */
 int vb_release_held(struct vbucket *v);
 uint64_t vb_held_rollback(const struct vbucket *v); /* the lowest rollback_to; UINT64_MAX: none */
-/* Forgets what is held above `to`: it was rolled back before anybody saw it, or comes again. A rollback stays. */
+/* Forgets what is held above `to`, and an end: it was rolled back before anybody saw it, or comes again. A rollback
+ * stays. */
 void vb_drop_held(struct vbucket *v, const struct dcp_position *to);
 void vb_drop_all_held(struct vbucket *v);
 /* Forgets all but the first, from which on it comes again. False: there is no more, or no place to resume from. */
