@@ -169,10 +169,10 @@ WEIR_API int weir_dcp_rebalance(weir_dcp *d, weir_error *e);
 
 /* Goes elsewhere with vBuckets that are assigned, back or forth: each stops, the new place is saved at once (but for one
  * that is only a seqno: with the next save), and it starts there. What was handed out before takes no acknowledgements
- * any more. NOTFOUND: one of them is not assigned, nothing is done; INVALID: seqno outside its snapshot, or one twice; FENCED: another
- * member has taken one of them, none is assigned any more; or what a save fails with. A seqno that the server has not
- * reached ends the vBucket (WEIR_DCP_END, TOKEN_FUTURE). Back at 0 a rollback to 0 comes first when deletions were purged
- * since that nothing else would tell. */
+ * any more. NOTFOUND: one of them is not assigned, nothing is done; INVALID: seqno outside its snapshot, or a vBucket
+ * that is named twice; FENCED: another member has taken one of them, none is assigned any more; or what a save fails
+ * with. A seqno that the server has not reached ends the vBucket (WEIR_DCP_END, TOKEN_FUTURE). Back at 0 a rollback to 0
+ * comes first when deletions were purged since that nothing else would tell. */
 WEIR_API int weir_dcp_seek(weir_dcp *d, const weir_dcp_position *positions, size_t n,
 			   weir_error *e);
 

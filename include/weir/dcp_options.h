@@ -155,9 +155,8 @@ enum weir_dcp_outcome {
 
 /* A span for each event, to its acknowledgement. start: on the polling thread, as the batch is handed out; attributes by
  * weir_dcp_event_info (vBucket, seqno, collection, ...), where came_ns says when the event came in, for spans that are to
- * begin there. What it returns is given to end,
- * once, on the thread that acknowledges, nacks, assigns or closes; NULL: no end is wanted (sampling). Neither may call
- * anything that polls, acknowledges or closes. */
+ * begin there. What it returns is given to end, once, on the thread that acknowledges, nacks, assigns or closes; NULL: no
+ * end is wanted (sampling). Neither may call anything that polls, acknowledges or closes. */
 typedef struct weir_dcp_tracer {
 	size_t size;
 	void *arg;

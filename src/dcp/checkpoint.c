@@ -374,16 +374,6 @@ static int load_none(struct checkpoint_store *s, struct checkpoint *c, size_t n,
 	return 0;
 }
 
-static int save_none(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
-		     struct err *e)
-{
-	(void)s;
-	(void)c;
-	(void)n;
-	(void)e;
-	return 0;
-}
-
 static void free_none(struct checkpoint_store *s)
 {
 	mem_free(s);
@@ -391,9 +381,7 @@ static void free_none(struct checkpoint_store *s)
 
 int checkpoint_none_open(struct checkpoint_store **out, struct err *e)
 {
-	static const struct checkpoint_store_ops ops = { .load = load_none,
-							 .save = save_none,
-							 .free = free_none };
+	static const struct checkpoint_store_ops ops = { .load = load_none, .free = free_none };
 	struct checkpoint_store *s = mem_try(sizeof(*s));
 	if (!s)
 		return err_nomem(e);
@@ -422,9 +410,7 @@ static void free_inner(struct checkpoint_store *s)
 int checkpoint_read_only(struct checkpoint_store *inner, struct checkpoint_store **out,
 			 struct err *e)
 {
-	static const struct checkpoint_store_ops ops = { .load = load_inner,
-							 .save = save_none,
-							 .free = free_inner };
+	static const struct checkpoint_store_ops ops = { .load = load_inner, .free = free_inner };
 	struct read_only *r = mem_try(sizeof(*r));
 	if (!r)
 		return err_nomem(e);

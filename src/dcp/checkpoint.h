@@ -56,12 +56,12 @@ struct checkpoint_store;
 struct checkpoint_store_ops {
 	/* Fills c[i] for c[i].vb; found and damaged tell. */
 	int (*load)(struct checkpoint_store *s, struct checkpoint *c, size_t n, struct err *e);
-	/* Durable when it returns 0. After an error nothing is known about any of them: each is old or new.
+	/* NULL: nothing is kept. Durable when it returns 0. After an error nothing is known about any of them: each is old or new.
 	 * ERR_FENCED: another owner has written since; e->newest is the vBucket (e is not NULL then). The others may or
 	 * may not be saved: save them again without it. */
 	int (*save)(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
 		    struct err *e);
-	/* NULL: nothing is ever kept. */
+	/* NULL: nothing is kept beyond the store itself. */
 	int (*clear)(struct checkpoint_store *s, const uint16_t *vb, size_t n, struct err *e);
 	void (*free)(struct checkpoint_store *s);
 };
@@ -77,7 +77,7 @@ static inline int checkpoint_load(struct checkpoint_store *s, struct checkpoint 
 static inline int checkpoint_save(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
 				  struct err *e)
 {
-	return n ? s->ops->save(s, c, n, e) : 0;
+	return n && s->ops->save ? s->ops->save(s, c, n, e) : 0;
 }
 static inline int checkpoint_clear(struct checkpoint_store *s, const uint16_t *vb, size_t n,
 				   struct err *e)

@@ -123,25 +123,6 @@ static int look_load(struct checkpoint_store *s, struct checkpoint *c, size_t n,
 	return 0;
 }
 
-static int look_save(struct checkpoint_store *s, const struct checkpoint *c, size_t n,
-		     struct err *e)
-{
-	(void)s;
-	(void)c;
-	(void)n;
-	(void)e;
-	return 0;
-}
-
-static int look_clear(struct checkpoint_store *s, const uint16_t *vb, size_t n, struct err *e)
-{
-	(void)s;
-	(void)vb;
-	(void)n;
-	(void)e;
-	return 0;
-}
-
 static void look_free(struct checkpoint_store *s)
 {
 	struct look *l = container_of(s, struct look, base);
@@ -152,8 +133,7 @@ static void look_free(struct checkpoint_store *s)
 int checkpoint_table_look(struct checkpoint_table *t, int rc, bool forgive,
 			  struct checkpoint_store **out, struct err *e)
 {
-	static const struct checkpoint_store_ops ops = { look_load, look_save, look_clear,
-							 look_free };
+	static const struct checkpoint_store_ops ops = { .load = look_load, .free = look_free };
 	bool damaged = rc == ERR_CORRUPT && forgive;
 	struct look *l = rc == 0 || damaged ? mem_try(sizeof(*l)) : NULL;
 	if (!l) {

@@ -255,15 +255,16 @@ static void put_ns(struct feed *f, struct bson_writer *w, const struct dcp_event
 	bson_end(w);
 }
 
-/* *v: MISSING where the value is no JSON, or none that BSON can hold (1e400, 200 levels). */
+/* *v: MISSING where the value is no JSON, or none that an event can hold (1e400, 200 levels). */
 static int json_value_of(struct feed *f, const struct dcp_event *ev, struct value *v)
 {
+	enum { AROUND = 2 }; /* the event, and "couchbase" where it is no object */
 	*v = (struct value){ .type = BSON_MISSING };
 	if (ev->kind != DCP_MUTATION || !(ev->datatype & DATATYPE_JSON) ||
 	    (ev->datatype & DATATYPE_SNAPPY))
 		return 0;
 	buf_reset(&f->value);
-	int rc = json_plain_to_value(ev->value, &f->value, v, NULL);
+	int rc = json_plain_to_value(ev->value, AROUND, &f->value, v, NULL);
 	return rc == ERR_NOMEM ? rc : 0;
 }
 

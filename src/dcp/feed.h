@@ -1,7 +1,8 @@
 /* feed.h: a bucket's changes as weir's change events: BSON documents that filters, pipelines and topologies take.
  *
  *	{ _id: { _data: "01ea-0000000000001283-0000b16e4367c140-...-..." },      the event's place
- *	  operationType: "replace",              or "delete", "createCollection", "dropCollection", "modify", "rollback"
+ *	  operationType: "replace",              or "delete", "rollback", "end", "createCollection", "modify",
+ *	                                       "flushCollection", "dropCollection", "createScope", "dropScope"
  *	  clusterTime: Timestamp(cas), wallTime: Date(cas),
  *	  ns: { db: bucket, coll: "scope.collection" },    no coll in what happens to a scope
  *	  documentKey: { _id: key },
@@ -10,7 +11,7 @@
  *
  * A mutation is always "replace": the revision of a new document need not be 1, so insert cannot be told from replace.
  * An expiration is a "delete" with couchbase.expired. A value that is no JSON object is couchbase.value: the JSON value
- * (an array, a number, ...), or binary where it is no JSON, or none that BSON can hold. It is plain JSON: {"$date": ...}
+ * (an array, a number, ...), or binary where it is no JSON, or none that an event can hold. It is plain JSON: {"$date": ...}
  * in it is somebody's document. Integers beyond 64 bits become doubles.
  *
  * The feed's token holds the position of every vBucket that it saw, as text.

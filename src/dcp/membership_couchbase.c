@@ -82,15 +82,17 @@ void instances_own_seen(struct instances *m, int64_t sign)
 	if (ours)
 		return;
 	m->foreign = sign;
+	m->foreign_at = env_mono(m->env);
 	m->n_foreign++;
 }
 
-/* Who has just come goes; who was there before stays, and says so. */
+/* Who has just come goes; who was there before stays, and says so until the other has gone. */
 static int check_own(struct instances *m, struct err *e)
 {
-	if (m->n_foreign < 2)
+	nsec now = env_mono(m->env), a_while = 4 * m->interval;
+	if (m->n_foreign < 2 || (!m->yields && now - m->foreign_at > a_while))
 		return 0;
-	m->yields |= env_mono(m->env) - m->began <= 4 * m->interval;
+	m->yields |= now - m->began <= a_while;
 	struct err *to = m->yields ? e : m->base.trouble.code ? NULL : &m->base.trouble;
 	int rc = err_set(to, ERR_EXISTS,
 			 "another process is member \"%s\" of the group, too: ids must be unique",

@@ -67,6 +67,7 @@ struct instances {
 	int64_t signs[4]; /* written last; one whose answer was lost is among them */
 	unsigned n_signs, n_foreign;
 	int64_t foreign; /* the last sign that was not ours */
+	nsec foreign_at;
 	bool yields;
 	struct instance *e; /* by join time */
 	size_t n;

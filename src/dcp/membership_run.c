@@ -94,10 +94,9 @@ static void drop_fenced(struct membership_run *r)
 
 /* What others have is waited for: they save it before they let it go, so that nothing comes twice. Who does not let go
  * in time loses it all the same, and what it has not saved. */
-static void look_who_has_it(struct membership_run *r)
+static void look_who_has_it(struct membership_run *r, nsec now)
 {
 	struct membership *m = r->o.membership;
-	nsec now = env_mono(r->o.env);
 	if (!m->ops->find_held || !handover_grows(&r->h, now))
 		return;
 	memset(r->flags, 0, r->o.n_vbuckets * sizeof(*r->flags));
@@ -111,8 +110,9 @@ static nsec hand_over(struct membership_run *r)
 {
 	nsec due = -1;
 	drop_fenced(r);
-	look_who_has_it(r);
-	if (handover_next(&r->h, env_mono(r->o.env), r->vb, &r->n, &due) ||
+	nsec now = env_mono(r->o.env); /* for both: nothing comes that was not looked for */
+	look_who_has_it(r, now);
+	if (handover_next(&r->h, now, r->vb, &r->n, &due) ||
 	    (r->again && env_mono(r->o.env) >= r->again_at))
 		give(r);
 	if (r->again && (due < 0 || r->again_at < due))

@@ -315,6 +315,7 @@ static inline enum vbucket_gate source_gate(const struct dcp_source *s)
 {
 	return s->o.mitigation.policy == MITIGATE_NONE || s->ephemeral ? GATE_OFF : GATE_ON;
 }
+
 /* source.c */
 void source_free(struct dcp_source *s);
 enum save_what {

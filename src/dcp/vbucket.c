@@ -25,7 +25,8 @@
  * A place that the map names newly is asked at once. What the server's rollbacks ask for does not pass through there.
  *
  * The rest of the machine: vbucket_answer.c (what the server answers, and going back), vbucket_stream.c (the packets
- * of a running stream), vbucket_purge.c (deletions that are gone), vbucket_held.c (holding back). vbucket_internal.h has what they share. */
+ * of a running stream), vbucket_purge.c (deletions that are gone), vbucket_held.c (holding back). vbucket_internal.h has
+ * what they share. */
 #include "dcp/vbucket_internal.h"
 
 #include "base/mem.h"

@@ -156,9 +156,9 @@ static inline size_t wire_doc_quick(struct slice in, bool collections, struct wi
 		return 0;
 	const uint8_t *x = h + PACKET_HEADER;
 	struct slice key = { x + extras[kind], get_be16(h + 2) };
+	size_t nmeta = kind == 0 ? get_be16(x + 28) : 0;
 	uint32_t collection;
-	if (extras[kind] + key.len > body ||
-	    (kind == 0 && extras[kind] + key.len + get_be16(x + 28) > body) ||
+	if (extras[kind] + key.len + nmeta > body ||
 	    (h[5] & ~(DATATYPE_JSON | DATATYPE_SNAPPY | DATATYPE_XATTR)))
 		return 0;
 	if (collections && (prefix = wire_doc_collection(key, &collection)) == 0)

@@ -20,8 +20,9 @@ int json_to_bson(struct slice text, struct buf *out, size_t *used, struct err *e
 int json_to_value(struct slice text, struct buf *out, struct value *v, size_t *used, struct err *e);
 
 /* The same for a text that is nothing but JSON: what looks like Extended JSON in it, {"$date": ...} say, is somebody's
- * document and stays one. */
-int json_plain_to_value(struct slice text, struct buf *out, struct value *v, struct err *e);
+ * document and stays one. around: as many levels will stand around it, and count as its own. */
+int json_plain_to_value(struct slice text, uint32_t around, struct buf *out, struct value *v,
+			struct err *e);
 
 /* Appends the JSON text of a validated document. Never fails but for memory (out->failed). */
 void json_from_bson(struct slice doc, enum json_mode mode, struct buf *out);

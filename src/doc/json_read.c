@@ -553,27 +553,31 @@ int json_to_bson(struct slice text, struct buf *out, size_t *used, struct err *e
 	return finish(&r, rc, used);
 }
 
-static int to_value(struct slice text, bool plain, struct buf *out, struct value *v, size_t *used,
-		    struct err *e)
+/* r: begun. */
+static int to_value(struct json_reader *r, struct value *v, size_t *used)
 {
-	struct json_reader r;
-	int rc = begin(&r, text, out, e);
-	if (rc < 0)
-		return rc;
-	r.plain = plain;
-	int type = json_value(&r);
-	rc = finish(&r, type, used);
+	int type = json_value(r);
+	int rc = finish(r, type, used);
 	if (rc == 0)
-		*v = bson_value_at((uint8_t)type, out->p + r.base);
+		*v = bson_value_at((uint8_t)type, r->out->p + r->base);
 	return rc;
 }
 
 int json_to_value(struct slice text, struct buf *out, struct value *v, size_t *used, struct err *e)
 {
-	return to_value(text, false, out, v, used, e);
+	struct json_reader r;
+	int rc = begin(&r, text, out, e);
+	return rc < 0 ? rc : to_value(&r, v, used);
 }
 
-int json_plain_to_value(struct slice text, struct buf *out, struct value *v, struct err *e)
+int json_plain_to_value(struct slice text, uint32_t around, struct buf *out, struct value *v,
+			struct err *e)
 {
-	return to_value(text, true, out, v, NULL, e);
+	struct json_reader r;
+	int rc = begin(&r, text, out, e);
+	if (rc < 0)
+		return rc;
+	r.plain = true;
+	r.depth = around;
+	return to_value(&r, v, NULL);
 }

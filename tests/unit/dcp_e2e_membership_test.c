@@ -352,6 +352,10 @@ static void a_second_member_of_the_same_id_is_refused(enum weir_dcp_members kind
 	assert_int_equal(rc, 0);
 	group_write(&g, 160);
 	settle(&g, d, (unsigned[]){ VBS }, 1);
+	deadline = env_mono(env_posix()) + 8 * NSEC_PER_SEC;
+	while (strstr(member(d[0]).message, "unique") && env_mono(env_posix()) < deadline)
+		take(&g, d[0], 5);
+	assert_null(strstr(member(d[0]).message, "unique")); /* it is alone by now */
 	leave(d[0]);
 	fake_stop(g.fake);
 }

@@ -139,6 +139,40 @@ static void values_that_are_no_json_object_are_handed_on_as_they_are(void **stat
 	feed_free(f);
 }
 
+/* An event is a document: it may be no deeper than any. */
+static void a_value_that_is_too_deep_for_an_event_comes_as_its_bytes(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *open, *close;
+	} rows[] = { { "[", "]" }, { "{\"a\":", "}" } };
+	struct feed *f = open_feed(
+		NULL,
+		"{\"p\":[{\"$project\":{\"t\":{\"$type\":\"$couchbase.value\"},\"_id\":0}}]}");
+	struct feed *whole = open_feed(NULL, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		for (size_t levels = 197; levels < 204; levels++) {
+			AUTO(buf) struct buf text = BUF_INIT;
+			struct err e = ERR_INIT;
+			struct slice doc;
+			for (size_t n = 0; n < levels; n++)
+				buf_add_str(&text, rows[i].open);
+			buf_add_byte(&text, '1');
+			for (size_t n = 0; n < levels; n++)
+				buf_add_str(&text, rows[i].close);
+			struct dcp_event ev = mutation("k", buf_cstr(&text), DATATYPE_JSON);
+			assert_int_equal(feed_event(whole, &ev, &doc, &e), 1);
+			assert_ok(bson_validate(doc, &e), &e);
+			assert_event(f, &ev,
+				     levels >= 200 ? "{\"t\":\"binData\"}"
+				     : i == 0      ? "{\"t\":\"array\"}"
+						   : "{\"t\":\"missing\"}");
+		}
+	}
+	feed_free(f);
+	feed_free(whole);
+}
+
 /* Couchbase knows nothing of Extended JSON: a document that happens to look like it comes as it was written. */
 static void what_looks_like_extended_json_stays_a_document(void **state)
 {
@@ -273,6 +307,7 @@ int main(void)
 		cmocka_unit_test(weakness_4_nothing_is_called_an_insert),
 		cmocka_unit_test(weakness_3_an_expiration_is_a_marked_delete),
 		cmocka_unit_test(values_that_are_no_json_object_are_handed_on_as_they_are),
+		cmocka_unit_test(a_value_that_is_too_deep_for_an_event_comes_as_its_bytes),
 		cmocka_unit_test(what_looks_like_extended_json_stays_a_document),
 		cmocka_unit_test(what_happens_to_a_scope_is_of_no_collection),
 		cmocka_unit_test(what_is_wrong_with_a_query_says_in_which),
