@@ -10,9 +10,9 @@
 enum { VBS = 8, SMALL = 4000, BIG = 30, BIG_BYTES = 100 << 10 };
 
 /* One big document is enough for the loop to be lent to a consumer that waits for it. */
-static struct world *full_world(unsigned docs, size_t bytes)
+static struct world *full_world_of(const struct fake_options *o, unsigned docs, size_t bytes)
 {
-	struct world *w = world_new(&(struct fake_options){ .vbuckets = VBS });
+	struct world *w = world_new(o);
 	static char value[BIG_BYTES];
 	char key[16];
 	memset(value, 'v', bytes);
@@ -22,6 +22,11 @@ static struct world *full_world(unsigned docs, size_t bytes)
 			(void)fake_set(w->fake, vb, 0, key, slice_of(value, bytes));
 		}
 	return w;
+}
+
+static struct world *full_world(unsigned docs, size_t bytes)
+{
+	return full_world_of(&(struct fake_options){ .vbuckets = VBS }, docs, bytes);
 }
 
 static uint64_t turns(struct world *w)
@@ -123,6 +128,55 @@ static void a_consumer_that_is_slow_at_times_gets_everything_once(void **state)
 	world_free(w);
 }
 
+struct shift {
+	struct world *w;
+	struct reader r;
+	pthread_mutex_t lock;
+};
+
+static void *poll_in_turn(void *arg)
+{
+	static const nsec waits[] = { NSEC_PER_SEC, 0, 100 * 1000, -1 };
+	struct shift *sh = arg;
+	for (unsigned i = 0; !over; i++) {
+		(void)pthread_mutex_lock(&sh->lock);
+		if (sh->r.n < VBS * SMALL)
+			read_some(sh->w, &sh->r, waits[i % ARRAY_LEN(waits)]);
+		over = sh->r.n == VBS * SMALL;
+		(void)pthread_mutex_unlock(&sh->lock);
+	}
+	return NULL;
+}
+
+/* Each poll is another thread's, perhaps; some of it is held back, for want of copies or because the hour is past. */
+static void consumers_that_take_turns_get_everything_once(void **state)
+{
+	(void)state;
+	struct shift sh = { .w = full_world_of(&(struct fake_options){ .nodes = 3,
+								       .vbuckets = VBS,
+								       .replicas = 1,
+								       .persist_delay_ms = 1 },
+					       SMALL, 40),
+			    .lock = PTHREAD_MUTEX_INITIALIZER };
+	pthread_t poller[2];
+	sh.w->o.mitigation.policy = MITIGATE_ALL;
+	over = false;
+	world_open(sh.w);
+	for (unsigned i = 0; i < ARRAY_LEN(poller); i++)
+		assert_int_equal(pthread_create(&poller[i], NULL, poll_in_turn, &sh), 0);
+	while (!over) {
+		dcp_source_hand_out_until(sh.w->source, now());
+		dcp_source_interrupt(sh.w->source);
+		usleep(300);
+		dcp_source_hand_out_until(sh.w->source, INT64_MAX);
+		usleep(3000);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(poller); i++)
+		(void)pthread_join(poller[i], NULL);
+	assert_int_equal(sh.w->source->reconnects, 0);
+	world_free(sh.w);
+}
+
 /* The server asks every second whether anybody is there. */
 static void a_consumer_that_goes_away_leaves_the_loop_to_the_io_thread(void **state)
 {
@@ -176,6 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_quick_consumer_runs_the_loop_itself),
 		cmocka_unit_test(a_consumer_that_is_slow_at_times_gets_everything_once),
+		cmocka_unit_test(consumers_that_take_turns_get_everything_once),
 		cmocka_unit_test(a_consumer_that_goes_away_leaves_the_loop_to_the_io_thread),
 		cmocka_unit_test(a_source_is_closed_while_its_consumer_has_the_loop),
 		cmocka_unit_test(who_waits_at_the_descriptor_does_not_run_the_loop),
