@@ -65,7 +65,7 @@ static bool await(struct dcp_source *s, nsec deadline)
 
 /* Lends the next block, if the one that is lent is done. Waits for one, or until it may be handed out. 1, 0 not in time,
  * the error that ended it all. */
-static int lend(struct dcp_source *s, nsec deadline, struct err *e)
+static int lend_block(struct dcp_source *s, nsec deadline, struct err *e)
 {
 	bool done = lent_done(s);
 	if (done && s->lent)
@@ -404,7 +404,7 @@ int dcp_source_poll(struct dcp_source *s, struct dcp_batch *out, nsec wait, stru
 	nsec deadline = wait > 0 ? env_mono(s->env) + wait : wait;
 	size_t n, kept = 0;
 	while (kept == 0) {
-		int rc = lend(s, deadline, e);
+		int rc = lend_block(s, deadline, e);
 		if (rc <= 0) {
 			note_rest(s);
 			return rc;
