@@ -357,6 +357,20 @@ static inline bool fits(struct block *b, const struct dcp_event *ev, struct slab
 	return *index >= 0 && (!ev->wire_bytes || count_bytes(b, ev->connection, ev->wire_bytes));
 }
 
+/* Where so many events like ev go, with its slab and its bytes noted. NULL: out of memory. */
+static inline struct block *block_for(struct dcp_source *s, const struct dcp_event *ev,
+				      uint32_t events, struct slab *slab, int *index)
+{
+	struct block *b = block_with_room(s, events);
+	if (!b || likely(fits(b, ev, slab, index)))
+		return b;
+	hand_over(s, false);
+	b = block_with_room(s, events);
+	if (b)
+		(void)fits(b, ev, slab, index);
+	return b;
+}
+
 int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 {
 	struct dcp_source *s = arg;
@@ -365,13 +379,7 @@ int source_emit(void *arg, struct vbucket *v, const struct dcp_event *ev)
 	int index = 0;
 	if (ev->kind != DCP_ADVANCED && !(p = bytes_of(s, v, ev, &slab)))
 		return ERR_NOMEM;
-	struct block *b = block_with_room(s, 1);
-	if (b && !fits(b, ev, slab, &index)) {
-		hand_over(s, false);
-		b = block_with_room(s, 1);
-		if (b)
-			(void)fits(b, ev, slab, &index);
-	}
+	struct block *b = block_for(s, ev, 1, slab, &index);
 	if (!b)
 		return ERR_NOMEM;
 	bool whole = ev->pos.snap_start == ev->pos.snap_end;
@@ -408,13 +416,7 @@ int source_emit_run(void *arg, struct vbucket *v, const struct doc_run *run)
 				.connection = v->connection,
 				.wire_bytes = run->bytes };
 	int index = 0;
-	struct block *b = block_with_room(s, run->n);
-	if (b && !fits(b, &ev, slab, &index)) {
-		hand_over(s, false);
-		b = block_with_room(s, run->n);
-		if (b)
-			(void)fits(b, &ev, slab, &index);
-	}
+	struct block *b = block_for(s, &ev, run->n, slab, &index);
 	if (!b)
 		return ERR_NOMEM;
 	(void)put_place(s, b, &ev, false);
