@@ -158,6 +158,7 @@ static void report_slot(const struct dcp_source *s, const struct slot *slot,
 	r->status.n_paused += v->state == VB_PAUSED;
 	r->status.n_open += is_open(slot);
 	/* idle: refused before it was opened */
+	r->status.queued |= v->held.n > 0; /* for its copies, though its stream has ended */
 	r->status.n_done += v->state == VB_DONE || (slot->started && v->state == VB_IDLE);
 	r->vb[r->status.n_assigned++] = (struct dcp_vbucket_status){
 		.vb = v->id,

@@ -237,6 +237,27 @@ static void a_batch_that_there_was_no_room_to_inflate_comes_again(void **state)
 	mem_set_allocator(NULL);
 }
 
+/* Its stream has ended, its last events wait for the copies: who looks whether all is over must see that they come. */
+static void what_waits_for_its_copies_is_queued_though_its_stream_has_ended(void **state)
+{
+	(void)state;
+	struct dcp_status st = { 0 };
+	struct world *w = world_new(
+		&(struct fake_options){ .vbuckets = 1, .replicas = 0, .hold_persistence = true });
+	(void)fake_set(w->fake, 0, 0, "k", SLICE_LIT("{}"));
+	w->o.finite = true;
+	w->o.mitigation.policy = MITIGATE_ALL;
+	world_open(w);
+	for (nsec limit = now() + PATIENCE; st.n_done == 0 && now() < limit;)
+		assert_int_equal(dcp_source_status(w->source, &st, NULL, NULL), 0);
+	assert_int_equal(st.n_done, 1);
+	assert_true(st.queued);
+	fake_persist(w->fake, 0, 0, UINT64_MAX);
+	struct dcp_batch b = poll_some(w);
+	assert_int_equal(b.ev[0].kind, DCP_MUTATION);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +268,7 @@ int main(void)
 		cmocka_unit_test(what_is_lent_and_what_is_queued_is_freed_once),
 		cmocka_unit_test(a_trickle_that_nobody_takes_shares_its_blocks),
 		cmocka_unit_test(nodes_are_read_in_turn_while_the_consumer_is_away),
+		cmocka_unit_test(what_waits_for_its_copies_is_queued_though_its_stream_has_ended),
 		cmocka_unit_test(a_batch_that_there_was_no_room_to_inflate_comes_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
